@@ -1,0 +1,118 @@
+"""The adversary of training and evaluation: pgd on a loss of one image, started and restarted."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from rrjax import objectives
+from rrjax.errors import BadInput
+from rrjax.pgd import (
+    Found,
+    Projection,
+    l2_ball,
+    l2_step,
+    linf_ball,
+    linf_step,
+    pgd,
+    raw_step,
+    unit_cube,
+)
+
+NORMS = ("l2", "linf", "unconstrained")
+LOSSES = {"cross_entropy": objectives.cross_entropy, "margin": objectives.margin}
+
+
+def adversary(
+    apply: objectives.Apply,
+    image: jax.Array,
+    label: jax.Array,
+    key: jax.Array | None = None,
+    *,
+    norm: str = "l2",
+    eps: float,
+    step_size: float,
+    steps: int,
+    loss: str = "cross_entropy",
+    random_start: str = "none",
+    restarts: int = 1,
+    targeted: bool = False,
+    keep: str = "best",
+) -> jax.Array:
+    """Return the adversarial example of one image that PGD finds.
+
+    Args:
+      apply: image -> (logits, reps), in eval mode.
+      image: (H, W, C), float in [0,1]; the centre of the ball.
+      label: the true class, or with `targeted` the class to move to.
+      key: needed by a random start only.
+      norm: "l2", "linf" or "unconstrained" (raw gradient steps in the cube [0,1]; no eps).
+      eps, step_size: in units of [0,1] pixels; they may be traced.
+      loss: "cross_entropy" or "margin".
+      random_start: "none"; "sphere" (l2, at distance eps in a random direction, as in the
+        reference code); "uniform" (in the l2 or linf ball).
+      restarts: keep the worst of that many random starts: one that fools the network before one
+        that does not, then the one of greater loss.
+      keep: "best" or "last" iterate of each start.
+
+    Returns:
+      (H, W, C), in the ball and in [0,1].
+
+    Raises:
+      BadInput: if the options contradict each other (see `check`).
+    """
+    check(norm=norm, loss=loss, random_start=random_start, restarts=restarts)
+    loss_of = LOSSES[loss](apply, label)
+    sign = 1.0 if targeted else -1.0
+    project, step = _geometry(norm, image, eps, step_size)
+
+    def from_start(key) -> Found:
+        start = image if random_start == "none" else _start(random_start, norm, key, image, eps)
+        objective = lambda x: sign * loss_of(x)  # noqa: E731
+        return pgd(objective, start, project=project, step=step, steps=steps, keep=keep)
+
+    if restarts == 1:
+        return from_start(key).x
+
+    found = jax.vmap(from_start)(jax.random.split(key, restarts))
+    prediction = jax.vmap(lambda x: jnp.argmax(apply(x)[0]))(found.x)
+    fooled = (prediction == label) if targeted else (prediction != label)
+    worst = jnp.lexsort((found.value, ~fooled))[0]
+    return found.x[worst]
+
+
+def check(*, norm: str, loss: str, random_start: str, restarts: int) -> None:
+    """Raise BadInput, naming the option, if an attack's options are unknown or contradictory."""
+    starts = {"l2": ("none", "sphere", "uniform"), "linf": ("none", "uniform")}
+    for name, value, choices in (
+        ("norm", norm, NORMS),
+        ("loss", loss, tuple(LOSSES)),
+        ("random_start", random_start, starts.get(norm, ("none",))),
+    ):
+        if value not in choices:
+            raise BadInput(f"attack.{name}={value!r} (norm {norm!r}): choose one of {choices}")
+    if restarts < 1 or (restarts > 1 and random_start == "none"):
+        raise BadInput(
+            f"attack.restarts={restarts}: restarts must be >= 1, and more than one needs "
+            "attack.random_start, else they are all the same"
+        )
+
+
+def _geometry(norm: str, center: jax.Array, eps, step_size) -> tuple[Projection, Callable]:
+    if norm == "l2":
+        return l2_ball(center, eps), l2_step(step_size)
+    if norm == "linf":
+        return linf_ball(center, eps), linf_step(step_size)
+    return unit_cube, raw_step(step_size)
+
+
+def _start(random_start: str, norm: str, key: jax.Array, image: jax.Array, eps) -> jax.Array:
+    if norm == "linf":
+        return image + eps * jax.random.uniform(key, image.shape, image.dtype, -1.0, 1.0)
+    direction_key, radius_key = jax.random.split(key)
+    direction = jax.random.normal(direction_key, image.shape, image.dtype)
+    direction = direction / (jnp.linalg.norm(direction) + 1e-10)
+    if random_start == "sphere":
+        return image + eps * direction
+    radius = jax.random.uniform(radius_key, (), image.dtype) ** (1.0 / image.size)
+    return image + eps * radius * direction

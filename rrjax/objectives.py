@@ -1,0 +1,63 @@
+"""Scalar objectives of one image: what `pgd` minimises, or an adversary maximises.
+
+Each takes `apply`, one image -> (logits, reps), and what is asked of it, and returns
+image -> scalar. Norms are over the whole representation.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Apply = Callable[[jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
+Objective = Callable[[jax.Array], jax.Array]
+
+
+def cross_entropy(apply: Apply, label: jax.Array) -> Objective:
+    """Return the cross-entropy of the image with `label`, in nats."""
+
+    def objective(image):
+        logits, _ = apply(image)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, label)
+
+    return objective
+
+
+def margin(apply: Apply, label: jax.Array) -> Objective:
+    """Return the best other logit minus the logit of `label`; positive means misclassified.
+
+    The loss of Carlini and Wagner (2017), the other logit masked with -inf.
+    """
+
+    def objective(image):
+        logits, _ = apply(image)
+        others = jnp.where(jnp.arange(logits.shape[0]) == label, -jnp.inf, logits)
+        return jnp.max(others) - logits[label]
+
+    return objective
+
+
+def match(apply: Apply, target: jax.Array) -> Objective:
+    """Return |R(x) - target| / |target|, the normalised representation distance.
+
+    The inversion loss of Engstrom et al. (2019), eq. 1, divided by |target| as in their code.
+    """
+
+    def objective(image):
+        _, reps = apply(image)
+        # safe_norm: the gradient at zero distance is 0, where that of a plain norm is NaN.
+        distance = optax.safe_norm(reps["representation"] - target, 0.0)
+        return distance / jnp.linalg.norm(target)
+
+    return objective
+
+
+def activate(apply: Apply, unit: jax.Array) -> Objective:
+    """Return -R(x)[unit]: minimising it grows that coordinate of the representation."""
+
+    def objective(image):
+        _, reps = apply(image)
+        return -reps["representation"][unit]
+
+    return objective

@@ -1,0 +1,131 @@
+"""Projected gradient descent on one image: the one loop behind every attack and every picture.
+
+An objective of one image, a set it may move in, a step rule, a number of steps. There is no batch
+axis here: `jax.vmap` adds one at the edge, over images, restarts, radii or targets.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rrjax.errors import BadInput
+
+Objective = Callable[[jax.Array], jax.Array]
+Projection = Callable[[jax.Array], jax.Array]
+
+
+class Found(NamedTuple):
+    """What a search ends with: the image, and its objective (free under jit when unused)."""
+
+    x: jax.Array
+    value: jax.Array
+
+
+def pgd(
+    objective: Objective,
+    x: jax.Array,
+    *,
+    project: Projection,
+    step: optax.GradientTransformation,
+    steps: int,
+    keep: str = "best",
+    stop: Callable[[jax.Array], jax.Array] | None = None,
+) -> Found:
+    """Minimise `objective` over one image by projected gradient steps from `x`.
+
+    Args:
+      objective: image (any shape, float) -> scalar.
+      x: the start; it is projected first, so every iterate lies in the set.
+      project: image -> the nearest allowed image, such as `l2_ball(center, eps)`.
+      step: `l2_step`, `linf_step`, `raw_step`, or any optax transformation.
+      steps: how many; compile time does not depend on it, and it may be traced.
+      keep: "best" returns the iterate of least objective, the start among them, the first of
+        equals; "last" returns the last one.
+      stop: image -> bool; an image for which it holds moves no more.
+
+    Returns:
+      `Found(x, value)`. No gradient flows through it.
+
+    Raises:
+      BadInput: if `keep` is neither "best" nor "last".
+    """
+    if keep not in ("best", "last"):
+        raise BadInput(f'keep={keep!r}: choose "best" or "last"')
+    x = project(jax.lax.stop_gradient(x))
+    dtype = jax.eval_shape(objective, x).dtype
+
+    # A while loop is both the plain loop over steps and, under vmap, the stop rule: images that
+    # are done stay as they are, and the loop ends when the last one is.
+    def unfinished(carry):
+        i, _, _, _, done = carry
+        return (i < steps) & ~done
+
+    def advance(carry):
+        i, x, step_state, best, _ = carry
+        value, gradient = jax.value_and_grad(objective)(x)
+        if keep == "best":
+            best = _better(best, Found(x, value))
+        updates, step_state = step.update(gradient, step_state, x)
+        moved = project(optax.apply_updates(x, updates))
+        if stop is None:
+            return i + 1, moved, step_state, best, jnp.array(False)
+        done = stop(x)
+        return i + 1, jnp.where(done, x, moved), step_state, best, done
+
+    start = Found(x, jnp.array(jnp.inf, dtype))
+    carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
+    _, x, _, best, _ = jax.lax.while_loop(unfinished, advance, carry)
+    found = Found(x, objective(x))
+    if keep == "best":
+        found = _better(best, found)
+    return jax.tree.map(jax.lax.stop_gradient, found)
+
+
+def _better(best: Found, candidate: Found) -> Found:
+    """Return the candidate only where it is strictly better, so that the first of equals wins."""
+    replaces = candidate.value < best.value
+    return jax.tree.map(lambda new, old: jnp.where(replaces, new, old), candidate, best)
+
+
+def l2_ball(center: jax.Array, eps: float) -> Projection:
+    """Project onto the l2 ball of radius `eps` about `center`, then onto the cube [0,1].
+
+    As in the reference this stays in both sets; it is not the nearest point of their intersection.
+    The 1e-7 is the reference's (torch's `renorm`).
+    """
+
+    def project(x):
+        delta = x - center
+        norm = jnp.linalg.norm(delta)
+        shrink = jnp.where(norm > eps, eps / (norm + 1e-7), 1.0)
+        return unit_cube(center + shrink * delta)
+
+    return project
+
+
+def linf_ball(center: jax.Array, eps: float) -> Projection:
+    """Project onto the linf ball of radius `eps` about `center`, then onto the cube [0,1]."""
+    return lambda x: unit_cube(center + jnp.clip(x - center, -eps, eps))
+
+
+def unit_cube(x: jax.Array) -> jax.Array:
+    """Clip pixels to [0,1]: the projection of the unconstrained search."""
+    return jnp.clip(x, 0.0, 1.0)
+
+
+def l2_step(step_size: float) -> optax.GradientTransformation:
+    """Step by `step_size` in l2 along the gradient; a zero gradient moves nothing."""
+    return optax.stateless(lambda g, _: -step_size * g / (jnp.linalg.norm(g) + 1e-10))
+
+
+def linf_step(step_size: float) -> optax.GradientTransformation:
+    """Step by `step_size` in every pixel along the gradient's sign; sign(0) is 0."""
+    return optax.stateless(lambda g, _: -step_size * jnp.sign(g))
+
+
+def raw_step(step_size: float) -> optax.GradientTransformation:
+    """Step by `step_size` times the gradient itself: the unconstrained search."""
+    return optax.stateless(lambda g, _: -step_size * g)

@@ -1,0 +1,42 @@
+"""Gradient steps on an input towards a representation: pgd + objective, one image each."""
+
+import jax
+
+from rrjax import objectives
+from rrjax.pgd import Found, l2_ball, l2_step, pgd
+
+
+def invert(
+    apply: objectives.Apply,
+    start: jax.Array,
+    target: jax.Array,
+    *,
+    eps: float = 1000.0,
+    step_size: float = 1.0,
+    steps: int = 10_000,
+    keep: str = "best",
+) -> Found:
+    """Find an image near `start` whose representation is `target`.
+
+    Engstrom et al. (2019), section 3.1 and appendix A.6 (the defaults): normalised l2 gradient
+    steps on the normalised representation distance.
+
+    Args:
+      apply: image -> (logits, reps). Give it the straight-through last ReLU
+        (`Frozen.straight_through`), else a coordinate that is zero has no gradient.
+      start: (H, W, C), float in [0,1]; the centre of the ball.
+      target: the representation to reach, as `reps["representation"]`.
+      eps: l2 radius in units of [0,1] pixels; 1000 never binds at 224 pixels.
+      keep: "best", or "last" as in the paper's notebook.
+
+    Returns:
+      `Found(x, value)`: the image (H, W, C) and its normalised representation distance.
+    """
+    return pgd(
+        objectives.match(apply, target),
+        start,
+        project=l2_ball(start, eps),
+        step=l2_step(step_size),
+        steps=steps,
+        keep=keep,
+    )

@@ -1,0 +1,137 @@
+"""Laws of the adversary: random starts, restarts, targets, options."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rrjax.attack import adversary
+from rrjax.errors import BadInput
+
+SHAPE = (6, 6, 1)
+WEIGHTS = jax.random.normal(jax.random.key(3), (*SHAPE, 4))
+IMAGE = jax.random.uniform(jax.random.key(4), SHAPE, minval=0.4, maxval=0.6)
+
+
+def apply(image):
+    """A small non-linear network with many local maxima."""
+    return 0.2 * jnp.tensordot(jnp.sin(9 * image), WEIGHTS, 3), {}
+
+
+def loss(image, label):
+    return -jax.nn.log_softmax(apply(image)[0])[label]
+
+
+attack = partial(adversary, apply, eps=0.3, step_size=0.05, steps=8)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf", "unconstrained"])
+@pytest.mark.parametrize("loss_name", ["cross_entropy", "margin"])
+def test_the_attack_raises_the_loss_it_climbs(norm, loss_name):
+    found = attack(IMAGE, 1, norm=norm, step_size=0.01, loss=loss_name)
+    assert loss(found, 1) > loss(IMAGE, 1) + 0.05
+    assert found.min() >= 0 and found.max() <= 1
+
+
+def test_a_targeted_attack_moves_to_its_target():
+    found = attack(IMAGE, 2, targeted=True)
+    assert loss(found, 2) < loss(IMAGE, 2)
+    away = attack(IMAGE, 2, targeted=False)
+    assert loss(away, 2) > loss(IMAGE, 2)
+
+
+def test_sphere_start_lies_on_the_sphere():
+    start = attack(IMAGE, 0, jax.random.key(0), random_start="sphere", steps=0)
+    np.testing.assert_allclose(jnp.linalg.norm(start - IMAGE), 0.3, rtol=1e-5)
+
+
+def test_uniform_l2_start_fills_the_ball():
+    # In two dimensions the radius over eps, squared, is uniform: mean 1/2, and a quarter of the
+    # starts lie within half the radius.
+    flat = jnp.full((2,), 0.5)
+    start = partial(
+        adversary,
+        lambda x: (x, {}),
+        flat,
+        0,
+        eps=0.3,
+        step_size=0.0,
+        steps=0,
+        random_start="uniform",
+    )
+    radii = jnp.linalg.norm(
+        jax.vmap(start)(jax.random.split(jax.random.key(1), 4000)) - 0.5, axis=1
+    )
+    assert radii.max() <= 0.3 + 1e-6
+    np.testing.assert_allclose(jnp.mean((radii / 0.3) ** 2), 0.5, atol=0.02)
+    np.testing.assert_allclose(jnp.mean(radii < 0.15), 0.25, atol=0.025)
+
+
+def test_uniform_linf_start_fills_the_box():
+    keys = jax.random.split(jax.random.key(1), 500)
+    start = partial(attack, IMAGE, 0, norm="linf", random_start="uniform", steps=0)
+    delta = jax.vmap(start)(keys) - IMAGE[None]
+    assert 0.29 < jnp.max(jnp.abs(delta)) <= 0.3 + 1e-6
+    np.testing.assert_allclose(jnp.std(delta), 0.3 / np.sqrt(3), rtol=0.02)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_restarts_keep_the_worst_case_of_each_image(targeted):
+    key = jax.random.key(7)
+    options = dict(random_start="sphere", targeted=targeted, steps=2)
+    singles = [attack(IMAGE, 1, k, **options) for k in jax.random.split(key, 6)]
+    losses = np.array([loss(x, 1) for x in singles])
+    fooled = np.array([(jnp.argmax(apply(x)[0]) == 1) == targeted for x in singles])
+    assert np.ptp(losses) > 1e-3  # the starts really differ
+    hardness = -losses if targeted else losses
+    expected = max(range(6), key=lambda i: (fooled[i], hardness[i]))
+    found = attack(IMAGE, 1, key, restarts=6, **options)
+    np.testing.assert_allclose(found, singles[expected], atol=1e-5)
+
+
+def test_restarts_prefer_an_image_that_fools_over_a_greater_loss():
+    # Class 0 is true. Left of 0.5 the loss is great without an error; right of it, small with one.
+    def bimodal(x):
+        wrong = x[0] > 0.5
+        logits = jnp.where(wrong, jnp.array([0.0, 0.1, -50.0]), jnp.array([0.05, 0.0, 0.0]))
+        return logits + 0 * x[0], {}
+
+    image = jnp.array([0.5])
+    values = {-jax.nn.log_softmax(bimodal(jnp.array([p]))[0])[0].item() for p in (0.2, 0.8)}
+    assert max(values) > 1.0 > min(values)
+    found = adversary(
+        bimodal, image, 0, jax.random.key(0),
+        eps=0.4, step_size=0.0, steps=0, random_start="uniform", restarts=16,
+    )  # fmt: skip
+    assert found[0] > 0.5
+
+
+def test_the_best_iterate_is_never_worse_than_the_image():
+    for label in range(4):
+        found = attack(IMAGE, label, eps=2.0, step_size=2.0, steps=3, keep="best")
+        assert loss(found, label) >= loss(IMAGE, label) - 1e-6
+
+
+def test_eps_may_be_mapped_over():
+    eps = jnp.array([0.0, 0.1, 0.3])
+    found = jax.vmap(lambda e: adversary(apply, IMAGE, 1, eps=e, step_size=e / 4, steps=8))(eps)
+    losses = jax.vmap(lambda x: loss(x, 1))(found)
+    np.testing.assert_array_equal(found[0], IMAGE)
+    assert losses[0] < losses[1] < losses[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(norm="l3"), "attack.norm='l3'"),
+        (dict(loss="hinge"), "attack.loss='hinge'"),
+        (dict(norm="linf", random_start="sphere"), "attack.random_start='sphere'"),
+        (dict(restarts=3), "attack.restarts=3"),
+        (dict(restarts=0), "attack.restarts=0"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(BadInput, match=message):
+        attack(IMAGE, 0, jax.random.key(0), **options)
