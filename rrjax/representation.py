@@ -1,5 +1,7 @@
 """Gradient steps on an input towards a representation: pgd + objective, one image each."""
 
+from functools import partial
+
 import jax
 
 from rrjax import objectives
@@ -40,3 +42,36 @@ def invert(
         steps=steps,
         keep=keep,
     )
+
+
+@partial(jax.jit, static_argnames="keep")
+def invert_images(
+    apply: objectives.Apply,
+    straight_through: objectives.Apply,
+    starts: jax.Array,
+    targets: jax.Array,
+    *,
+    eps: float,
+    step_size: float,
+    steps: int,
+    keep: str = "best",
+) -> Found:
+    """Invert the representations that images `targets` have under `apply`, all at once.
+
+    `starts` and `targets` are (N, H, W, C), float in [0,1]; `apply` and `straight_through` are
+    those of a `Frozen` network. Returns `Found` with x (N, H, W, C) and value (N,).
+    """
+
+    def one(start, target):
+        _, reps = apply(target)
+        return invert(
+            straight_through,
+            start,
+            reps["representation"],
+            eps=eps,
+            step_size=step_size,
+            steps=steps,
+            keep=keep,
+        )
+
+    return jax.vmap(one)(starts, targets)

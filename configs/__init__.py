@@ -1,0 +1,1 @@
+"""One file per command a user types; `defaults.py` lists every training field once."""

@@ -1,0 +1,23 @@
+"""Representation inversion with a standard and a robust network, side by side.
+
+python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config():
+    config = ConfigDict()
+    config.study = "inversion"
+    config.standard = "runs/quickstart/standard"
+    config.robust = "runs/quickstart/robust"
+    config.checkpoint = "latest"  # or "best"
+    config.targets = ("test images", "photographs", "patterns")
+    config.starts = ("noise", "other test images")
+    config.n = 32  # images of each kind
+    config.eps = 1000.0  # in units of pixels in [0,1]; never binds
+    config.step_size = 0.1  # the paper's, at 224 pixels: 1.0
+    config.steps = 500  # the paper's: 10,000
+    config.keep = "best"  # the paper's notebook: "last"
+    config.seed = 0
+    return config.lock()

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# From a fresh machine with Python 3.11+ to a tested rrjax: installs into .venv, lints, tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+EXTRAS=dev
+source launch/setup.sh
+ruff check .
+ruff format --check .
+python -m pytest "$@"

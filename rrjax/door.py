@@ -1,0 +1,49 @@
+"""What every door shares: flags to a config, and bad input to one line and exit code 2."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from rrjax.errors import BadInput
+
+
+def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
+    """Parse --config and --workdir, then call `main(config, workdir)`.
+
+    `kind` is a field that only this door's configs have. A typo, a wrong type, another door's
+    config or any other `BadInput` is printed as one line, without a traceback; exit code 2.
+    """
+    config = config_flags.DEFINE_config_file("config", lock_config=True)
+    workdir = flags.DEFINE_string("workdir", None, "The folder this command writes.")
+    flags.mark_flags_as_required(["config", "workdir"])
+
+    def guarded(_):
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it moves
+        try:
+            if kind not in config.value:
+                raise BadInput(f"--config has no field {kind!r}: it is another command's config")
+            main(config.value, workdir.value)
+        except BadInput as error:
+            _refuse(error)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    # What ml_collections raises for a config file or an override that does not fit.
+    try:
+        rest = flags.FLAGS(argv)
+    except (flags.Error, BadInput, AttributeError, KeyError, TypeError, ValueError, OSError) as e:
+        _refuse(e)
+    if rest[1:]:
+        _refuse(BadInput(f"unexpected argument {rest[1]!r}: flags are written --name=value"))
+    return rest
+
+
+def _refuse(error: Exception) -> None:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    print("error:", " ".join(str(text).split()), file=sys.stderr)
+    sys.exit(2)

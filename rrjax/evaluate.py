@@ -1,0 +1,7 @@
+"""Evaluate: python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart"""
+
+from rrjax.door import open_door
+from rrjax.studies import accuracy
+
+if __name__ == "__main__":
+    open_door(accuracy.run, kind="batch_size")

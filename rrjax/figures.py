@@ -1,0 +1,145 @@
+"""Image grids, curves, and the HTML report of a folder. Takes arrays and text; knows no study."""
+
+import dataclasses
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only: no window system is asked for
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One study's part of report.html.
+
+    text: paragraphs, plain. header, rows: a table of strings. figures: (file name under figures/,
+    caption) pairs.
+    """
+
+    name: str
+    title: str
+    text: Sequence[str]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    figures: Sequence[tuple[str, str]]
+
+
+def save_grid(workdir: str | Path, name: str, rows: Mapping[str, np.ndarray]) -> str:
+    """Write figures/`name`.png: a labelled row for each stack of images; return the file name.
+
+    Images are (N, H, W, 1 or 3), float in [0,1], shown pixel for pixel without smoothing.
+    """
+    rows = {label: np.asarray(images) for label, images in rows.items()}
+    columns = max(len(images) for images in rows.values())
+    margin = 0.15 + 0.09 * max(map(len, rows))  # inches, for the longest label
+    width = margin + 0.9 * columns
+    figure, axes = plt.subplots(len(rows), columns, figsize=(width, 0.9 * len(rows)), squeeze=False)
+    for (label, images), line in zip(rows.items(), axes, strict=True):
+        for axis in line:
+            axis.set_axis_off()
+        for image, axis in zip(images, line, strict=False):
+            grey = image.shape[-1] == 1
+            axis.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=1)
+        line[0].annotate(label, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center")
+    figure.subplots_adjust(
+        left=margin / width, right=0.997, top=0.99, bottom=0.01, wspace=0.05, hspace=0.05
+    )
+    return _save(figure, workdir, name)
+
+
+def save_curves(
+    workdir: str | Path,
+    name: str,
+    curves: Mapping[str, tuple[Sequence[float], Sequence[dict[str, float]]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+) -> str:
+    """Write figures/`name`.png: a curve a label, x against summaries with mean, low and high."""
+    figure, axis = plt.subplots(figsize=(6, 3.6))
+    for label, (x, summaries) in curves.items():
+        mean, low, high = (np.array([s[k] for s in summaries]) for k in ("mean", "low", "high"))
+        (line,) = axis.plot(x, mean, marker="o", markersize=4, label=label)
+        axis.fill_between(x, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, 1.05))
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    return _save(figure, workdir, name)
+
+
+def write_report(workdir: str | Path, section: Section) -> Path:
+    """Put one study's section into the folder's report.html, beside those of other studies."""
+    workdir = Path(workdir)
+    sections = workdir / "sections"
+    sections.mkdir(parents=True, exist_ok=True)
+    (sections / f"{section.name}.html").write_text(_section(section))
+    body = "".join(path.read_text() for path in sorted(sections.glob("*.html")))
+    page = workdir / "report.html"
+    page.write_text(_PAGE.format(title=html.escape(workdir.name), body=body))
+    return page
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table as aligned Markdown, for the terminal and a README."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells):
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return "| " + " | ".join(padded) + " |"
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
+
+
+def with_interval(summary: Mapping[str, float], digits: int = 2) -> str:
+    """Format a summary as 'mean [low, high]'."""
+    mean, low, high = (f"{summary[k]:.{digits}f}" for k in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _save(figure, workdir: str | Path, name: str) -> str:
+    folder = Path(workdir) / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=120)
+    plt.close(figure)
+    return f"{name}.png"
+
+
+def _section(section: Section) -> str:
+    def line(tag, cells):
+        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>\n"
+
+    text = "".join(f"<p>{html.escape(paragraph)}</p>\n" for paragraph in section.text)
+    table = line("th", section.header) + "".join(line("td", row) for row in section.rows)
+    figures = "".join(
+        f'<figure><figcaption>{html.escape(caption)}</figcaption><img src="figures/{name}" '
+        f'alt="{html.escape(caption)}"></figure>\n'
+        for name, caption in section.figures
+    )
+    title = html.escape(section.title)
+    return f"<section>\n<h2>{title}</h2>\n{text}<table>\n{table}</table>\n{figures}</section>\n"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>rrjax: {title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
+body {{ padding: 0 1rem; }}
+table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
+th, td {{ border-bottom: 1px solid #ddd; padding: .25rem .8rem; text-align: left; }}
+figure {{ margin: 1.5rem 0; }}
+figcaption {{ margin-bottom: .3rem; color: #444; }}
+img {{ max-width: 100%; }}
+</style>
+<h1>{title}</h1>
+{body}</html>
+"""

@@ -1,0 +1,176 @@
+"""Drive a task to the end of its run: restore, step, log, evaluate, save. Knows no model."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from rrjax import runs
+from rrjax.data import Batch, Data
+from rrjax.errors import BadInput
+
+
+def data_parallel(step: Callable, donate: bool = False) -> Callable:
+    """Run a per-device pure step, (state, batch) -> anything, on every device.
+
+    The step's collectives name the axis "batch". The state is one replicated tree, not a stacked
+    one; `donate` gives its memory to the result. This is the only line that knows pmap. What
+    leaves the step must agree between devices (pmean or psum): pmap does not check it.
+    """
+    return jax.pmap(
+        step,
+        axis_name="batch",
+        in_axes=(None, 0),
+        out_axes=None,
+        donate_argnums=(0,) if donate else (),
+    )
+
+
+def fit(task, data: Data, config, workdir: str | Path) -> None:
+    """Train `task` in `workdir` until `config.epochs` are done, going on from its last checkpoint.
+
+    Raises:
+      BadInput: before any compile, for a batch size or a workdir that cannot be used; later, for
+        a loss that is not finite (the step is named, and no checkpoint holds it).
+    """
+    check_batch_size(config.batch_size)
+    workdir = Path(workdir)
+    runs.claim(workdir, config)
+    total = config.epochs * data.steps_per_epoch
+    train_step = data_parallel(task.train_step, donate=True)
+    eval_step = data_parallel(task.eval_step)
+    with ExitStack() as stack:
+        manager = stack.enter_context(runs.open_checkpoints(workdir, task.score))
+        state = _start(task, data, manager)
+        first = int(state.step)
+        write = _open_log(workdir, first, config.tensorboard, stack)
+        bar = stack.enter_context(
+            tqdm(total=total, initial=first, disable=None, unit="step", desc=workdir.name)
+        )
+        pending, waited, opened = [], 0.0, time.monotonic()
+        for step in range(first + 1, total + 1):
+            asked = time.monotonic()
+            batch = next(data.train)
+            waited += time.monotonic() - asked
+            state, metrics = train_step(state, shard(batch))
+            pending.append(metrics)
+            evaluates = _evaluates(step, total, data.steps_per_epoch, config.eval_every)
+            saves = evaluates or step % config.save_every == 0
+            if saves or step % config.log_every == 0:
+                means = _means(pending, step)
+                elapsed = time.monotonic() - opened
+                means["images_per_second"] = len(pending) * config.batch_size / elapsed
+                means["data_wait"] = waited / elapsed
+                write(step, {"epoch": step / data.steps_per_epoch, **means})
+                bar.update(step - bar.n)
+                bar.set_postfix(loss=f"{means['train_loss']:.3f}")
+                scores = evaluate(eval_step, state, data.test()) if evaluates else None
+                if evaluates:
+                    write(step, {f"test_{name}": value for name, value in scores.items()})
+                    tqdm.write(_line(workdir.name, step, total, scores))
+                if saves:
+                    _save(manager, step, state, data, scores)
+                pending, waited, opened = [], 0.0, time.monotonic()
+
+
+def evaluate(eval_step: Callable, state, batches: Iterable[Batch]) -> dict[str, float]:
+    """Return the means of a data-parallel evaluation over every example, each counted once."""
+    sums: dict[str, float] = {}
+    for batch in batches:
+        for name, value in eval_step(state, shard(batch)).items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+    count = sums.pop("count")
+    return {name: value / count for name, value in sums.items()}
+
+
+def shard(batch: Batch) -> Batch:
+    """Split the leading axis of one process's batch over its devices."""
+    n = jax.local_device_count()
+    return {name: x.reshape(n, -1, *x.shape[1:]) for name, x in batch.items()}
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise BadInput unless `batch_size` is a positive multiple of the number of devices."""
+    n = jax.device_count()
+    if batch_size < 1 or batch_size % n:
+        raise BadInput(
+            f"batch_size={batch_size} does not divide by {n} devices: "
+            f"set --config.batch_size to a multiple of {n}"
+        )
+
+
+def _start(task, data: Data, manager):
+    """Return the replicated first state, or the last saved one with the data where it was."""
+    everywhere = NamedSharding(Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec())
+    step = manager.latest_step()
+    if step is None:
+        return jax.device_put(task.init(), everywhere)
+    like = jax.eval_shape(task.init)
+    items = runs.restore(manager, step, everywhere, **_items(like), data=None)
+    data.train.set_state(items["data"])
+    return like.replace(**items["variables"], **items["training"])
+
+
+def _save(manager, step: int, state, data: Data, scores) -> None:
+    runs.save(manager, step, **_items(state), data=data.train.get_state(), metrics=scores)
+
+
+def _items(state) -> dict[str, dict]:
+    """Split a state into what a reader of the run needs and what only more training does."""
+    return {
+        "variables": {"params": state.params, "batch_stats": state.batch_stats},
+        "training": {"step": state.step, "opt_state": state.opt_state},
+    }
+
+
+def _evaluates(step: int, total: int, steps_per_epoch: int, eval_every: int) -> bool:
+    return step == total or step % (steps_per_epoch * eval_every) == 0
+
+
+def _means(pending: list[dict], last: int) -> dict[str, float]:
+    """Average the metrics of the steps up to `last`; BadInput names the first not finite one."""
+    pending = jax.device_get(pending)
+    for step, metrics in enumerate(pending, last + 1 - len(pending)):
+        for name, value in metrics.items():
+            if not math.isfinite(value):
+                raise BadInput(
+                    f"step {step}: {name} is {value}; the run stops, its checkpoints are from "
+                    "before: lower --config.optimizer.learning_rate and start a new workdir"
+                )
+    return {f"train_{k}": float(np.mean([m[k] for m in pending])) for k in pending[0]}
+
+
+def _open_log(workdir: Path, step: int, tensorboard: bool, stack: ExitStack) -> Callable:
+    """Return write(step, values) to metrics.jsonl, rid of the lines after `step`."""
+    path = workdir / "metrics.jsonl"
+    if path.exists():
+        # A killed run wrote lines for steps that it did not save and that will come again; its
+        # last line may be half a line.
+        lines = path.read_text().split("\n")[:-1]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        path.write_text("".join(f"{line}\n" for line in kept))
+    file = stack.enter_context(path.open("a", buffering=1))
+    board = None
+    if tensorboard:
+        board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        stack.enter_context(closing(board))
+
+    def write(step: int, values: dict[str, float]) -> None:
+        file.write(json.dumps({"step": step, **values}) + "\n")
+        if board:
+            for name, value in values.items():
+                board.add_scalar(name, value, step)
+
+    return write
+
+
+def _line(name: str, step: int, total: int, scores: dict[str, float]) -> str:
+    return f"{name}: step {step}/{total}  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items())

@@ -1,0 +1,41 @@
+"""What studies score with: how like two images are, and how sure a mean is."""
+
+import dm_pix
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+
+
+@jax.jit
+def likeness(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+    """Score images against targets, both (N, H, W, C), float in [0,1]; each score is (N,).
+
+    correlation: Pearson's, over the pixels of one image. ssim: structural similarity, Gaussian
+    window of 11 pixels and sigma 1.5 (Wang et al. 2004), so H and W must be at least 11. psnr: in
+    dB, of a peak of 1.
+    """
+    return {
+        "correlation": jax.vmap(_correlation)(images, targets),
+        "ssim": dm_pix.ssim(images, targets),
+        "psnr": dm_pix.psnr(images, targets),
+    }
+
+
+def _correlation(image: jax.Array, target: jax.Array) -> jax.Array:
+    a, b = image - image.mean(), target - target.mean()
+    return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a * a) * jnp.sum(b * b))
+
+
+def summarize(values, seed: int = 0) -> dict[str, float]:
+    """Return the mean of per-example values, its 95 % bootstrap interval (percentile) and n."""
+    values = np.asarray(values, np.float64)
+    interval = scipy.stats.bootstrap(
+        (values,), np.mean, method="percentile", rng=np.random.default_rng(seed), n_resamples=2000
+    ).confidence_interval
+    return {
+        "mean": float(values.mean()),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "n": int(values.size),
+    }

@@ -1,0 +1,109 @@
+"""The classifiers. Every one: `apply(variables, images, train) -> (logits, reps)`.
+
+Images are float (N, H, W, C) in [0, 1]; logits (N, classes); reps a dict of every stage by
+name, in which "representation" is always R(x), the input of the last Linear (before dropout).
+"""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+
+from rrjax.errors import BadInput
+from rrjax.models.alexnet import AlexNet
+from rrjax.models.resnet import Basic, Bottleneck, ResNet
+from rrjax.models.smallcnn import SmallCNN
+from rrjax.models.vgg import VGG
+
+MODELS = {
+    "resnet8": partial(ResNet, (1, 1, 1), Basic),
+    "resnet18": partial(ResNet, (2, 2, 2, 2), Basic),
+    "resnet34": partial(ResNet, (3, 4, 6, 3), Basic),
+    "resnet50": partial(ResNet, (3, 4, 6, 3), Bottleneck),
+    "vgg16": partial(VGG, False),
+    "vgg16_bn": partial(VGG, True),
+    "alexnet": partial(AlexNet),
+    "mnist_cnn": partial(SmallCNN, ((32, 64),), 5, 1024),
+    "cifar_cnn": partial(SmallCNN, ((32, 32), (64, 64)), 3, 512),
+    "tiny": partial(SmallCNN, ((4,), (8,)), 3, 0),
+}
+# The families that come in one variant only; the others come in both.
+_ONE_VARIANT = {
+    "alexnet": ("imagenet",),
+    "mnist_cnn": ("cifar",),
+    "cifar_cnn": ("cifar",),
+    "tiny": ("cifar",),
+}
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+_STANDARD_WIDTH = 64
+
+
+def create(config):
+    """Make the module a config describes.
+
+    config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones);
+    width (channels of a ResNet's first stage; 64, the standard, for every other family);
+    classes; mean and std, one number a channel; dtype and param_dtype, names.
+    Raises BadInput on a value no model has.
+    """
+    constructor = _choose("name", config.name, MODELS)
+    variants = _ONE_VARIANT.get(config.name, ("imagenet", "cifar"))
+    if config.variant not in variants:
+        raise BadInput(_choices(f"variant of {config.name}", config.variant, variants))
+    has = constructor.func.__dataclass_fields__
+    if "width" not in has and config.width != _STANDARD_WIDTH:
+        raise BadInput(_choices(f"width of {config.name}", config.width, [_STANDARD_WIDTH]))
+    for field in ("classes", "width"):
+        if getattr(config, field) < 1:
+            raise BadInput(f"model {field} {getattr(config, field)}: it must be at least 1")
+    if len(config.mean) != len(config.std) or min(config.std) <= 0:
+        raise BadInput(
+            f"model mean {tuple(config.mean)} and std {tuple(config.std)}: "
+            "they must have one number a channel each, std positive"
+        )
+    shape = {field: getattr(config, field) for field in ("variant", "width") if field in has}
+    return constructor(
+        classes=config.classes,
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+        dtype=_choose("dtype", config.dtype, _DTYPES),
+        param_dtype=_choose("param_dtype", config.param_dtype, _DTYPES),
+        **shape,
+    )
+
+
+def init(model, key, image_shape):
+    """Draw a model's variables (params, and batch_stats if it has any) for (H, W, C) images."""
+
+    @jax.jit
+    def draw(key):
+        return model.init(key, jnp.zeros((1, *image_shape)), train=False)
+
+    return draw(key)
+
+
+def frozen(model, variables):
+    """Make `apply`: one image (H, W, C), float in [0, 1] -> (logits, reps), in eval mode.
+
+    It is a pytree over the variables: passed through jit they are arguments, not constants.
+    """
+    return jax.tree_util.Partial(_one_image(model), variables)
+
+
+@cache  # one function a model, so that jit finds what it compiled before
+def _one_image(model):
+    def apply(variables, image):
+        outputs = model.apply(variables, image[None], train=False)
+        return jax.tree.map(lambda x: x[0], outputs)
+
+    return apply
+
+
+def _choose(field, value, table):
+    if value not in table:
+        raise BadInput(_choices(field, value, table))
+    return table[value]
+
+
+def _choices(field, value, choices):
+    return f"model {field} {value!r}: choose from {', '.join(map(str, choices))}"

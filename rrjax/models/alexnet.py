@@ -1,0 +1,54 @@
+"""AlexNet as torchvision has it ("One weird trick", 2014)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rrjax.models import layers
+
+# Index in torch's `features`, channels, kernel size, stride, padding, whether a max-pool follows.
+_CONVOLUTIONS = (
+    (0, 64, 11, 4, 2, True),
+    (3, 192, 5, 1, 2, True),
+    (6, 384, 3, 1, 1, False),
+    (8, 256, 3, 1, 1, False),
+    (10, 256, 3, 1, 1, True),
+)
+
+
+class AlexNet(nn.Module):
+    """Map float (N, H, W, C) images in [0, 1], H and W at least 63, to (logits, reps).
+
+    R(x) is the second hidden layer of 4096 after its ReLU, the input of the last Linear.
+    reps: conv1 ... conv5 (after ReLU and max-pool), hidden, representation.
+    """
+
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    last_act: Callable = nn.relu
+
+    @nn.compact
+    def __call__(self, images, train):
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dropout = nn.Dropout(0.5, deterministic=not train)
+        x = layers.normalize(images, self.mean, self.std, self.dtype)
+        reps = {}
+        for i, (index, channels, size, stride, pad, pool) in enumerate(_CONVOLUTIONS, 1):
+            init = layers.torch_default(size * size * x.shape[-1])
+            inits = {"kernel_init": init, "bias_init": init}
+            name = f"features_{index}"
+            x = nn.relu(layers.conv(channels, size, stride, pad, name=name, **inits, **types)(x))
+            if pool:
+                x = nn.max_pool(x, (3, 3), (2, 2))
+            reps[f"conv{i}"] = x
+        x = dropout(layers.flatten(layers.adaptive_avg_pool(x, (6, 6))))
+        reps["hidden"] = nn.relu(layers.dense(x, 4096, name="classifier_1", **types))
+        x = layers.dense(dropout(reps["hidden"]), 4096, name="classifier_4", **types)
+        reps["representation"] = self.last_act(x)
+        x = layers.dense(reps["representation"], self.classes, name="classifier_6", **types)
+        return layers.at_least_float32(x), reps

@@ -1,0 +1,187 @@
+"""What the families share: one convolution, torch's initialisers and pools, the normalisation."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from rrjax.errors import BadInput
+
+_NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
+_NHWC_HWOI = lax.ConvDimensionNumbers((0, 3, 1, 2), (2, 3, 0, 1), (0, 3, 1, 2))
+
+# torch: nn.init.kaiming_normal_(mode="fan_out", nonlinearity="relu"): N(0, 2 / fan_out).
+kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def torch_default(fan_in):
+    """Initialise as torch's Conv2d and Linear do, weight and bias alike: U(±1/√fan_in).
+
+    A flax bias initialiser sees only the bias's shape, so the caller says what fan_in is.
+    """
+    bound = fan_in**-0.5
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def convolution(
+    lhs,
+    rhs,
+    window_strides,
+    padding,
+    lhs_dilation=None,
+    rhs_dilation=None,
+    dimension_numbers=None,
+    feature_group_count=1,
+    batch_group_count=1,
+    precision=None,
+    preferred_element_type=None,
+):
+    """Convolve as `lax.conv_general_dilated` does, in the two forms XLA:CPU runs fast.
+
+    Same arguments, same numbers, any derivative of any order. Off the CPU, and for grouped,
+    dilated or not-NHWC convolutions, it is `lax.conv_general_dilated` itself. On the CPU a 1x1
+    convolution is a matrix product, and the others carry `_transposable`'s derivative.
+    """
+
+    def stock(image, kernel, numbers):
+        return lax.conv_general_dilated(
+            image,
+            kernel,
+            window_strides,
+            padding,
+            lhs_dilation,
+            rhs_dilation,
+            numbers,
+            feature_group_count,
+            batch_group_count,
+            precision,
+            preferred_element_type,
+        )
+
+    dilated = any(d != 1 for d in (*(lhs_dilation or ()), *(rhs_dilation or ())))
+    grouped = feature_group_count != 1 or batch_group_count != 1
+    numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+    if jax.default_backend() != "cpu" or dilated or grouped or numbers != _NHWC:
+        return stock(lhs, rhs, numbers)
+    unpadded = isinstance(padding, str) or not np.any(padding)
+    if rhs.shape[:2] == (1, 1) and unpadded:
+        rows, columns = window_strides
+        return jnp.matmul(
+            lhs[:, ::rows, ::columns],
+            rhs[0, 0],
+            precision=precision,
+            preferred_element_type=preferred_element_type,
+        )
+    return _transposable(stock)(lhs, rhs)
+
+
+def _transposable(stock):
+    """Give `stock(image, kernel, numbers)` an image derivative whose transpose XLA:CPU runs fast.
+
+    The transpose of a convolution is one with the flipped kernel, its channels swapped. Inside
+    a loop body XLA:CPU leaves that kernel in a layout three times slower to convolve with. Here
+    the tangent is written with the swapped kernel behind a barrier, so that its transpose,
+    which is what every gradient step runs, finds the kernel laid out as a forward pass would.
+    """
+
+    @jax.custom_jvp
+    def fast(image, kernel):
+        return stock(image, kernel, _NHWC)
+
+    @fast.defjvp
+    def _tangent(primals, tangents):
+        (image, kernel), (d_image, d_kernel) = primals, tangents
+        swapped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+        along_image = stock(d_image, jnp.flip(swapped, (0, 1)), _NHWC_HWOI)
+        return stock(image, kernel, _NHWC), along_image + stock(image, d_kernel, _NHWC)
+
+    return fast
+
+
+def conv(features, size, stride=1, pad=0, **fields):
+    """Make an nn.Conv with a size x size kernel and torch's explicit, symmetric padding."""
+    return nn.Conv(features, (size, size), stride, pad, conv_general_dilated=convolution, **fields)
+
+
+def batch_norm(train, *, dtype, param_dtype, **fields):
+    """Make torch's BatchNorm2d (epsilon 1e-5, a running average that keeps 0.9 of itself).
+
+    Statistics stay float32 under bfloat16 and are float64 in float64. The running variance
+    averages the biased batch variance, as flax does; torch averages the unbiased one, larger
+    by n/(n-1) with n = N*H*W. Both normalise a training batch by the biased one.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=1e-5,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        # flax's "float32 reductions" would also hold float64 statistics down to float32.
+        force_float32_reductions=param_dtype != jnp.float64,
+        **fields,
+    )
+
+
+def dense(x, features, **fields):
+    """Apply an nn.Dense initialised as torch's Linear."""
+    init = torch_default(x.shape[-1])
+    return nn.Dense(features, kernel_init=init, bias_init=init, **fields)(x)
+
+
+def straight_through_relu(x):
+    """Take the ReLU forward (exactly, for finite x) and the identity backward.
+
+    The `fake_relu` of MadryLab/robustness: as `last_act` it lets a dead coordinate of R(x)
+    pass a gradient, which inversion needs.
+    """
+    return x + lax.stop_gradient(nn.relu(x) - x)
+
+
+def normalize(images, mean, std, dtype):
+    """Standardise float (N, H, W, C) images in [0, 1] channel by channel, and cast to dtype.
+
+    Raises BadInput unless images are floating point with one channel for each mean.
+    """
+    if not jnp.issubdtype(images.dtype, jnp.floating) or images.shape[-1] != len(mean):
+        raise BadInput(
+            f"images must be floating point with {len(mean)} channels last, "
+            f"one for each mean; got {images.dtype}{images.shape}"
+        )
+    wide = jnp.promote_types(images.dtype, dtype)
+    shape = (1,) * (images.ndim - 1) + (-1,)
+    mean, std = (jnp.asarray(values, wide).reshape(shape) for values in (mean, std))
+    return ((images - mean) / std).astype(dtype)
+
+
+def at_least_float32(logits):
+    """Widen bfloat16 logits, so that a loss is never computed in bfloat16."""
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+
+def flatten(x):
+    """Flatten (N, H, W, C) to (N, C*H*W): torch's order, so its Linear weights fit unpermuted."""
+    return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
+
+
+def adaptive_avg_pool(x, size):
+    """Average (N, H, W, C) to (N, *size, C) with the bins of torch.nn.AdaptiveAvgPool2d."""
+    if x.shape[1:3] == tuple(size):
+        return x
+    rows, columns = (
+        jnp.asarray(_bins(n, m), x.dtype) for n, m in zip(x.shape[1:3], size, strict=True)
+    )
+    return jnp.einsum("ih,nhwc,jw->nijc", rows, x, columns, precision=lax.Precision.HIGHEST)
+
+
+def _bins(n, m):
+    """Return the (m, n) matrix whose row i averages floor(i*n/m) up to ceil((i+1)*n/m)."""
+    matrix = np.zeros((m, n))
+    for i in range(m):
+        start, stop = i * n // m, -(-(i + 1) * n // m)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix

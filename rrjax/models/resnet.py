@@ -1,0 +1,111 @@
+"""Residual networks, in their two published shapes: ImageNet's (torchvision v1.5) and CIFAR's."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from rrjax.models import layers
+
+
+class Basic(nn.Module):
+    """Two 3x3 convolutions and a shortcut (ResNet-18 and 34)."""
+
+    width: int
+    stride: int
+    conv: Callable
+    norm: Callable
+    act: Callable
+    shortcut: str
+
+    @nn.compact
+    def __call__(self, x):
+        y = self.conv(self.width, 3, self.stride, 1, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.norm(name="bn2")(self.conv(self.width, 3, 1, 1, name="conv2")(y))
+        return self.act(y + _shortcut(self, x, y.shape))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 (which carries the stride), 1x1 to four times the width, and a shortcut."""
+
+    width: int
+    stride: int
+    conv: Callable
+    norm: Callable
+    act: Callable
+    shortcut: str
+
+    @nn.compact
+    def __call__(self, x):
+        y = nn.relu(self.norm(name="bn1")(self.conv(self.width, 1, name="conv1")(x)))
+        y = self.conv(self.width, 3, self.stride, 1, name="conv2")(y)
+        y = nn.relu(self.norm(name="bn2")(y))
+        y = self.norm(name="bn3")(self.conv(4 * self.width, 1, name="conv3")(y))
+        return self.act(y + _shortcut(self, x, y.shape))
+
+
+def _shortcut(block, x, shape):
+    """Return x, through a strided 1x1 convolution and a norm where its shape must change."""
+    if x.shape == shape:
+        return x
+    x = block.conv(shape[-1], 1, block.stride, name=f"{block.shortcut}_0")(x)
+    return block.norm(name=f"{block.shortcut}_1")(x)
+
+
+class ResNet(nn.Module):
+    """Map float (N, H, W, C) images in [0, 1] to (logits, reps); R(x) is the pooled last stage.
+
+    Variant "imagenet" opens with a 7x7/2 convolution and a max-pool, "cifar" with a 3x3; torch
+    names their parts differently (downsample, fc; shortcut, linear) and starts them differently
+    (kaiming_normal fan_out; its layers' default). reps: stem, layer1, layer2, ...,
+    representation. `last_act` is the very last ReLU only.
+    """
+
+    stage_sizes: tuple[int, ...]
+    block: type[nn.Module]
+    variant: str
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    width: int = 64
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    last_act: Callable = nn.relu
+
+    @nn.compact
+    def __call__(self, images, train):
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        norm = partial(layers.batch_norm, train, **types)
+        conv = partial(layers.conv, use_bias=False, kernel_init=self._kernel_init, **types)
+        x = self._stem(layers.normalize(images, self.mean, self.std, self.dtype), conv, norm)
+        reps = {"stem": x}
+        names = [(i, j) for i, size in enumerate(self.stage_sizes) for j in range(size)]
+        for i, j in names:
+            x = self.block(
+                width=self.width * 2**i,
+                stride=2 if i > 0 and j == 0 else 1,
+                conv=conv,
+                norm=norm,
+                act=self.last_act if (i, j) == names[-1] else nn.relu,
+                shortcut="downsample" if self.variant == "imagenet" else "shortcut",
+                name=f"layer{i + 1}_{j}",
+            )(x)
+            reps[f"layer{i + 1}"] = x
+        reps["representation"] = x.mean((1, 2))
+        head = "fc" if self.variant == "imagenet" else "linear"
+        logits = layers.dense(reps["representation"], self.classes, name=head, **types)
+        return layers.at_least_float32(logits), reps
+
+    def _stem(self, x, conv, norm):
+        if self.variant == "imagenet":
+            x = nn.relu(norm(name="bn1")(conv(self.width, 7, 2, 3, name="conv1")(x)))
+            return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+        return nn.relu(norm(name="bn1")(conv(self.width, 3, 1, 1, name="conv1")(x)))
+
+    def _kernel_init(self, key, shape, dtype):
+        if self.variant == "imagenet":
+            return layers.kaiming_normal(key, shape, dtype)
+        return layers.torch_default(shape[0] * shape[1] * shape[2])(key, shape, dtype)

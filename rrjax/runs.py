@@ -1,0 +1,222 @@
+"""A run's folder: config.json, metrics.jsonl, checkpoints/, figures/; and what comes out of it.
+
+A checkpoint is three items: `variables` (params and batch_stats: all that a reader needs),
+`training` (step and optimiser) and `data` (the iterator's state). Orbax ignores half-written ones.
+"""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from rrjax import models
+from rrjax.errors import BadInput
+from rrjax.models.layers import straight_through_relu
+from rrjax.objectives import Apply
+
+ITEMS = ("variables", "training", "data")
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    """A trained network that changes no more.
+
+    apply: one image (H, W, C), float in [0,1] -> (logits, reps). A pytree: pass it through jit.
+    straight_through: the same values, but the last ReLU passes gradients to dead coordinates,
+      as inversion needs.
+    """
+
+    config: ConfigDict
+    model: nn.Module
+    variables: Any
+    apply: Apply
+    straight_through: Apply
+
+    def __call__(self, images) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Map images (N, H, W, C), float in [0,1], to (logits, reps).
+
+        Raises:
+          BadInput: for pixels outside [0,1] or another number of channels.
+        """
+        images = jnp.asarray(images)
+        channels = len(self.config.model.mean)
+        if images.ndim != 4 or images.shape[-1] != channels:
+            raise BadInput(
+                f"images of shape {images.shape}: this network takes (N, H, W, {channels})"
+            )
+        low, high = float(images.min()), float(images.max())
+        if not (low >= 0 and high <= 1):
+            raise BadInput(
+                f"images with pixels from {low:g} to {high:g}: pass floats in [0,1], divided by "
+                "255 and not normalised (the network normalises inside)"
+            )
+        return _forward(self.apply, images)
+
+
+@jax.jit
+def _forward(apply, images):
+    return jax.vmap(apply)(images)
+
+
+def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
+    """Load the network of a run folder, onto one device.
+
+    Args:
+      checkpoint: "latest", or "best" (by the run's test score: never judge a test set with it).
+
+    Raises:
+      BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read.
+    """
+    config = read_config(path)
+    model = models.create(config.model)
+    shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
+    like = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
+    like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with open_checkpoints(path, score=None) as manager:
+        step = manager.latest_step() if checkpoint == "latest" else _best_step(path)
+        if step is None:
+            raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
+        variables = restore(manager, step, sharding, variables=like)["variables"]
+    through = model.clone(last_act=straight_through_relu)
+    return Frozen(
+        config, model, variables, models.frozen(model, variables), models.frozen(through, variables)
+    )
+
+
+def claim(workdir: str | Path, config: ConfigDict) -> None:
+    """Make `workdir` this config's run folder, or check that it already is.
+
+    Raises:
+      BadInput: if it cannot be written, or holds another config (the differences are named).
+    """
+    workdir = Path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
+    path = workdir / "config.json"
+    if not path.exists():
+        path.write_text(config.to_json(indent=2) + "\n")
+        return
+    old, new = _flat(read_config(workdir)), _flat(config)
+    changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
+    if changed:
+        listed = "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
+        raise BadInput(f"--workdir={workdir} holds another run ({listed}): choose another workdir")
+
+
+def read_config(path: str | Path) -> ConfigDict:
+    """Read a run folder's config; BadInput if `path` is not a run folder."""
+    path = Path(path) / "config.json"
+    try:
+        return ConfigDict(json.loads(path.read_text())).lock()
+    except OSError as error:
+        raise BadInput(
+            f"{path.parent}: not a run folder (no readable config.json); "
+            "make one with python -m rrjax.train"
+        ) from error
+    except ValueError as error:
+        raise BadInput(f"{path}: not JSON ({error}); restore the file or delete the run") from error
+
+
+def open_checkpoints(workdir: str | Path, score: str | None) -> ocp.CheckpointManager:
+    """Open a run's checkpoints, keeping the two latest and the best by the metric `score`."""
+    policies = [preservation_policy.LatestN(2)]
+    best = {}
+    if score:
+        get = lambda metrics: metrics[score]  # noqa: E731
+        policies.append(
+            preservation_policy.BestN(
+                get_metric_fn=get, n=1, keep_checkpoints_without_metrics=False
+            )
+        )
+        best = {"best_fn": get, "best_mode": "max"}
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+        cleanup_tmp_directories=score is not None,  # a reader must not touch a run being written
+        read_only=score is None,
+        **best,
+    )
+    directory = Path(workdir).absolute() / "checkpoints"
+    return ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
+
+
+def save(manager, step: int, variables, training, data: dict, metrics: dict | None) -> None:
+    """Write one checkpoint in the background; a second one of the same step is not written."""
+    if step in manager.all_steps():
+        return
+    items = ocp.args.Composite(
+        variables=ocp.args.StandardSave(variables),
+        training=ocp.args.StandardSave(training),
+        data=ocp.args.JsonSave(data),
+    )
+    manager.save(step, args=items, metrics=metrics)
+
+
+def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
+    """Restore the items named by `like`, each a tree of arrays or shapes; "data" is plain JSON.
+
+    Raises:
+      BadInput: naming the checkpoint, if it is damaged or another network's.
+    """
+
+    def args(item, tree):
+        if item == "data":
+            return ocp.args.JsonRestore()
+        shaped = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)  # noqa: E731
+        return ocp.args.StandardRestore(jax.tree.map(shaped, tree))
+
+    items = {item: args(item, tree) for item, tree in like.items()}
+    try:
+        return dict(manager.restore(step, args=ocp.args.Composite(**items)))
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(
+            f"{manager.directory / str(step)}: this checkpoint cannot be read ({reason}); "
+            "delete that folder to go back to the one before it"
+        ) from error
+
+
+def write_results(workdir: str | Path, name: str, results: dict) -> None:
+    """Put a study's numbers under its name into the folder's results.json."""
+    path = Path(workdir) / "results.json"
+    everything = json.loads(path.read_text()) if path.exists() else {}
+    everything[name] = results
+    path.write_text(json.dumps(everything, indent=2, default=_plain) + "\n")
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return np.asarray(value).tolist()
+    raise TypeError(f"results hold a {type(value).__name__}: give plain values or arrays")
+
+
+def _best_step(path: str | Path) -> int | None:
+    scored = {}
+    for metrics in (Path(path) / "checkpoints").glob("*/metrics/metrics"):
+        scored[int(metrics.parent.parent.name)] = json.loads(metrics.read_text())
+    return max(scored, key=lambda step: max(scored[step].values()), default=None)
+
+
+def _flat(config: ConfigDict) -> dict[str, Any]:
+    """Map dotted field names to values, as JSON holds them."""
+    plain = json.loads(config.to_json())
+    flat = {}
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,82 @@
+"""How much accuracy is left under attack? Standard and robust side by side.
+
+Engstrom et al. (2019), Tables 4 and 5: accuracy for each eps, PGD of 20 and of 100 steps of
+2.5 * eps / steps, on the whole test set.
+
+python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
+"""
+
+from functools import partial
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from rrjax import attack, data, figures, metrics, runs
+from rrjax.errors import BadInput
+
+
+def run(config, workdir: str) -> None:
+    """Evaluate config.standard and config.robust (run folders; "" leaves one out)."""
+    paths = {name: path for name in ("standard", "robust") if (path := config[name])}
+    if not paths:
+        raise BadInput("give at least one run folder: --config.standard=... or --config.robust=...")
+    networks = {name: runs.load(path, config.checkpoint) for name, path in paths.items()}
+    results = {name: _evaluate(name, network, config) for name, network in networks.items()}
+    runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
+    section = _report(config, paths, results, workdir)
+    figures.write_report(workdir, section)
+    print(figures.text_table(section.header, section.rows))
+
+
+def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
+    """Return a summary of accuracy for each number of steps and each eps."""
+    grid = [(steps, eps) for steps in config.steps for eps in config.eps]
+    correct: dict = {cell: [] for cell in grid}
+    key = jax.random.key(config.seed)
+    batches = data.test_batches(network.config, config.batch_size)
+    for batch in tqdm(batches, disable=None, desc=f"accuracy of {name}", unit="batch"):
+        for steps, eps in grid:
+            hits = attack.survives(
+                network.apply,
+                data.pixels(batch["image"]),
+                batch["label"],
+                jax.vmap(partial(jax.random.fold_in, key))(batch["index"]),
+                norm=config.norm,
+                eps=eps,
+                step_size=2.5 * eps / steps,
+                steps=steps if eps else 0,
+                random_start=config.random_start,
+                restarts=config.restarts,
+            )
+            correct[steps, eps].append(np.asarray(hits)[batch["mask"] == 1])
+    return [
+        {"steps": steps, "eps": eps, **metrics.summarize(np.concatenate(hits), config.seed)}
+        for (steps, eps), hits in correct.items()
+    ]
+
+
+def _report(config, paths: dict[str, str], results: dict, workdir: str) -> figures.Section:
+    header = ["network", "PGD steps", *(f"eps {eps:g}" for eps in config.eps)]
+    rows, curves = [], {}
+    for name, cells in results.items():
+        for steps in config.steps:
+            line = [cell for cell in cells if cell["steps"] == steps]
+            rows.append([name, str(steps), *(figures.with_interval(c, 3) for c in line)])
+        curves[name] = (config.eps, line)  # of the last, strongest attack
+    figure = figures.save_curves(
+        workdir, "accuracy", curves, xlabel=f"{config.norm} eps", ylabel="test accuracy"
+    )
+    n = next(iter(results.values()))[0]["n"]
+    origin = ", ".join(f"{name}: {path}" for name, path in paths.items())
+    return figures.Section(
+        name="accuracy",
+        title="Accuracy under attack",
+        text=[
+            f"{n} test images; PGD ({config.norm}) in steps of 2.5 * eps / steps; 95 % bootstrap "
+            f"intervals over images. {origin}."
+        ],
+        header=header,
+        rows=rows,
+        figures=[(figure, f"Test accuracy against the radius of a PGD-{config.steps[-1]} attack")],
+    )

@@ -1,0 +1,16 @@
+"""Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits"""
+
+from rrjax import data, loop
+from rrjax.door import open_door
+from rrjax.tasks import classifier
+
+
+def main(config, workdir: str) -> None:
+    loop.check_batch_size(config.batch_size)
+    batches = data.create(config)
+    task = classifier.create(config, batches.steps_per_epoch)
+    loop.fit(task, batches, config, workdir)
+
+
+if __name__ == "__main__":
+    open_door(main, kind="optimizer")

@@ -1,0 +1,148 @@
+"""Write the golden files of test_models.py with PyTorch: `python tests/golden/make_models.py`.
+
+Needs torch (made with 2.13, CPU), numpy and 4 GB; nothing else in the repository does. Each
+<model>.npz holds, in float64 and eval mode: the state dict's names and shapes (the weights are
+redrawn from them), images as uint8 (N, H, W, C), logits, representation, and the gradient of
+sum(logits * direction) with respect to the images in [0, 1].
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from weights import draw
+
+MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, width, stride, shortcut):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.name = shortcut
+        if stride != 1 or inputs != 4 * width:
+            conv = nn.Conv2d(inputs, 4 * width, 1, stride, bias=False)
+            self.add_module(shortcut, nn.Sequential(conv, nn.BatchNorm2d(4 * width)))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return torch.relu(y + (getattr(self, self.name)(x) if hasattr(self, self.name) else x))
+
+
+class ResNet50(nn.Module):
+    def __init__(self, imagenet, classes):
+        super().__init__()
+        self.imagenet = imagenet
+        self.conv1 = nn.Conv2d(3, 64, *((7, 2, 3) if imagenet else (3, 1, 1)), bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        inputs, shortcut = 64, "downsample" if imagenet else "shortcut"
+        for layer, blocks in enumerate((3, 4, 6, 3), 1):
+            width, sequence = 32 * 2**layer, []
+            for i in range(blocks):
+                stride = 2 if layer > 1 and i == 0 else 1
+                sequence.append(Bottleneck(inputs, width, stride, shortcut))
+                inputs = 4 * width
+            self.add_module(f"layer{layer}", nn.Sequential(*sequence))
+        self.add_module("fc" if imagenet else "linear", nn.Linear(2048, classes))
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        if self.imagenet:
+            x = nn.functional.max_pool2d(x, 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        representation = x.mean((2, 3)) if self.imagenet else nn.functional.avg_pool2d(x, 4)
+        representation = representation.flatten(1)
+        head = self.fc if self.imagenet else self.linear
+        return head(representation), representation
+
+
+class Headed(nn.Module):
+    """Features, an adaptive pool and a classifier whose last Linear reads the representation."""
+
+    def __init__(self, features, size, classifier, tail):
+        super().__init__()
+        self.features = features
+        self.avgpool = nn.AdaptiveAvgPool2d(size)
+        self.classifier = classifier
+        self.tail = tail
+
+    def forward(self, x):
+        x = self.avgpool(self.features(x)).flatten(1)
+        representation = self.classifier[: self.tail](x)
+        return self.classifier[self.tail :](representation), representation
+
+
+def vgg16(batch_norm, classes):
+    features, inputs = [], 3
+    for channels, convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(convolutions):
+            features.append(nn.Conv2d(inputs, channels, 3, padding=1))
+            features += [nn.BatchNorm2d(channels)] * batch_norm
+            features.append(nn.ReLU())
+            inputs = channels
+        features.append(nn.MaxPool2d(2, 2))
+    classifier = nn.Sequential(
+        *(nn.Linear(25088, 4096), nn.ReLU(), nn.Dropout()),
+        *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()),
+        nn.Linear(4096, classes),
+    )
+    return Headed(nn.Sequential(*features), (7, 7), classifier, 5)
+
+
+def alexnet(classes):
+    features = nn.Sequential(
+        *(nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
+    )
+    classifier = nn.Sequential(
+        *(nn.Dropout(), nn.Linear(9216, 4096), nn.ReLU()),
+        *(nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU()),
+        nn.Linear(4096, classes),
+    )
+    return Headed(features, (6, 6), classifier, 6)
+
+
+def write(name, make, shape):
+    """Write <name>.npz for uint8 images of `shape` (N, H, W, 3)."""
+    with torch.device("meta"):
+        model = make()
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    state = {key: torch.from_numpy(value) for key, value in draw(shapes).items()}
+    model.load_state_dict(state, assign=True)
+    model = model.double().eval()
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, shape, np.uint8)
+    x = (torch.from_numpy(images).double() / 255).requires_grad_()
+    mean, std = (torch.tensor(values, dtype=torch.float64) for values in (MEAN, STD))
+    logits, representation = model(((x - mean) / std).permute(0, 3, 1, 2))
+    direction = rng.standard_normal(logits.shape)
+    (logits * torch.from_numpy(direction)).sum().backward()
+    print(name, "logits", logits.std().item(), "representation", representation.std().item())
+    np.savez_compressed(
+        Path(__file__).parent / f"{name}.npz",
+        keys=np.array([f"{key} {' '.join(map(str, shape))}" for key, shape in shapes.items()]),
+        images=images,
+        logits=logits.detach().numpy(),
+        representation=representation.detach().numpy(),
+        direction=direction,
+        gradient=x.grad.numpy(),
+    )
+
+
+if __name__ == "__main__":
+    write("resnet50_imagenet", lambda: ResNet50(True, 9), (1, 64, 96, 3))
+    write("resnet50_cifar", lambda: ResNet50(False, 10), (2, 32, 32, 3))
+    write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 96, 64, 3))
+    write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 64, 96, 3))
+    write("alexnet_imagenet", lambda: alexnet(9), (1, 96, 80, 3))

@@ -1,0 +1,426 @@
+"""The models against PyTorch's golden files, and the laws of the parts they share."""
+
+from functools import partial
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden.weights import draw
+from jax import lax
+from ml_collections import ConfigDict
+
+from rrjax import models, torch_checkpoint
+from rrjax.errors import BadInput
+from rrjax.models import layers
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+
+
+def config(**fields):
+    return ConfigDict(
+        {
+            "name": "resnet8",
+            "variant": "cifar",
+            "width": 64,
+            "classes": 9,
+            "mean": MEAN,
+            "std": STD,
+            "dtype": "float32",
+            "param_dtype": "float32",
+        }
+        | fields
+    )
+
+
+def create(name, variant="cifar", **fields):
+    return models.create(config(name=name, variant=variant, **fields))
+
+
+def shapes(model, size):
+    return jax.eval_shape(lambda key: models.init(model, key, (size, size, 3)), jax.random.key(0))
+
+
+def drawn(model, size):
+    """Variables of the model's shapes from numpy: no draw to compile, statistics not 0 and 1."""
+    rng = np.random.default_rng(0)
+
+    def leaf(shape):
+        values = rng.standard_normal(shape.shape, np.float32)
+        return jnp.array(values * np.float32(np.sqrt(2 / np.prod(shape.shape[:-1]))))
+
+    variables = jax.tree.map(leaf, shapes(model, size))
+    return variables | {"batch_stats": jax.tree.map(jnp.abs, variables.get("batch_stats", {}))}
+
+
+def images(size, batch=2):
+    return jnp.array(np.random.default_rng(1).random((batch, size, size, 3), np.float32))
+
+
+# Parity with PyTorch.
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "resnet50_imagenet",
+        "resnet50_cifar",
+        "vgg16_imagenet",
+        "vgg16_bn_imagenet",
+        "alexnet_imagenet",
+    ],
+)
+def test_logits_representation_and_input_gradient_are_torchs(file, float64):
+    golden = np.load(Path(__file__).parent / "golden" / f"{file}.npz")
+    name, _, variant = file.rpartition("_")
+    classes = golden["logits"].shape[1]
+    model = create(name, variant, classes=classes, dtype="float64", param_dtype="float64")
+    x = jnp.asarray(golden["images"] / 255)
+    template = jax.eval_shape(lambda k: models.init(model, k, x.shape[1:]), jax.random.key(0))
+    named = {key: tuple(map(int, shape)) for key, *shape in map(str.split, golden["keys"])}
+    variables = torch_checkpoint.from_state_dict(draw(named), template)
+
+    def objective(x, variables):
+        logits, reps = model.apply(variables, x, False)
+        return jnp.sum(logits * golden["direction"]), (logits, reps["representation"])
+
+    gradient, (logits, representation) = jax.jit(jax.grad(objective, has_aux=True))(x, variables)
+    ours = {"logits": logits, "representation": representation, "gradient": gradient}
+    for key, value in ours.items():
+        assert value.dtype == jnp.float64
+        assert np.max(np.abs(value - golden[key])) <= 1e-9 * np.max(np.abs(golden[key])), key
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "classes", "count"),
+    [
+        ("resnet50", "imagenet", 1000, 25_557_032),
+        ("resnet50", "imagenet", 9, 23_526_473),
+        ("resnet50", "cifar", 10, 23_520_842),
+        ("resnet18", "imagenet", 1000, 11_689_512),
+        ("resnet34", "imagenet", 1000, 21_797_672),
+        ("vgg16", "imagenet", 9, 134_297_417),
+        ("alexnet", "imagenet", 1000, 61_100_840),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(name, variant, classes, count):
+    params = shapes(create(name, variant, classes=classes), 224)["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+
+
+# What every model promises.
+
+FAMILIES = [
+    ("resnet8", "cifar", 8, ["stem", "layer1", "layer2", "layer3"], 256),
+    ("resnet8", "imagenet", 32, ["stem", "layer1", "layer2", "layer3"], 256),
+    ("vgg16_bn", "cifar", 32, ["block1", "block2", "block3", "block4", "block5"], 512),
+    ("vgg16", "imagenet", 32, [*(f"block{i}" for i in range(1, 6)), "hidden"], 4096),
+    ("alexnet", "imagenet", 64, [*(f"conv{i}" for i in range(1, 6)), "hidden"], 4096),
+    ("mnist_cnn", "cifar", 8, ["block1"], 1024),
+    ("cifar_cnn", "cifar", 8, ["block1", "block2"], 512),
+    ("tiny", "cifar", 8, ["block1", "block2"], 32),
+]
+
+
+@pytest.mark.parametrize(("name", "variant", "size", "stages", "dimension"), FAMILIES)
+def test_every_stage_is_named_and_r_is_last(name, variant, size, stages, dimension):
+    model = create(name, variant)
+    x = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+    apply = partial(model.apply, train=False)
+    logits, reps = jax.eval_shape(apply, shapes(model, size), x)
+    assert logits.shape == (2, 9)
+    assert sorted(reps) == sorted([*stages, "representation"])
+    assert reps["representation"].shape == (2, dimension)
+
+
+@pytest.mark.parametrize(("name", "variant", "size", "stages", "dimension"), FAMILIES)
+def test_straight_through_keeps_values_and_changes_the_gradient(
+    name, variant, size, stages, dimension
+):
+    model, x = create(name, variant), images(size, 1)
+    variables = drawn(model, size)
+
+    @partial(jax.jit, static_argnums=0)
+    def look(last_act, variables, x):
+        def total(x):
+            logits, reps = model.clone(last_act=last_act).apply(variables, x, False)
+            return jnp.sum(reps["representation"]), (logits, reps["representation"])
+
+        return jax.grad(total, has_aux=True)(x)
+
+    gradient, values = look(nn.relu, variables, x)
+    straight, same = look(layers.straight_through_relu, variables, x)
+    for a, b in zip(same, values, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * jnp.max(jnp.abs(b)))
+    assert jnp.min(values[1]) == 0.0
+    assert jnp.linalg.norm(straight - gradient) > 0.1 * jnp.linalg.norm(gradient)
+
+
+@pytest.mark.parametrize("name", ["resnet8", "vgg16_bn", "cifar_cnn"])
+def test_bfloat16_computes_narrow_and_keeps_variables_and_logits_float32(name):
+    model = create(name, dtype="bfloat16")
+    x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    variables = shapes(model, 32)
+    step = partial(model.apply, train=True, mutable=["batch_stats"])
+    (logits, reps), changed = jax.eval_shape(step, variables, x)
+    assert {leaf.dtype for leaf in jax.tree.leaves((variables, changed))} == {np.dtype("float32")}
+    assert {leaf.dtype for leaf in reps.values()} == {jnp.dtype("bfloat16")}
+    assert logits.dtype == jnp.float32
+
+
+def test_float64_is_float64_throughout(float64):
+    model = create("resnet8", dtype="float64", param_dtype="float64")
+    x = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float64)
+    variables = shapes(model, 8)
+    step = partial(model.apply, train=True, mutable=["batch_stats"])
+    everything = (variables, jax.eval_shape(step, variables, x))
+    assert {leaf.dtype for leaf in jax.tree.leaves(everything)} == {np.dtype("float64")}
+
+
+def test_dropout_only_when_training():
+    model, x = create("alexnet", "imagenet"), images(64, 1)
+    variables = drawn(model, 64)
+
+    @partial(jax.jit, static_argnums=1)
+    def logits(variables, train, key):
+        return model.apply(variables, x, train, rngs={"dropout": key})[0]
+
+    one, two = jax.random.key(1), jax.random.key(2)
+    np.testing.assert_array_equal(logits(variables, False, one), logits(variables, False, two))
+    assert jnp.any(logits(variables, True, one) != logits(variables, True, two))
+
+
+def test_training_updates_the_statistics_and_evaluation_reads_them():
+    model, x = create("resnet8", width=4), images(8)
+    variables = drawn(model, 8)
+    (train, _), new = model.apply(variables, x, True, mutable=["batch_stats"])
+    old = variables["batch_stats"]
+    moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), old, new["batch_stats"])
+    assert all(jax.tree.leaves(moved))
+    evaluated = model.apply(variables, x, False)[0]
+    assert not np.allclose(evaluated, train)
+    # One image's answer does not depend on its batch.
+    alone = model.apply(variables, x[:1], False)[0]
+    np.testing.assert_allclose(evaluated[:1], alone, rtol=1e-5, atol=1e-5)
+
+
+# How they start.
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "path", "law", "scale"),
+    [
+        ("resnet50", "imagenet", ("layer4_0", "conv2", "kernel"), "normal", (2 / 4608) ** 0.5),
+        ("resnet50", "imagenet", ("fc", "kernel"), "uniform", 2048**-0.5),
+        ("resnet50", "cifar", ("layer4_0", "conv2", "kernel"), "uniform", 4608**-0.5),
+        ("resnet50", "cifar", ("linear", "bias"), "uniform", 2048**-0.5),
+        ("vgg16", "imagenet", ("features_5", "kernel"), "normal", (2 / 1152) ** 0.5),
+        ("vgg16", "imagenet", ("classifier_6", "kernel"), "normal", 0.01),
+        ("vgg16_bn", "cifar", ("features_3", "kernel"), "uniform", 576**-0.5),
+        ("vgg16_bn", "cifar", ("features_40", "bias"), "uniform", 4608**-0.5),
+        ("alexnet", "imagenet", ("features_3", "kernel"), "uniform", 1600**-0.5),
+        ("alexnet", "imagenet", ("classifier_4", "bias"), "uniform", 4096**-0.5),
+        ("cifar_cnn", "cifar", ("conv2", "kernel"), "uniform", (6 / 576) ** 0.5),
+    ],
+)
+def test_initial_weights_follow_their_law(name, variant, path, law, scale):
+    model = create(name, variant, classes=1000)
+
+    @jax.jit
+    def draw_one(key):
+        leaf = models.init(model, key, (64, 64, 3))["params"]
+        for part in path:
+            leaf = leaf[part]
+        return leaf
+
+    leaf = np.asarray(draw_one(jax.random.key(0)))
+    spread = scale if law == "normal" else scale / 3**0.5
+    tolerance = 3 / leaf.size**0.5
+    assert abs(leaf.std() / spread - 1) < tolerance
+    assert abs(leaf.mean()) < tolerance * spread
+    assert (np.abs(leaf).max() <= scale) == (law == "uniform")
+
+
+# The parts they share.
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "padding"),
+    [
+        ((1, 1), (1, 1), "VALID"),
+        ((1, 1), (2, 2), ((0, 0), (0, 0))),
+        ((1, 1), (3, 2), "SAME"),
+        ((1, 1), (1, 1), ((1, 0), (0, 2))),
+        ((2, 2), (1, 1), "VALID"),
+        ((2, 4), (2, 2), "SAME"),
+        ((3, 3), (1, 1), ((1, 1), (1, 1))),
+        ((3, 3), (2, 2), [(1, 1), (1, 1)]),
+        ((3, 3), (2, 2), "SAME"),
+        ((3, 2), (3, 2), ((2, 0), (1, 3))),
+        ((5, 5), (1, 1), ((2, 2), (2, 2))),
+        ((7, 7), (2, 2), ((3, 3), (3, 3))),
+        ((6, 6), (4, 4), ((2, 2), (2, 2))),
+    ],
+)
+def test_convolution_is_the_stock_one_to_the_second_derivative(kernel, strides, padding, float64):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 9, 8, 3)), rng.standard_normal((*kernel, 3, 4))
+    dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
+
+    def everything(conv):
+        def f(x, w):
+            return jnp.sin(conv(x, w, strides, padding, dimension_numbers=NHWC))
+
+        gradient = jax.grad(lambda x, w: jnp.sum(f(x, w)), (0, 1))
+        second = jax.grad(lambda x, w: sum(jnp.sum(g**2) for g in gradient(x, w)), (0, 1))
+        return jax.jit(
+            lambda: (gradient(x, w), second(x, w), jax.jvp(f, (x, w), (dx, dw)), f(x, w))
+        )()
+
+    ours, stock = everything(layers.convolution), everything(lax.conv_general_dilated)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(stock), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
+
+
+def test_convolution_takes_its_two_fast_forms_on_a_cpu():
+    def trace(size):
+        def f(x, w):
+            return jnp.sum(layers.convolution(x, w, (1, 1), "VALID", dimension_numbers=NHWC))
+
+        return str(
+            jax.make_jaxpr(jax.grad(f))(jnp.ones((1, 5, 5, 2)), jnp.ones((size, size, 2, 2)))
+        )
+
+    assert "dot_general" in trace(1) and "conv_general_dilated" not in trace(1)
+    assert "optimization_barrier" in trace(3)
+
+
+def test_convolution_holds_in_a_scan_and_under_vmap(float64):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((3, 1, 6, 6, 2)), rng.standard_normal((3, 3, 2, 2))
+
+    def descend(conv, x, w):
+        def loss(x):
+            return jnp.sum(jnp.sin(conv(x, w, (2, 2), "SAME", dimension_numbers=NHWC)))
+
+        return lax.scan(lambda x, _: (x - 0.1 * jax.grad(loss)(x), None), x, None, length=5)[0]
+
+    ours = jax.jit(jax.vmap(partial(descend, layers.convolution), (0, None)))(x, w)
+    stock = jnp.stack([descend(lax.conv_general_dilated, image, w) for image in x])
+    np.testing.assert_allclose(ours, stock, rtol=1e-12)
+    kernels = jnp.stack([w, 2 * w, -w])
+    ours = jax.vmap(partial(descend, layers.convolution))(x, kernels)
+    pairs = zip(x, kernels, strict=True)
+    stock = jnp.stack([descend(lax.conv_general_dilated, *pair) for pair in pairs])
+    np.testing.assert_allclose(ours, stock, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "exotic",
+    [
+        {"lhs_dilation": (2, 2)},
+        {"rhs_dilation": (2, 1)},
+        {"feature_group_count": 2},
+        {"dimension_numbers": ("NHWC", "HWOI", "NHWC")},
+        {"preferred_element_type": jnp.float32},
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_convolution_passes_every_option_on(exotic, size):
+    channels = 2 if "feature_group_count" in exotic else 4
+    x = images(8)[..., [0, 1, 2, 0]].astype(jnp.bfloat16)
+    w = jnp.linspace(-1, 1, size * size * channels * 4, dtype=jnp.bfloat16)
+    w = w.reshape(size, size, channels, 4)
+    options = {"dimension_numbers": NHWC} | exotic
+    pads = ((0, 0), (0, 0))
+    ours = layers.convolution(x, w, (1, 1), pads, **options)
+    stock = lax.conv_general_dilated(x, w, (1, 1), pads, **options)
+    assert ours.dtype == stock.dtype
+    ours, stock = ours.astype(jnp.float32), stock.astype(jnp.float32)
+    np.testing.assert_allclose(ours, stock, atol=0.02)
+
+
+def test_straight_through_relu_is_relu_forward_and_identity_backward():
+    x = jnp.array([-3.7, -1e-30, 0.0, 1e-30, 2.3])
+    np.testing.assert_array_equal(layers.straight_through_relu(x), nn.relu(x))
+    slope = jax.vmap(jax.grad(layers.straight_through_relu))(x)
+    np.testing.assert_array_equal(slope, jnp.ones(5))
+
+
+@pytest.mark.parametrize(
+    ("row", "size", "pooled"),
+    [
+        ([1, 2, 3], 2, [1.5, 2.5]),
+        ([1, 2], 7, [1, 1, 1, 1.5, 2, 2, 2]),
+        ([1, 2, 3, 6], 1, [3]),
+        ([1, 2, 4, 8, 16], 3, [1.5, 14 / 3, 12]),
+    ],
+)
+def test_adaptive_pool_has_torchs_bins_along_each_axis(row, size, pooled):
+    x = jnp.array(row, jnp.float32)
+    across = x[None, None, :, None] * jnp.ones((2, 2, 1, 3))
+    down = across.swapaxes(1, 2)
+    expected = jnp.array(pooled)[None, None, :, None] * jnp.ones((2, 2, 1, 3))
+    np.testing.assert_allclose(layers.adaptive_avg_pool(across, (2, size)), expected, rtol=1e-6)
+    expected = expected.swapaxes(1, 2)
+    np.testing.assert_allclose(layers.adaptive_avg_pool(down, (size, 2)), expected, rtol=1e-6)
+
+
+def test_adaptive_pool_to_its_own_size_is_the_identity():
+    x = images(7)
+    assert layers.adaptive_avg_pool(x, (7, 7)) is x
+
+
+def test_batch_norm_averages_the_biased_variance_as_documented():
+    norm = layers.batch_norm(True, dtype=jnp.float32, param_dtype=jnp.float32)
+    x = jnp.array([0.0, 2.0, 4.0, 10.0]).reshape(4, 1, 1, 1)
+    variables = norm.init(jax.random.key(0), x)
+    y, changed = norm.apply(variables, x, mutable=["batch_stats"])
+    # Mean 4 and biased variance 14 move averages that started at 0 and 1 by a tenth.
+    np.testing.assert_allclose(changed["batch_stats"]["mean"], [0.4], rtol=1e-6)
+    np.testing.assert_allclose(changed["batch_stats"]["var"], [0.9 + 1.4], rtol=1e-6)
+    np.testing.assert_allclose(y, (x - 4) / np.sqrt(14 + 1e-5), rtol=1e-5)
+
+
+def test_normalize_standardises_each_channel():
+    x = jnp.array([0.5, 1.0]).reshape(1, 1, 1, 2)
+    y = layers.normalize(x, (0.5, 0.2), (0.1, 0.4), jnp.float32)
+    np.testing.assert_allclose(y.ravel(), [0.0, 2.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "x", [np.zeros((1, 4, 4, 1), np.float32), np.zeros((1, 4, 4, 3), np.uint8)]
+)
+def test_normalize_refuses_other_channels_and_bytes(x):
+    with pytest.raises(BadInput, match="floating point with 3 channels"):
+        layers.normalize(x, MEAN, STD, jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "resnet51"}, "name 'resnet51': choose from resnet8, resnet18"),
+        ({"variant": "mnist"}, "variant of resnet8 'mnist': choose from imagenet, cifar"),
+        ({"name": "alexnet"}, "variant of alexnet 'cifar': choose from imagenet"),
+        ({"name": "vgg16", "width": 32}, "width of vgg16 32: choose from 64"),
+        ({"width": 0}, "width 0: it must be at least 1"),
+        ({"classes": 0}, "classes 0: it must be at least 1"),
+        ({"mean": (0.5,)}, "one number a channel"),
+        ({"std": (0.2, 0.0, 0.2)}, "std positive"),
+        ({"dtype": "float31"}, "dtype 'float31': choose from float32, bfloat16, float64"),
+        ({"param_dtype": "half"}, "param_dtype 'half': choose from"),
+    ],
+)
+def test_create_names_the_offender_and_the_choices(fields, message):
+    with pytest.raises(BadInput, match=message) as error:
+        models.create(config(**fields))
+    assert "\n" not in str(error.value)
+
+
+def test_a_small_width_makes_a_small_resnet():
+    params = shapes(create("resnet8", width=16), 8)["params"]
+    assert params["conv1"]["kernel"].shape == (3, 3, 3, 16)
+    assert params["linear"]["kernel"].shape == (64, 9)

@@ -1,0 +1,139 @@
+"""Torch's names and layouts: literal keys, a round trip, and errors that name the key."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rrjax import models, torch_checkpoint
+from rrjax.errors import BadInput
+
+
+def template(name, variant="cifar", width=64, classes=10):
+    """The shapes of a model's variables."""
+    model = models.create(
+        SimpleNamespace(
+            name=name,
+            variant=variant,
+            width=width,
+            classes=classes,
+            mean=(0.5,) * 3,
+            std=(0.5,) * 3,
+            dtype="float32",
+            param_dtype="float32",
+        )
+    )
+    return jax.eval_shape(lambda key: models.init(model, key, (32, 32, 3)), jax.random.key(0))
+
+
+def counted(tree):
+    """Fill a tree of shapes with numbers that are all different."""
+    start = 0
+
+    def fill(leaf):
+        nonlocal start
+        start += leaf.size
+        return np.arange(start - leaf.size, start, dtype=leaf.dtype).reshape(leaf.shape)
+
+    return jax.tree.map(fill, tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "count", "keys"),
+    [
+        (
+            "resnet50",
+            "cifar",
+            267,
+            {
+                "conv1.weight": (64, 3, 3, 3),
+                "layer1.0.shortcut.0.weight": (256, 64, 1, 1),
+                "layer1.0.shortcut.1.running_var": (256,),
+                "layer4.2.bn3.weight": (2048,),
+                "linear.weight": (10, 2048),
+            },
+        ),
+        (
+            "resnet18",
+            "imagenet",
+            102,
+            {
+                "conv1.weight": (64, 3, 7, 7),
+                "layer2.0.downsample.0.weight": (128, 64, 1, 1),
+                "layer2.0.downsample.1.bias": (128,),
+                "fc.bias": (10,),
+            },
+        ),
+        (
+            "vgg16_bn",
+            "cifar",
+            80,
+            {
+                "features.0.bias": (64,),
+                "features.41.running_mean": (512,),
+                "classifier.weight": (10, 512),
+            },
+        ),
+    ],
+)
+def test_the_names_and_shapes_are_torchs(name, variant, count, keys):
+    tree = jax.tree.map(lambda leaf: np.empty(leaf.shape, np.int8), template(name, variant))
+    state = torch_checkpoint.to_state_dict(tree)
+    assert len(state) == count
+    assert {key: state[key].shape for key in keys} == keys
+
+
+def test_there_and_back_is_the_identity():
+    variables = counted(template("resnet8", width=2))
+    state = torch_checkpoint.to_state_dict(variables)
+    state["bn1.num_batches_tracked"] = np.array(7)
+    back = torch_checkpoint.from_state_dict(state, template("resnet8", width=2))
+    assert jax.tree.structure(back) == jax.tree.structure(variables)
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+    assert {leaf.dtype for leaf in jax.tree.leaves(back)} == {np.dtype("float32")}
+
+
+def test_a_kernel_is_transposed_and_a_vector_is_not():
+    variables = {"params": {"c": {"kernel": jnp.zeros((1, 2, 3, 4))}, "d": {"bias": jnp.zeros(2)}}}
+    torch_kernel = np.arange(24.0).reshape(4, 3, 1, 2)
+    state = {"c.weight": torch_kernel, "d.bias": np.array([1.0, 2.0])}
+    params = torch_checkpoint.from_state_dict(state, variables)["params"]
+    assert params["c"]["kernel"][0, 1, 2, 3] == torch_kernel[3, 2, 0, 1]
+    np.testing.assert_array_equal(params["d"]["bias"], [1.0, 2.0])
+
+
+def test_loaded_variables_do_not_follow_the_callers_arrays():
+    tree = template("tiny")
+    state = torch_checkpoint.to_state_dict(counted(tree))
+    loaded = torch_checkpoint.from_state_dict(state, tree)
+    before = jax.tree.map(np.array, loaded)
+    for value in state.values():
+        value[...] = -1
+    jax.tree.map(np.testing.assert_array_equal, loaded, before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: state.pop("fc2.bias"),
+            r"fc2.bias: the model has \(10,\), the state dict no such key",
+        ),
+        (
+            lambda state: state.update({"fc3.bias": np.zeros(4)}),
+            r"fc3.bias: the model has no such key, the state dict \(4,\)",
+        ),
+        (
+            lambda state: state.update({"conv1.weight": np.zeros((4, 3, 5, 5))}),
+            r"conv1.weight: the model has \(4, 3, 3, 3\), the state dict \(4, 3, 5, 5\)",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named_with_both_shapes(change, message):
+    tree = template("tiny")
+    state = torch_checkpoint.to_state_dict(counted(tree))
+    change(state)
+    with pytest.raises(BadInput, match=message):
+        torch_checkpoint.from_state_dict(state, tree)
