@@ -1,0 +1,11 @@
+"""Adversarially robust representations in JAX/Flax: train, invert, measure.
+
+The small public API, for notebooks; every command's room can be imported as well.
+"""
+
+from rrjax.errors import BadInput
+from rrjax.pgd import l2_ball, linf_ball, pgd
+from rrjax.representation import invert
+from rrjax.runs import load
+
+__all__ = ["BadInput", "invert", "l2_ball", "linf_ball", "load", "pgd"]

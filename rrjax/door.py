@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -33,6 +34,10 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    for argument in argv:
+        path = argument.removeprefix("--config=").split(":")[0]
+        if argument.startswith("--config=") and not Path(path).is_file():
+            _refuse(BadInput(f"{argument}: no such file"))
     # What ml_collections raises for a config file or an override that does not fit.
     try:
         rest = flags.FLAGS(argv)

@@ -38,10 +38,10 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
     """Train `task` in `workdir` until `config.epochs` are done, going on from its last checkpoint.
 
     Raises:
-      BadInput: before any compile, for a batch size or a workdir that cannot be used; later, for
+      BadInput: before any compile, for numbers or a workdir that cannot be used; later, for
         a loss that is not finite (the step is named, and no checkpoint holds it).
     """
-    check_batch_size(config.batch_size)
+    check(config)
     workdir = Path(workdir)
     runs.claim(workdir, config)
     total = config.epochs * data.steps_per_epoch
@@ -97,13 +97,16 @@ def shard(batch: Batch) -> Batch:
     return {name: x.reshape(n, -1, *x.shape[1:]) for name, x in batch.items()}
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raise BadInput unless `batch_size` is a positive multiple of the number of devices."""
+def check(config) -> None:
+    """Raise BadInput unless a run's numbers are possible on the devices there are."""
+    for name in ("epochs", "batch_size", "log_every", "save_every", "eval_every"):
+        if config[name] < 1:
+            raise BadInput(f"--config.{name}={config[name]}: it must be at least 1")
     n = jax.device_count()
-    if batch_size < 1 or batch_size % n:
+    if config.batch_size % n:
         raise BadInput(
-            f"batch_size={batch_size} does not divide by {n} devices: "
-            f"set --config.batch_size to a multiple of {n}"
+            f"--config.batch_size={config.batch_size} does not divide by {n} devices: "
+            f"set it to a multiple of {n}"
         )
 
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import numpy as np
 
 from rrjax import objectives
 from rrjax.pgd import Found, l2_ball, l2_step, pgd
@@ -24,8 +25,8 @@ def invert(
     steps on the normalised representation distance.
 
     Args:
-      apply: image -> (logits, reps). Give it the straight-through last ReLU
-        (`Frozen.straight_through`), else a coordinate that is zero has no gradient.
+      apply: image -> (logits, reps). With the straight-through last ReLU, the paper's
+        (`Frozen.straight_through`), a coordinate that is zero has a gradient too.
       start: (H, W, C), float in [0,1]; the centre of the ball.
       target: the representation to reach, as `reps["representation"]`.
       eps: l2 radius in units of [0,1] pixels; 1000 never binds at 224 pixels.
@@ -47,7 +48,7 @@ def invert(
 @partial(jax.jit, static_argnames="keep")
 def invert_images(
     apply: objectives.Apply,
-    straight_through: objectives.Apply,
+    descend: objectives.Apply,
     starts: jax.Array,
     targets: jax.Array,
     *,
@@ -58,14 +59,15 @@ def invert_images(
 ) -> Found:
     """Invert the representations that images `targets` have under `apply`, all at once.
 
-    `starts` and `targets` are (N, H, W, C), float in [0,1]; `apply` and `straight_through` are
-    those of a `Frozen` network. Returns `Found` with x (N, H, W, C) and value (N,).
+    `starts` and `targets` are (N, H, W, C), float in [0,1]. `descend` is the network whose
+    gradients are followed: `apply` again, or its straight-through twin, a `Frozen` network has
+    both. Returns `Found` with x (N, H, W, C) and value (N,).
     """
 
     def one(start, target):
         _, reps = apply(target)
         return invert(
-            straight_through,
+            descend,
             start,
             reps["representation"],
             eps=eps,
@@ -75,3 +77,8 @@ def invert_images(
         )
 
     return jax.vmap(one)(starts, targets)
+
+
+def noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Draw the paper's starts: a standard normal / 20 about mid-grey, float32 clipped to [0,1]."""
+    return np.clip(0.5 + rng.standard_normal(shape) / 20, 0, 1).astype(np.float32)

@@ -6,7 +6,7 @@ from rrjax.tasks import classifier
 
 
 def main(config, workdir: str) -> None:
-    loop.check_batch_size(config.batch_size)
+    loop.check(config)
     batches = data.create(config)
     task = classifier.create(config, batches.steps_per_epoch)
     loop.fit(task, batches, config, workdir)

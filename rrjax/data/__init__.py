@@ -74,6 +74,11 @@ def _test_batches(source: sources.Source, config, batch_size: int) -> Iterable[B
 
 
 def _open(config, split: str) -> sources.Source:
+    if config.data.image_size < 1 or config.data.crop_padding < 0:
+        raise BadInput(
+            f"data.image_size={config.data.image_size}, crop_padding={config.data.crop_padding}: "
+            "give a size of at least 1 and a padding of at least 0"
+        )
     source = sources.create(config.data, split)
     sources.check_classes(source, config.model.classes)
     channels = source[0]["image"].shape[-1]

@@ -34,7 +34,7 @@ def run(config, workdir: str) -> None:
             for name, network in networks.items():
                 images, distance = representation.invert_images(
                     network.apply,
-                    network.straight_through,
+                    network.straight_through if config.straight_through else network.apply,
                     starts[start],
                     targets[target],
                     eps=config.eps,
@@ -67,9 +67,10 @@ def _images(trained, config) -> tuple[dict, dict]:
         "photographs": outside.photographs(n, size, channels, config.seed),
         "patterns": outside.patterns(n, size, channels, config.seed),
     }
-    # The paper's noise: a standard normal, divided by 20, about mid-grey.
-    noise = np.clip(0.5 + rng.standard_normal(targets["test images"].shape) / 20, 0, 1)
-    starts = {"noise": noise.astype(np.float32), "other test images": chosen[n:]}
+    starts = {
+        "noise": representation.noise(chosen[:n].shape, rng),
+        "other test images": chosen[n:],
+    }
     unknown = (set(config.targets) - set(targets)) | (set(config.starts) - set(starts))
     if unknown:
         raise BadInput(

@@ -69,7 +69,7 @@ def create(config, steps_per_epoch: int) -> Task:
             (grads, batch_stats, loss, accuracy), "batch"
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        metrics = {"loss": loss, "accuracy": accuracy, "grad_norm": optax.global_norm(grads)}
+        metrics = {"loss": loss, "accuracy": accuracy, "grad_norm": optax.tree.norm(grads)}
         state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),

@@ -1,0 +1,177 @@
+"""Laws of one training step: what the attack sees, what BN sees, what the optimiser does."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import robust_digits
+from rrjax import loop, models
+from rrjax.attack import adversary
+from rrjax.errors import BadInput
+from rrjax.tasks import classifier
+
+
+def config(model="tiny", eps=1.0, **optimizer):
+    c = robust_digits.get_config()
+    c.model.name, c.attack.eps, c.attack.steps = model, eps, 2
+    c.model.width = 4 if model == "resnet8" else 64
+    c.data.image_size = 8
+    c.optimizer.update(optimizer)
+    return c
+
+
+def batch(n=8, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.integers(0, 256, (n, 8, 8, 1), np.uint8),
+        "label": rng.integers(0, 10, n, np.int32),
+        "index": np.arange(n, dtype=np.int32),
+        "mask": np.ones(n, np.float32),
+    }
+
+
+def on_devices(step, n, state, data):
+    """Run a step on n devices, whatever their number here."""
+    data = {k: v.reshape(n, -1, *v.shape[1:]) for k, v in data.items()}
+    run = jax.pmap(
+        step,
+        axis_name="batch",
+        in_axes=(None, 0),
+        out_axes=None,
+        devices=jax.devices()[:n],
+    )
+    return jax.device_get(run(state, data))
+
+
+def assert_trees_close(a, b, **tolerance):
+    jax.tree.map(partial(np.testing.assert_allclose, **tolerance), a, b)
+
+
+def test_two_devices_equal_one():
+    task = classifier.create(config(), 10)
+    state = jax.device_get(task.init())
+    assert state.batch_stats == {}  # BN off: its statistics are a device's own
+    one, one_metrics = on_devices(task.train_step, 1, state, batch())
+    two, two_metrics = on_devices(task.train_step, 2, state, batch())
+    assert_trees_close(one, two, rtol=1e-4, atol=1e-6)
+    assert_trees_close(one_metrics, two_metrics, rtol=1e-4)
+    assert one.step == 1
+
+
+def test_the_training_step_through_the_loop_equals_the_formula():
+    """The gradient at adversarial images of the eval-mode network, then torch's SGD by hand."""
+    c = config(weight_decay=0.1, momentum=0.9, learning_rate=0.5, schedule="step", drops=())
+    task = classifier.create(c, 10)
+    model = models.create(c.model)
+    first = jax.device_get(task.init())
+    data = batch()
+    images, labels = data["image"].astype(np.float32) / 255, data["label"]
+    params, momentum, state = first.params, None, first
+    for _ in range(2):
+        apply = models.frozen(model, {"params": params, "batch_stats": {}})
+        attack = partial(adversary, apply, eps=c.attack.eps, step_size=c.attack.step_size, steps=2)
+        found = jax.jit(jax.vmap(attack))(images, labels)
+
+        def loss(params, found=found):
+            logits, _ = model.apply({"params": params}, found, train=True)
+            return -jax.nn.log_softmax(logits)[jnp.arange(8), labels].mean()
+
+        grads = jax.jit(jax.grad(loss))(params)
+        decayed = jax.tree.map(lambda g, p: g + 0.1 * p, grads, params)
+        momentum = (
+            jax.tree.map(lambda m, d: 0.9 * m + d, momentum, decayed) if momentum else decayed
+        )
+        params = jax.tree.map(lambda p, m: p - 0.5 * m, params, momentum)
+        state, _ = on_devices(task.train_step, 2, state, data)
+    assert_trees_close(state.params, params, rtol=1e-3, atol=1e-5)
+
+
+def test_bn_is_updated_once_and_on_adversarial_images_only():
+    c = config("resnet8", eps=2.0)
+    task = classifier.create(c, 10)
+    model = models.create(c.model)
+    state, data = jax.device_get(task.init()), batch()
+    after, _ = on_devices(task.train_step, 1, state, data)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    images = data["image"].astype(np.float32) / 255
+    attack = partial(adversary, models.frozen(model, variables), eps=2.0, step_size=0.5, steps=2)
+    found = jax.jit(jax.vmap(attack))(images, data["label"])
+    _, updates = model.apply(variables, found, train=True, mutable=["batch_stats"])
+    assert_trees_close(after.batch_stats, updates["batch_stats"], rtol=1e-4, atol=1e-5)
+    _, clean = model.apply(variables, images, train=True, mutable=["batch_stats"])
+    mean = lambda stats: stats["bn1"]["mean"]  # noqa: E731
+    assert np.abs(mean(after.batch_stats) - mean(clean["batch_stats"])).max() > 1e-4
+
+
+def test_eps_zero_is_standard_training():
+    standard = classifier.create(config(eps=0.0), 10)
+    state = jax.device_get(standard.init())
+    assert standard.score == "accuracy"
+    a, _ = on_devices(standard.train_step, 1, state, batch())
+    tiny = classifier.create(config(eps=1e-9), 10)
+    b, _ = on_devices(tiny.train_step, 1, state, batch())
+    assert_trees_close(a.params, b.params, rtol=1e-4, atol=1e-6)
+
+
+def test_masked_examples_count_nothing():
+    task = classifier.create(config(), 10)
+    state = jax.device_get(task.init())
+    whole, half = batch(8), batch(8)
+    half["mask"][5:] = 0
+    half["image"][5:] = 0
+    step = loop.data_parallel(task.eval_step)
+    sums = jax.device_get(step(state, loop.shard(half)))
+    assert sums["count"] == 5
+    first = {k: v[:5] for k, v in whole.items()}
+    alone = on_devices(task.eval_step, 1, state, first)
+    assert_trees_close(sums, alone, rtol=1e-5)
+
+
+def test_dropout_and_random_starts_are_drawn_anew_each_step():
+    c = config()
+    c.attack.random_start, c.attack.step_size = "sphere", 0.0
+    task = classifier.create(c, 10)
+    state = jax.device_get(task.init())
+    _, first = on_devices(task.train_step, 1, state, batch())
+    _, again = on_devices(task.train_step, 1, state, batch())
+    _, later = on_devices(task.train_step, 1, state.replace(step=np.int32(5)), batch())
+    assert first["loss"] == again["loss"] != later["loss"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [
+        ("step", [0.5, 0.5, 0.05, 0.05, 0.005]),
+        ("cosine", [0.5, 0.45225, 0.32725, 0.17275, 0.04775]),
+    ],
+)
+def test_the_learning_rate_of_each_epoch(schedule, rates):
+    c = config(learning_rate=0.5, schedule=schedule, drops=(2, 4), momentum=0.0, weight_decay=0.0)
+    optimizer = classifier._optimizer(c.optimizer, epochs=5, steps_per_epoch=3)
+    params = {"w": jnp.array(0.0)}
+    state, seen = optimizer.init(params), []
+    for _ in range(5 * 3):
+        updates, state = optimizer.update({"w": jnp.array(1.0)}, state, params)
+        seen.append(-float(updates["w"]))
+    np.testing.assert_allclose(seen[::3], rates, rtol=1e-4)
+    assert isinstance(optimizer, optax.GradientTransformation)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.optimizer.update(schedule="linearly"), "optimizer.schedule='linearly'"),
+        (lambda c: c.attack.update(eps=-1.0), "attack.eps=-1.0"),
+        (lambda c: c.attack.update(norm="l7"), "attack.norm='l7'"),
+        (lambda c: c.model.update(name="resnet9000"), "resnet9000"),
+    ],
+)
+def test_impossible_configs_are_named(change, message):
+    c = config()
+    change(c)
+    with pytest.raises(BadInput, match=message):
+        classifier.create(c, 10)

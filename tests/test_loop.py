@@ -1,0 +1,200 @@
+"""Laws of a run: killed and resumed equals never killed; every example counts once; NaN stops."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import robust_digits
+from rrjax import data, loop, runs
+from rrjax.errors import BadInput
+from rrjax.tasks import Task, TrainState, classifier
+
+ROOT = Path(__file__).parents[1]
+# A run of 44 steps that takes seconds. The overrides are those a user would type.
+OVERRIDES = {
+    "model.name": "tiny",
+    "model.width": 64,
+    "attack.steps": 2,
+    "epochs": 2,
+    "eval_every": 1,
+    "save_every": 5,
+    "log_every": 1,
+}
+
+
+def config(**changes):
+    c = robust_digits.get_config()
+    c.update_from_flattened_dict(OVERRIDES | changes)
+    return c
+
+
+def fit(c, workdir):
+    batches = data.create(c)
+    loop.fit(classifier.create(c, batches.steps_per_epoch), batches, c, workdir)
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoint(workdir):
+    """Return every array of a run's last checkpoint, and the data's place."""
+    c = runs.read_config(workdir)
+    like = jax.eval_shape(classifier.create(c, 1).init)
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with runs.open_checkpoints(workdir, None) as manager:
+        step = manager.latest_step()
+        items = runs.restore(manager, step, sharding, **loop._items(like), data=None)
+    return step, items
+
+
+def assert_same_run(a, b):
+    (step_a, items_a), (step_b, items_b) = checkpoint(a), checkpoint(b)
+    assert step_a == step_b == 44
+    assert items_a.pop("data") == items_b.pop("data")
+    jax.tree.map(np.testing.assert_array_equal, items_a, items_b)
+    clock = {"images_per_second", "data_wait"}
+    untimed = [
+        [{k: v for k, v in line.items() if k not in clock} for line in lines(w)] for w in (a, b)
+    ]
+    assert untimed[0] == untimed[1]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("loop") / "undisturbed"
+    fit(config(), workdir)
+    return workdir
+
+
+def test_a_run_leaves_its_folder(undisturbed):
+    assert runs.read_config(undisturbed).to_dict() == json.loads(config().to_json())
+    seen = lines(undisturbed)
+    assert [line["step"] for line in seen if "train_loss" in line] == list(range(1, 45))
+    scores = [line for line in seen if "test_accuracy" in line]
+    assert [line["step"] for line in scores] == [22, 44]
+    assert all(0 <= line["data_wait"] <= 1 for line in seen if "data_wait" in line)
+    network = runs.load(undisturbed)
+    batch = next(iter(data.test_batches(network.config, 360)))
+    logits, reps = network(data.pixels(batch["image"]))
+    accuracy = (logits.argmax(-1) == batch["label"]).mean()
+    np.testing.assert_allclose(accuracy, scores[-1]["test_accuracy"], atol=1e-6)
+    assert reps["representation"].shape[0] == 360
+
+
+def test_the_best_checkpoint_is_the_one_of_best_score(undisturbed):
+    scores = {
+        line["step"]: line["test_adversarial_accuracy"]
+        for line in lines(undisturbed)
+        if "test_adversarial_accuracy" in line
+    }
+    best = runs.load(undisturbed, "best")
+    batches = data.test_batches(best.config, 64)
+    found = loop.evaluate(
+        loop.data_parallel(classifier.create(best.config, 22).eval_step),
+        TrainState(jnp.array(0), best.variables["params"], {}, None),
+        batches,
+    )
+    np.testing.assert_allclose(found["adversarial_accuracy"], max(scores.values()), atol=1e-6)
+
+
+def test_a_run_that_is_done_is_not_trained_again(undisturbed):
+    before = (undisturbed / "metrics.jsonl").read_bytes()
+    fit(config(), undisturbed)
+    assert (undisturbed / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_run_killed_three_times_equals_one_never_killed(undisturbed, tmp_path):
+    """SIGKILL at three random steps; parameters, optimiser, data and log are equal bit for bit."""
+    workdir = tmp_path / "killed"
+    command = [sys.executable, "-m", "rrjax.train", f"--workdir={workdir}"]
+    command += ["--config=configs/robust_digits.py"]
+    command += [f"--config.{name}={value}" for name, value in OVERRIDES.items()]
+    kill_at = sorted(random.sample(range(2, 43), 3))  # a failure prints them
+    for step in kill_at:
+        run = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE)
+        log = workdir / "metrics.jsonl"
+        while run.poll() is None and not (log.exists() and f'"step": {step},' in log.read_text()):
+            time.sleep(0.01)
+        run.send_signal(signal.SIGKILL)
+        _, errors = run.communicate()
+        assert run.returncode == -signal.SIGKILL, (kill_at, errors.decode())
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert_same_run(workdir, undisturbed)
+
+
+def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
+    c = config(epochs=1)
+    fit(c, tmp_path / "run")
+    log = tmp_path / "run/metrics.jsonl"
+    whole = log.read_text()
+    log.write_text(whole + '{"step": 99, "train_loss": 1.0}\n{"step": 100, "tra')
+    fit(c, tmp_path / "run")
+    assert log.read_text() == whole
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
+    def train_step(state, batch):
+        loss = jnp.where(state.step == 7, jnp.nan, 1.0)  # the eighth step
+        loss = loss + 0 * jax.lax.pmean(batch["label"].sum(), "batch")
+        return state.replace(step=state.step + 1), {"loss": loss}
+
+    def init():
+        return TrainState(jnp.array(0), {"w": jnp.zeros(2)}, {}, {})
+
+    def eval_step(state, batch):
+        return jax.lax.psum({"count": batch["mask"].sum(), "loss": 0.0}, "batch")
+
+    c = config(log_every=4)
+    task = Task(init, train_step, eval_step, "loss")
+    with pytest.raises(BadInput, match=r"step 8: loss is nan.*learning_rate"):
+        loop.fit(task, data.create(c), c, tmp_path / "run")
+    with runs.open_checkpoints(tmp_path / "run", None) as manager:
+        assert manager.latest_step() == 5
+    assert "NaN" not in (tmp_path / "run/metrics.jsonl").read_text()
+
+
+def test_evaluation_counts_every_example_once():
+    c = config()
+
+    def eval_step(state, batch):
+        ones = {"count": batch["mask"].sum(), "labels": (batch["mask"] * batch["label"]).sum()}
+        return jax.lax.psum(ones, "batch")
+
+    labels = data.sources.create(c.data, "test").labels
+    for batch_size in (64, 100, 400):  # 360 examples
+        means = loop.evaluate(
+            loop.data_parallel(eval_step), jnp.zeros(()), data.test_batches(c, batch_size)
+        )
+        np.testing.assert_allclose(means["labels"], labels.mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 7}, r"batch_size=7 .*multiple of 2"),
+        ({"batch_size": -2}, "batch_size=-2: it must be at least 1"),
+        ({"epochs": 0}, "epochs=0: it must be at least 1"),
+        ({"save_every": 0}, "save_every=0"),
+    ],
+)
+def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, change, message):
+    with pytest.raises(BadInput, match=message):
+        loop.fit(None, None, config(**change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_is_written_when_asked(tmp_path):
+    fit(config(epochs=1, tensorboard=True), tmp_path / "run")
+    assert list((tmp_path / "run/tensorboard").glob("events*"))

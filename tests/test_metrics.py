@@ -1,0 +1,51 @@
+"""Scores equal outside implementations; intervals hold what they should."""
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from rrjax import metrics
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_likeness_equals_numpy_and_scikit_image(channels):
+    targets = RNG.random((4, 24, 20, channels)).astype(np.float32)
+    images = np.clip(targets + 0.2 * RNG.standard_normal(targets.shape), 0, 1).astype(np.float32)
+    scores = metrics.likeness(images, targets)
+    for i, (image, target) in enumerate(zip(images, targets, strict=True)):
+        correlation = np.corrcoef(image.ravel(), target.ravel())[0, 1]
+        psnr = peak_signal_noise_ratio(target, image, data_range=1.0)
+        ssim, per_pixel = structural_similarity(
+            target,
+            image,
+            data_range=1.0,
+            channel_axis=-1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            full=True,
+        )
+        # dm-pix averages where the window of 11 lies inside the image; scikit-image pads.
+        ssim = per_pixel[5:-5, 5:-5].mean()
+        np.testing.assert_allclose(scores["correlation"][i], correlation, rtol=1e-4)
+        np.testing.assert_allclose(scores["psnr"][i], psnr, rtol=1e-4)
+        np.testing.assert_allclose(scores["ssim"][i], ssim, rtol=1e-3, atol=1e-4)
+
+
+def test_an_image_is_like_itself_and_unlike_its_negative():
+    image = RNG.random((1, 16, 16, 1)).astype(np.float32)
+    np.testing.assert_allclose(metrics.likeness(image, image)["correlation"], 1, rtol=1e-5)
+    np.testing.assert_allclose(metrics.likeness(1 - image, image)["correlation"], -1, rtol=1e-5)
+
+
+def test_summary_of_equal_values_is_a_point():
+    assert metrics.summarize(np.full(5, 0.25)) == {"mean": 0.25, "low": 0.25, "high": 0.25, "n": 5}
+
+
+def test_the_interval_covers_the_mean_nineteen_times_in_twenty():
+    draws = np.random.default_rng(1).exponential(size=(200, 100))
+    summaries = [metrics.summarize(values) for values in draws]
+    covered = np.mean([s["low"] <= 1.0 <= s["high"] for s in summaries])
+    assert 0.88 <= covered <= 0.99
