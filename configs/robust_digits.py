@@ -8,17 +8,17 @@ from configs import defaults
 
 def get_config():
     config = defaults.get_config()
-    config.epochs = 15
+    config.epochs = 20
     config.batch_size = 64
     config.save_every = 100
     config.eval_every = 5
 
     config.model.name = "resnet8"
     config.model.variant = "cifar"
-    config.model.width = 16
+    config.model.width = 24
     config.model.classes = 10
-    config.model.mean = (0.3053,)  # of the training digits at 16 pixels
-    config.model.std = (0.3364,)
+    config.model.mean = (0.3098,)  # of the training digits at 16 pixels
+    config.model.std = (0.3476,)
 
     config.data.name = "digits"
     config.data.image_size = 16
@@ -26,6 +26,6 @@ def get_config():
 
     config.optimizer.schedule = "cosine"
 
-    config.attack.eps = 2.0
+    config.attack.eps = 2.25
     config.attack.step_size = 0.5
     return config

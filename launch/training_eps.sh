@@ -7,7 +7,7 @@ source launch/setup.sh
 
 out=runs/training_eps
 for seed in 0 1 2; do
-  for eps in 0 0.5 1 1.5 2; do
+  for eps in 0 0.5 1 1.5 2.25; do
     python -m rrjax.train --config=configs/robust_digits.py --config.attack.eps=$eps \
       --config.seed=$seed --workdir="$out/eps${eps}_seed$seed"
   done

@@ -89,7 +89,7 @@ def test_digits_splits_are_disjoint_and_hold_every_digit():
 def test_digits_are_resized_by_pillow():
     small, large = sources.digits("test", 8)[7]["image"], sources.digits("test", 24)[7]["image"]
     assert large.shape == (24, 24, 1) and large.dtype == np.uint8
-    expected = Image.fromarray(small[..., 0]).resize((24, 24), Image.Resampling.BILINEAR)
+    expected = Image.fromarray(small[..., 0]).resize((24, 24), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(large[..., 0], np.asarray(expected))
     with pytest.raises(BadInput, match=r"image_size=7 .* --config.data.image_size=8 or more"):
         sources.digits("test", 7)

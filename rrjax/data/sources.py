@@ -119,7 +119,7 @@ def digits(split, image_size):
     chosen = np.sort({"train": train, "test": test}[split])
     small = np.rint(data.images[chosen] * (255 / 16)).astype(np.uint8)
     size = (image_size, image_size)
-    images = [Image.fromarray(image).resize(size, Image.Resampling.BILINEAR) for image in small]
+    images = [Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in small]
     class_names = tuple(map(str, data.target_names))
     return arrays(np.stack(images), data.target[chosen], class_names, f"digits/{split}")
 
