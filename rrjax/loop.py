@@ -48,7 +48,7 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
     train_step = data_parallel(task.train_step, donate=True)
     eval_step = data_parallel(task.eval_step)
     with ExitStack() as stack:
-        manager = stack.enter_context(runs.open_checkpoints(workdir, task.score))
+        manager = stack.enter_context(runs.open_checkpoints(workdir, write=True))
         state = _start(task, data, manager)
         first = int(state.step)
         write = _open_log(workdir, first, config.tensorboard, stack)
@@ -77,7 +77,9 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
                     write(step, {f"test_{name}": value for name, value in scores.items()})
                     tqdm.write(_line(workdir.name, step, total, scores))
                 if saves:
-                    _save(manager, step, state, data, scores)
+                    score = scores[task.score] if evaluates else None
+                    place = data.train.get_state()
+                    runs.save(manager, step, **_items(state), data=place, score=score)
                 pending, waited, opened = [], 0.0, time.monotonic()
 
 
@@ -122,10 +124,6 @@ def _start(task, data: Data, manager):
     return like.replace(**items["variables"], **items["training"])
 
 
-def _save(manager, step: int, state, data: Data, scores) -> None:
-    runs.save(manager, step, **_items(state), data=data.train.get_state(), metrics=scores)
-
-
 def _items(state) -> dict[str, dict]:
     """Split a state into what a reader of the run needs and what only more training does."""
     return {
@@ -159,7 +157,7 @@ def _open_log(workdir: Path, step: int, tensorboard: bool, stack: ExitStack) -> 
         # last line may be half a line.
         lines = path.read_text().split("\n")[:-1]
         kept = [line for line in lines if json.loads(line)["step"] <= step]
-        path.write_text("".join(f"{line}\n" for line in kept))
+        runs.replace_text(path, "".join(f"{line}\n" for line in kept))
     file = stack.enter_context(path.open("a", buffering=1))
     board = None
     if tensorboard:

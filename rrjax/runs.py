@@ -1,7 +1,8 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints/, figures/; and what comes out of it.
 
 A checkpoint is three items: `variables` (params and batch_stats: all that a reader needs),
-`training` (step and optimiser) and `data` (the iterator's state). Orbax ignores half-written ones.
+`training` (step and optimiser) and `data` (the iterator's state); and its score, where there was an
+evaluation. Orbax ignores half-written ones.
 """
 
 import dataclasses
@@ -82,8 +83,10 @@ def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
     like = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    with open_checkpoints(path, score=None) as manager:
-        step = manager.latest_step() if checkpoint == "latest" else _best_step(path)
+    if checkpoint not in ("latest", "best"):
+        raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
+    with open_checkpoints(path) as manager:
+        step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
         if step is None:
             raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
         variables = restore(manager, step, sharding, variables=like)["variables"]
@@ -108,13 +111,20 @@ def claim(workdir: str | Path, config: ConfigDict) -> None:
         raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
     path = workdir / "config.json"
     if not path.exists():
-        path.write_text(config.to_json(indent=2) + "\n")
+        replace_text(path, config.to_json(indent=2) + "\n")
         return
     old, new = _flat(read_config(workdir)), _flat(config)
     changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
     if changed:
         listed = "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
         raise BadInput(f"--workdir={workdir} holds another run ({listed}): choose another workdir")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole file at once, so that a kill leaves the old one or the new one."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.replace(path)
 
 
 def read_config(path: str | Path) -> ConfigDict:
@@ -131,29 +141,32 @@ def read_config(path: str | Path) -> ConfigDict:
         raise BadInput(f"{path}: not JSON ({error}); restore the file or delete the run") from error
 
 
-def open_checkpoints(workdir: str | Path, score: str | None) -> ocp.CheckpointManager:
-    """Open a run's checkpoints, keeping the two latest and the best by the metric `score`."""
-    policies = [preservation_policy.LatestN(2)]
-    best = {}
-    if score:
-        get = lambda metrics: metrics[score]  # noqa: E731
-        policies.append(
+def open_checkpoints(workdir: str | Path, write: bool = False) -> ocp.CheckpointManager:
+    """Open a run's checkpoints; a writer keeps the two latest and the one of best score."""
+    keep = preservation_policy.AnyPreservationPolicy(
+        [
+            preservation_policy.LatestN(2),
             preservation_policy.BestN(
-                get_metric_fn=get, n=1, keep_checkpoints_without_metrics=False
-            )
-        )
-        best = {"best_fn": get, "best_mode": "max"}
+                get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
+            ),
+        ]
+    )
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-        cleanup_tmp_directories=score is not None,  # a reader must not touch a run being written
-        read_only=score is None,
-        **best,
+        best_fn=_score,
+        best_mode="max",
+        preservation_policy=keep,
+        cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
+        read_only=not write,
     )
     directory = Path(workdir).absolute() / "checkpoints"
     return ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
 
 
-def save(manager, step: int, variables, training, data: dict, metrics: dict | None) -> None:
+def _score(metrics: dict[str, float]) -> float:
+    return metrics["score"]
+
+
+def save(manager, step: int, variables, training, data: dict, score: float | None) -> None:
     """Write one checkpoint in the background; a second one of the same step is not written."""
     if step in manager.all_steps():
         return
@@ -162,7 +175,7 @@ def save(manager, step: int, variables, training, data: dict, metrics: dict | No
         training=ocp.args.StandardSave(training),
         data=ocp.args.JsonSave(data),
     )
-    manager.save(step, args=items, metrics=metrics)
+    manager.save(step, args=items, metrics=None if score is None else {"score": score})
 
 
 def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
@@ -194,20 +207,13 @@ def write_results(workdir: str | Path, name: str, results: dict) -> None:
     path = Path(workdir) / "results.json"
     everything = json.loads(path.read_text()) if path.exists() else {}
     everything[name] = results
-    path.write_text(json.dumps(everything, indent=2, default=_plain) + "\n")
+    replace_text(path, json.dumps(everything, indent=2, default=_plain) + "\n")
 
 
 def _plain(value):
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return np.asarray(value).tolist()
     raise TypeError(f"results hold a {type(value).__name__}: give plain values or arrays")
-
-
-def _best_step(path: str | Path) -> int | None:
-    scored = {}
-    for metrics in (Path(path) / "checkpoints").glob("*/metrics/metrics"):
-        scored[int(metrics.parent.parent.name)] = json.loads(metrics.read_text())
-    return max(scored, key=lambda step: max(scored[step].values()), default=None)
 
 
 def _flat(config: ConfigDict) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def checkpoint(workdir):
     c = runs.read_config(workdir)
     like = jax.eval_shape(classifier.create(c, 1).init)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with runs.open_checkpoints(workdir, None) as manager:
+    with runs.open_checkpoints(workdir) as manager:
         step = manager.latest_step()
         items = runs.restore(manager, step, sharding, **loop._items(like), data=None)
     return step, items
@@ -160,7 +160,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
     task = Task(init, train_step, eval_step, "loss")
     with pytest.raises(BadInput, match=r"step 8: loss is nan.*learning_rate"):
         loop.fit(task, data.create(c), c, tmp_path / "run")
-    with runs.open_checkpoints(tmp_path / "run", None) as manager:
+    with runs.open_checkpoints(tmp_path / "run") as manager:
         assert manager.latest_step() == 5
     assert "NaN" not in (tmp_path / "run/metrics.jsonl").read_text()
 

@@ -15,13 +15,12 @@ SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
 def save(tmp_path, step, value, score=None):
-    with runs.open_checkpoints(tmp_path, "accuracy") as manager:
-        metrics = None if score is None else {"accuracy": score}
-        runs.save(manager, step, {"w": jnp.full(3, value)}, {"step": jnp.array(step)}, {}, metrics)
+    with runs.open_checkpoints(tmp_path, write=True) as manager:
+        runs.save(manager, step, {"w": jnp.full(3, value)}, {"step": jnp.array(step)}, {}, score)
 
 
 def steps(tmp_path):
-    with runs.open_checkpoints(tmp_path, None) as manager:
+    with runs.open_checkpoints(tmp_path) as manager:
         return sorted(manager.all_steps())
 
 
@@ -29,12 +28,14 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path):
     for step, score in ((1, 0.3), (2, 0.9), (3, None), (4, 0.5), (5, None), (6, 0.4)):
         save(tmp_path, step, float(step), score)
     assert steps(tmp_path) == [2, 5, 6]
+    with runs.open_checkpoints(tmp_path) as manager:
+        assert manager.best_step() == 2
 
 
 def test_a_checkpoint_comes_back_as_it_went(tmp_path):
     save(tmp_path, 7, 1.5)
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
-    with runs.open_checkpoints(tmp_path, None) as manager:
+    with runs.open_checkpoints(tmp_path) as manager:
         items = runs.restore(manager, 7, SHARDING, variables=like)
     np.testing.assert_array_equal(items["variables"]["w"], [1.5, 1.5, 1.5])
 
@@ -46,7 +47,7 @@ def test_a_truncated_checkpoint_is_named(tmp_path):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
     with (
-        runs.open_checkpoints(tmp_path, None) as manager,
+        runs.open_checkpoints(tmp_path) as manager,
         pytest.raises(BadInput, match=r"checkpoints/7: this checkpoint cannot be read"),
     ):
         runs.restore(manager, 7, SHARDING, variables=like)
@@ -56,7 +57,7 @@ def test_another_networks_checkpoint_is_named(tmp_path):
     save(tmp_path, 7, 1.5)
     like = {"w": jax.ShapeDtypeStruct((4,), jnp.float32)}
     with (
-        runs.open_checkpoints(tmp_path, None) as manager,
+        runs.open_checkpoints(tmp_path) as manager,
         pytest.raises(BadInput, match=r"cannot be read"),
     ):
         runs.restore(manager, 7, SHARDING, variables=like)
