@@ -11,15 +11,15 @@ def get_config():
     config.study = "training_eps"
     config.root = "runs/training_eps"  # holds eps{eps}_seed{seed} run folders
     config.checkpoint = "latest"
-    config.train_eps = (0.0, 0.5, 1.0, 1.5, 2.25)  # in units of pixels in [0,1]
+    config.train_eps = (0.0, 0.5, 1.0, 1.5, 2.3)  # in units of pixels in [0,1]
     config.seeds = (0, 1, 2)
-    config.test_eps = (0.0, 1.125, 2.25)
+    config.test_eps = (0.0, 1.15, 2.3)
     config.attack_steps = 20  # each of size 2.5 * eps / steps
     config.batch_size = 128
     config.n = 32  # images to invert
-    config.eps = 1000.0
-    config.step_size = 0.1
-    config.steps = 500
+    config.inversion_eps = 1000.0
+    config.inversion_step_size = 0.1
+    config.inversion_steps = 500
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
     # the gradient of the pooled R(x), and inversion stops at five times the distance (README).
     config.straight_through = False

@@ -117,13 +117,15 @@ def _section(section: Section) -> str:
 
     text = "".join(f"<p>{html.escape(paragraph)}</p>\n" for paragraph in section.text)
     table = line("th", section.header) + "".join(line("td", row) for row in section.rows)
-    figures = "".join(
+    figures = [
         f'<figure><figcaption>{html.escape(caption)}</figcaption><img src="figures/{name}" '
         f'alt="{html.escape(caption)}"></figure>\n'
         for name, caption in section.figures
-    )
-    title = html.escape(section.title)
-    return f"<section>\n<h2>{title}</h2>\n{text}<table>\n{table}</table>\n{figures}</section>\n"
+    ]
+    # The first picture says what the numbers are about.
+    parts = [f"<h2>{html.escape(section.title)}</h2>\n", text, *figures[:1]]
+    parts += [f"<table>\n{table}</table>\n", *figures[1:]]
+    return f"<section>\n{''.join(parts)}</section>\n"
 
 
 _PAGE = """<!doctype html>
@@ -135,7 +137,8 @@ _PAGE = """<!doctype html>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
 body {{ padding: 0 1rem; }}
 table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
-th, td {{ border-bottom: 1px solid #ddd; padding: .25rem .8rem; text-align: left; }}
+th, td {{ border-bottom: 1px solid #ddd; padding: .25rem .7rem; text-align: left; }}
+td {{ font-size: .85rem; white-space: nowrap; }}
 figure {{ margin: 1.5rem 0; }}
 figcaption {{ margin-bottom: .3rem; color: #444; }}
 img {{ max-width: 100%; }}

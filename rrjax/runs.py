@@ -103,12 +103,7 @@ def claim(workdir: str | Path, config: ConfigDict) -> None:
       BadInput: if it cannot be written, or holds another config (the differences are named).
     """
     workdir = Path(workdir)
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            pass
-    except OSError as error:
-        raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
+    make_folder(workdir)
     path = workdir / "config.json"
     if not path.exists():
         replace_text(path, config.to_json(indent=2) + "\n")
@@ -118,6 +113,16 @@ def claim(workdir: str | Path, config: ConfigDict) -> None:
     if changed:
         listed = "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
         raise BadInput(f"--workdir={workdir} holds another run ({listed}): choose another workdir")
+
+
+def make_folder(workdir: str | Path) -> None:
+    """Make the folder that a command writes; BadInput if it cannot be written."""
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
 
 
 def replace_text(path: Path, text: str) -> None:

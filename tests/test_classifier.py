@@ -131,7 +131,7 @@ def test_masked_examples_count_nothing():
     assert_trees_close(sums, alone, rtol=1e-5)
 
 
-def test_dropout_and_random_starts_are_drawn_anew_each_step():
+def test_random_starts_are_drawn_anew_each_step():
     c = config()
     c.attack.random_start, c.attack.step_size = "sphere", 0.0
     task = classifier.create(c, 10)

@@ -91,7 +91,7 @@ def test_inversion(trained, tmp_path):
 def test_training_eps(trained, tmp_path):
     for eps, name in (("0", "standard"), ("2", "robust")):
         (tmp_path / f"eps{eps}_seed0").symlink_to(trained / name)
-    arguments = ["--config.train_eps=(0.0, 2.0)", "--config.seeds=(0,)", "--config.steps=2"]
+    arguments = ["--config.train_eps=(0.0, 2.0)", "--config.seeds=(0,)", "--config.inversion_steps=2"]
     arguments += [f"--config.root={tmp_path}", "--config.n=3", "--config.attack_steps=2"]
     works("study", "--config=configs/training_eps.py", f"--workdir={tmp_path}", *arguments)
     rows = json.loads((tmp_path / "results.json").read_text())["training_eps"]["rows"]

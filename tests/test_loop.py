@@ -92,6 +92,20 @@ def test_a_run_leaves_its_folder(undisturbed):
     assert reps["representation"].shape[0] == 360
 
 
+def test_a_loaded_network_refuses_images_it_was_not_made_for(undisturbed):
+    network = runs.load(undisturbed)
+    image = np.full((1, 16, 16, 1), 0.5, np.float32)
+    for images, message in (
+        (image * 255, "pixels from 127.5 to 127.5: pass floats in"),
+        (image - 1, "pixels from -0.5"),
+        (image * np.nan, "pixels from nan"),
+        (np.repeat(image, 3, -1), r"takes \(N, H, W, 1\)"),
+        (image[0], "takes"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            network(images)
+
+
 def test_the_best_checkpoint_is_the_one_of_best_score(undisturbed):
     scores = {
         line["step"]: line["test_adversarial_accuracy"]

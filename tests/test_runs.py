@@ -71,7 +71,7 @@ def test_a_workdir_belongs_to_one_config(tmp_path):
     before = (tmp_path / "run/config.json").read_bytes()
     config.attack.eps = 1.0
     config.seed = 3
-    with pytest.raises(BadInput, match=r"attack.eps was 2.25, now 1.0; seed was 0, now 3"):
+    with pytest.raises(BadInput, match=r"attack.eps was 2.3, now 1.0; seed was 0, now 3"):
         runs.claim(tmp_path / "run", config)
     assert (tmp_path / "run/config.json").read_bytes() == before
 

@@ -22,6 +22,7 @@ def run(config, workdir: str) -> None:
     if not paths:
         raise BadInput("give at least one run folder: --config.standard=... or --config.robust=...")
     networks = {name: runs.load(path, config.checkpoint) for name, path in paths.items()}
+    runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
     runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
     section = _report(config, paths, results, workdir)

@@ -25,6 +25,7 @@ def run(config, workdir: str) -> None:
     if standard.data.to_dict() != robust.data.to_dict():
         raise BadInput(f"{config.standard} and {config.robust}: trained on different data")
     targets, starts = _images(robust, config)
+    runs.make_folder(workdir)
     cells = [(t, s) for t in targets for s in starts]
     bar = tqdm(total=2 * len(cells), disable=None, desc="inversion", unit="grid")
     rows, shown = [], []

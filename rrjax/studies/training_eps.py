@@ -19,6 +19,7 @@ SCORES = ("correlation", "distance")
 
 def run(config, workdir: str) -> None:
     """Measure every run `config.root/eps{eps}_seed{seed}`."""
+    runs.make_folder(workdir)
     cells = [(eps, seed) for eps in config.train_eps for seed in config.seeds]
     rows = []
     for eps, seed in tqdm(cells, disable=None, desc="training eps", unit="run"):
