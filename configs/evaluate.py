@@ -14,7 +14,7 @@ def get_config():
     config.robust = "runs/quickstart/robust"
     config.checkpoint = "latest"  # or "best"
     config.norm = "l2"
-    config.eps = (0.0, 0.5, 1.15, 2.3)  # in units of pixels in [0,1]
+    config.eps = (0.0, 0.5, 1.0, 2.0)  # in units of pixels in [0,1]
     config.steps = (20, 100)  # each of size 2.5 * eps / steps
     config.random_start = "none"
     config.restarts = 1

@@ -26,6 +26,6 @@ def get_config():
 
     config.optimizer.schedule = "cosine"
 
-    config.attack.eps = 2.3
+    config.attack.eps = 2.0
     config.attack.step_size = 0.5
     return config

@@ -11,9 +11,9 @@ def get_config():
     config.study = "training_eps"
     config.root = "runs/training_eps"  # holds eps{eps}_seed{seed} run folders
     config.checkpoint = "latest"
-    config.train_eps = (0.0, 0.5, 1.0, 1.5, 2.3)  # in units of pixels in [0,1]
+    config.train_eps = (0.0, 0.5, 1.0, 1.5, 2.0)  # in units of pixels in [0,1]
     config.seeds = (0, 1, 2)
-    config.test_eps = (0.0, 1.15, 2.3)
+    config.test_eps = (0.0, 1.0, 2.0)
     config.attack_steps = 20  # each of size 2.5 * eps / steps
     config.batch_size = 128
     config.n = 32  # images to invert

@@ -2,7 +2,7 @@
 # From a fresh machine with Python 3.11+ to runs/quickstart/report.html: installs rrjax into .venv,
 # trains a standard and a robust network on scikit-learn's digits, attacks both, inverts both.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 source launch/setup.sh
 
 out=runs/quickstart

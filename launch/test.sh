@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh machine with Python 3.11+ to a tested rrjax: installs into .venv, lints, tests.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd -- "$(dirname -- "$0")/.."
 EXTRAS=dev
 source launch/setup.sh
 ruff check .

@@ -9,7 +9,7 @@ out=runs/training_eps
 for seed in 0 1 2; do
   python -m rrjax.train --config=configs/standard_digits.py --config.seed=$seed \
     --workdir="$out/eps0_seed$seed"
-  for eps in 0.5 1 1.5 2.3; do
+  for eps in 0.5 1 1.5 2; do
     python -m rrjax.train --config=configs/robust_digits.py --config.attack.eps=$eps \
       --config.seed=$seed --workdir="$out/eps${eps}_seed$seed"
   done

@@ -1,12 +1,14 @@
 """The adversary of training and evaluation: pgd on a loss of one image, started and restarted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rrjax import objectives
+from rrjax.data import Batch, pixels
 from rrjax.errors import BadInput
 from rrjax.pgd import (
     Found,
@@ -62,7 +64,7 @@ def adversary(
     Raises:
       BadInput: if the options contradict each other (see `check`).
     """
-    check(norm=norm, loss=loss, random_start=random_start, restarts=restarts)
+    check(norm=norm, loss=loss, random_start=random_start, restarts=restarts, keep=keep)
     loss_of = LOSSES[loss](apply, label)
     sign = 1.0 if targeted else -1.0
     project, step = _geometry(norm, image, eps, step_size)
@@ -93,17 +95,47 @@ def survives(
 
     Compiled once for all eps, step sizes and steps. `steps=0` and no random start: clean accuracy.
     """
-    found = jax.vmap(partial(adversary, apply, **options))(images, labels, keys)
-    return jax.vmap(lambda x: apply(x)[0].argmax())(found) == labels
+
+    def one(image, label, key):
+        logits, _ = apply(adversary(apply, image, label, key, **options))
+        # A network that answers NaN has not survived.
+        return (logits.argmax() == label) & jnp.isfinite(logits).all()
+
+    return jax.vmap(one)(images, labels, keys)
 
 
-def check(*, norm: str, loss: str, random_start: str, restarts: int) -> None:
+def survivors(
+    apply: objectives.Apply, batches: Iterable[Batch], key: jax.Array, attacks: Sequence[dict]
+) -> list[np.ndarray]:
+    """Return, for each attack (options of `adversary`), which examples of a data set survive it.
+
+    A random start draws from `key` and the example's index: the result does not depend on batching.
+    """
+    hits: list[list[np.ndarray]] = [[] for _ in attacks]
+    for batch in batches:
+        images, real = pixels(jnp.asarray(batch["image"])), batch["mask"] == 1
+        keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
+        for kept, options in zip(hits, attacks, strict=True):
+            kept.append(np.asarray(survives(apply, images, batch["label"], keys, **options))[real])
+    return [np.concatenate(kept) for kept in hits]
+
+
+def protocol(eps: float, steps: int) -> dict[str, float]:
+    """Return the options of the paper's evaluation: `steps` of 2.5 * eps / steps; eps 0 is clean.
+
+    Engstrom et al. (2019), Table 5, and the README of MadryLab/robustness.
+    """
+    return {"eps": eps, "step_size": 2.5 * eps / steps, "steps": steps if eps else 0}
+
+
+def check(*, norm: str, loss: str, random_start: str, restarts: int, keep: str) -> None:
     """Raise BadInput, naming the option, if an attack's options are unknown or contradictory."""
     starts = {"l2": ("none", "sphere", "uniform"), "linf": ("none", "uniform")}
     for name, value, choices in (
         ("norm", norm, NORMS),
         ("loss", loss, tuple(LOSSES)),
         ("random_start", random_start, starts.get(norm, ("none",))),
+        ("keep", keep, ("best", "last")),
     ):
         if value not in choices:
             raise BadInput(f"attack.{name}={value!r} (norm {norm!r}): choose one of {choices}")

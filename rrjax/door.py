@@ -41,8 +41,11 @@ def _parse(argv: list[str]) -> list[str]:
     # What ml_collections raises for a config file or an override that does not fit.
     try:
         rest = flags.FLAGS(argv)
-    except (flags.Error, BadInput, AttributeError, KeyError, TypeError, ValueError, OSError) as e:
-        _refuse(e)
+        _ = flags.FLAGS.config  # here a file that cannot be run is found out
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        _refuse(error)
+    except (OSError, ImportError, SyntaxError, NameError) as error:
+        _refuse(BadInput(f"--config cannot be loaded: {str(error).strip().splitlines()[-1]}"))
     if rest[1:]:
         _refuse(BadInput(f"unexpected argument {rest[1]!r}: flags are written --name=value"))
     return rest

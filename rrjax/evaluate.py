@@ -4,4 +4,4 @@ from rrjax.door import open_door
 from rrjax.studies import accuracy
 
 if __name__ == "__main__":
-    open_door(accuracy.run, kind="batch_size")
+    open_door(accuracy.run, kind="random_start")

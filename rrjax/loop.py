@@ -42,8 +42,8 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
         a loss that is not finite (the step is named, and no checkpoint holds it).
     """
     check(config)
-    workdir = Path(workdir)
     runs.claim(workdir, config)
+    workdir = Path(workdir)
     total = config.epochs * data.steps_per_epoch
     train_step = data_parallel(task.train_step, donate=True)
     eval_step = data_parallel(task.eval_step)
@@ -90,7 +90,11 @@ def evaluate(eval_step: Callable, state, batches: Iterable[Batch]) -> dict[str, 
         for name, value in eval_step(state, shard(batch)).items():
             sums[name] = sums.get(name, 0.0) + float(value)
     count = sums.pop("count")
-    return {name: value / count for name, value in sums.items()}
+    means = {name: value / count for name, value in sums.items()}
+    for name, value in means.items():
+        if not math.isfinite(value):
+            raise BadInput(f"evaluation: {name} is {value}; no checkpoint holds this state")
+    return means
 
 
 def shard(batch: Batch) -> Batch:
@@ -157,6 +161,8 @@ def _open_log(workdir: Path, step: int, tensorboard: bool, stack: ExitStack) -> 
         # last line may be half a line.
         lines = path.read_text().split("\n")[:-1]
         kept = [line for line in lines if json.loads(line)["step"] <= step]
+        if lines and not kept:  # it may be that the checkpoints were lost, and this is all there is
+            runs.replace_text(path.with_name("metrics.old.jsonl"), path.read_text())
         runs.replace_text(path, "".join(f"{line}\n" for line in kept))
     file = stack.enter_context(path.open("a", buffering=1))
     board = None

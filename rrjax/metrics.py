@@ -6,15 +6,25 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
+from rrjax.errors import BadInput
 
-@jax.jit
+
 def likeness(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
     """Score images against targets, both (N, H, W, C), float in [0,1]; each score is (N,).
 
     correlation: Pearson's, over the pixels of one image. ssim: structural similarity, Gaussian
-    window of 11 pixels and sigma 1.5 (Wang et al. 2004), so H and W must be at least 11. psnr: in
-    dB, of a peak of 1.
+    window of 11 pixels and sigma 1.5 (Wang et al. 2004). psnr: in dB, of a peak of 1.
+
+    Raises:
+      BadInput: for images smaller than that window.
     """
+    if min(images.shape[1:3]) < 11:
+        raise BadInput(f"images of {images.shape[1:3]} pixels: SSIM needs at least 11 by 11")
+    return _likeness(images, targets)
+
+
+@jax.jit
+def _likeness(images, targets):
     return {
         "correlation": jax.vmap(_correlation)(images, targets),
         "ssim": dm_pix.ssim(images, targets),
@@ -30,6 +40,8 @@ def _correlation(image: jax.Array, target: jax.Array) -> jax.Array:
 def summarize(values, seed: int = 0) -> dict[str, float]:
     """Return the mean of per-example values, its 95 % bootstrap interval (percentile) and n."""
     values = np.asarray(values, np.float64)
+    if values.size < 2:
+        raise BadInput(f"an interval needs at least 2 examples, not {values.size}")
     interval = scipy.stats.bootstrap(
         (values,), np.mean, method="percentile", rng=np.random.default_rng(seed), n_resamples=2000
     ).confidence_interval

@@ -102,8 +102,8 @@ def claim(workdir: str | Path, config: ConfigDict) -> None:
     Raises:
       BadInput: if it cannot be written, or holds another config (the differences are named).
     """
-    workdir = Path(workdir)
     make_folder(workdir)
+    workdir = Path(workdir)
     path = workdir / "config.json"
     if not path.exists():
         replace_text(path, config.to_json(indent=2) + "\n")
@@ -116,13 +116,16 @@ def claim(workdir: str | Path, config: ConfigDict) -> None:
 
 
 def make_folder(workdir: str | Path) -> None:
-    """Make the folder that a command writes; BadInput if it cannot be written."""
+    """Make the folder that a command writes; BadInput if it or its results cannot be written."""
+    if not str(workdir):
+        raise BadInput("--workdir is empty: name the folder to write")
     try:
         Path(workdir).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=workdir):
             pass
     except OSError as error:
         raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
+    _read_results(workdir)  # now, and not after hours
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -136,14 +139,17 @@ def read_config(path: str | Path) -> ConfigDict:
     """Read a run folder's config; BadInput if `path` is not a run folder."""
     path = Path(path) / "config.json"
     try:
-        return ConfigDict(json.loads(path.read_text())).lock()
+        config = ConfigDict(json.loads(path.read_text())).lock()
     except OSError as error:
         raise BadInput(
             f"{path.parent}: not a run folder (no readable config.json); "
             "make one with python -m rrjax.train"
         ) from error
-    except ValueError as error:
-        raise BadInput(f"{path}: not JSON ({error}); restore the file or delete the run") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not a config ({error}); restore it or delete the run") from error
+    if not {"model", "data"} <= set(config):
+        raise BadInput(f"{path}: not a training config; restore it or delete the run")
+    return config
 
 
 def open_checkpoints(workdir: str | Path, write: bool = False) -> ocp.CheckpointManager:
@@ -172,9 +178,7 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def save(manager, step: int, variables, training, data: dict, score: float | None) -> None:
-    """Write one checkpoint in the background; a second one of the same step is not written."""
-    if step in manager.all_steps():
-        return
+    """Write one checkpoint in the background."""
     items = ocp.args.Composite(
         variables=ocp.args.StandardSave(variables),
         training=ocp.args.StandardSave(training),
@@ -209,10 +213,17 @@ def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
 
 def write_results(workdir: str | Path, name: str, results: dict) -> None:
     """Put a study's numbers under its name into the folder's results.json."""
+    everything = _read_results(workdir) | {name: results}
+    text = json.dumps(everything, indent=2, default=_plain) + "\n"
+    replace_text(Path(workdir) / "results.json", text)
+
+
+def _read_results(workdir: str | Path) -> dict:
     path = Path(workdir) / "results.json"
-    everything = json.loads(path.read_text()) if path.exists() else {}
-    everything[name] = results
-    replace_text(path, json.dumps(everything, indent=2, default=_plain) + "\n")
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except ValueError as error:
+        raise BadInput(f"{path}: not JSON ({error}); move it away") from error
 
 
 def _plain(value):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rrjax import attack as attack_module
 from rrjax.attack import adversary
 from rrjax.errors import BadInput
 
@@ -91,6 +92,51 @@ def test_restarts_keep_the_worst_case_of_each_image(targeted):
     np.testing.assert_allclose(found, singles[expected], atol=1e-5)
 
 
+def test_survivors_are_those_of_each_attack_whatever_the_batches():
+    images = np.asarray(jax.random.randint(jax.random.key(2), (10, *SHAPE), 0, 256), np.uint8)
+    labels = np.array(jax.vmap(lambda x: apply(x / 255.0)[0].argmax())(images), np.int32)
+    labels[::3] = (labels[::3] + 1) % 4  # some are wrong from the start
+
+    def batches(size):
+        for start in range(0, 10, size):
+            rows = np.arange(start, start + size)
+            real = rows < 10
+            kept = np.where(real, rows, 0)
+            yield {
+                "image": images[kept],
+                "label": labels[kept],
+                "index": rows,
+                "mask": real.astype(np.float32),
+            }
+
+    attacks = [attack_module.protocol(0.0, 5), attack_module.protocol(0.5, 5)]
+    attacks[1]["random_start"] = "sphere"
+    network = jax.tree_util.Partial(apply)
+    runs = [
+        attack_module.survivors(network, batches(size), jax.random.key(0), attacks)
+        for size in (4, 10)
+    ]
+    for clean, attacked in runs:
+        np.testing.assert_array_equal(clean, np.arange(10) % 3 != 0)
+        assert attacked.sum() < clean.sum()
+        assert not attacked[~clean].any()
+    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+
+
+def test_a_network_that_answers_nan_has_not_survived():
+    broken = jax.tree_util.Partial(lambda x: (jnp.full(4, jnp.nan) + 0 * x.sum(), {}))
+    labels, keys = jnp.zeros(1, int), jax.random.split(jax.random.key(0), 1)
+    found = attack_module.survives(
+        broken, IMAGE[None], labels, keys, eps=0.1, step_size=0.1, steps=1
+    )
+    assert not found.any()
+
+
+def test_the_protocol_is_the_papers():
+    # Table 5: eps 3 in 20 steps of 0.375.
+    assert attack_module.protocol(3.0, 20) == {"eps": 3.0, "step_size": 0.375, "steps": 20}
+
+
 def test_restarts_prefer_an_image_that_fools_over_a_greater_loss():
     # Class 0 is true. Left of 0.5 the loss is great without an error; right of it, small with one.
     def bimodal(x):
@@ -130,6 +176,7 @@ def test_eps_may_be_mapped_over():
         (dict(norm="linf", random_start="sphere"), "attack.random_start='sphere'"),
         (dict(restarts=3), "attack.restarts=3"),
         (dict(restarts=0), "attack.restarts=0"),
+        (dict(keep="first"), "attack.keep='first'"),
     ],
 )
 def test_bad_options_are_named(options, message):

@@ -91,7 +91,11 @@ def test_inversion(trained, tmp_path):
 def test_training_eps(trained, tmp_path):
     for eps, name in (("0", "standard"), ("2", "robust")):
         (tmp_path / f"eps{eps}_seed0").symlink_to(trained / name)
-    arguments = ["--config.train_eps=(0.0, 2.0)", "--config.seeds=(0,)", "--config.inversion_steps=2"]
+    arguments = [
+        "--config.train_eps=(0.0, 2.0)",
+        "--config.seeds=(0,)",
+        "--config.inversion_steps=2",
+    ]
     arguments += [f"--config.root={tmp_path}", "--config.n=3", "--config.attack_steps=2"]
     works("study", "--config=configs/training_eps.py", f"--workdir={tmp_path}", *arguments)
     rows = json.loads((tmp_path / "results.json").read_text())["training_eps"]["rows"]
@@ -143,9 +147,16 @@ TRAIN = ["train", "--config=configs/robust_digits.py"]
             [*TRAIN, "--config.data.name=folder", "--config.data.path=/no/such"],
             "'/no/such' is no folder; set --config.data.path",
         ),
+        ([*TRAIN, "--config.attack.keep=first"], "attack.keep='first'"),
+        ([*TRAIN, "--config.model.name=alexnet"], "variant"),
         ([*TRAIN, "extra"], "unexpected argument 'extra'"),
         (["train", "--config=configs/inversion.py"], "another command's config"),
         (["train", "--config=configs/nothing.py"], "configs/nothing.py"),
+        (["train", "--config=README.md"], "--config cannot be loaded"),
+        (["evaluate", TRAIN[1]], "another command's config"),
+        (["evaluate", "--config=configs/evaluate.py", "--config.steps=(0,)"], "steps=(0,)"),
+        (["evaluate", "--config=configs/evaluate.py", "--config.eps=()"], "eps=()"),
+        (["study", "--config=configs/inversion.py", "--config.n=1"], "n=1"),
         (["train"], "--config"),
         (
             ["study", "--config=configs/inversion.py", "--config.robust=/no/such"],

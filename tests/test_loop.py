@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from rrjax.errors import BadInput
 from rrjax.tasks import Task, TrainState, classifier
 
 ROOT = Path(__file__).parents[1]
-# A run of 44 steps that takes seconds. The overrides are those a user would type.
+# A run of 44 steps that takes seconds, with everything a resumed run must bring back: BN, momentum,
+# random starts and crops. The overrides are those a user would type.
 OVERRIDES = {
-    "model.name": "tiny",
-    "model.width": 64,
+    "model.width": 2,
     "attack.steps": 2,
+    "attack.random_start": "sphere",
+    "data.crop_padding": 1,
     "epochs": 2,
     "eval_every": 1,
     "save_every": 5,
@@ -116,7 +119,7 @@ def test_the_best_checkpoint_is_the_one_of_best_score(undisturbed):
     batches = data.test_batches(best.config, 64)
     found = loop.evaluate(
         loop.data_parallel(classifier.create(best.config, 22).eval_step),
-        TrainState(jnp.array(0), best.variables["params"], {}, None),
+        TrainState(jnp.array(0), best.variables["params"], best.variables["batch_stats"], None),
         batches,
     )
     np.testing.assert_allclose(found["adversarial_accuracy"], max(scores.values()), atol=1e-6)
@@ -135,7 +138,8 @@ def test_a_run_killed_three_times_equals_one_never_killed(undisturbed, tmp_path)
     command = [sys.executable, "-m", "rrjax.train", f"--workdir={workdir}"]
     command += ["--config=configs/robust_digits.py"]
     command += [f"--config.{name}={value}" for name, value in OVERRIDES.items()]
-    kill_at = sorted(random.sample(range(2, 43), 3))  # a failure prints them
+    # Far enough apart that a step is new when its process reaches it; a failure prints them.
+    kill_at = [random.randint(*bounds) for bounds in ((2, 10), (17, 25), (32, 40))]
     for step in kill_at:
         run = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE)
         log = workdir / "metrics.jsonl"
@@ -153,9 +157,19 @@ def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
     fit(c, tmp_path / "run")
     log = tmp_path / "run/metrics.jsonl"
     whole = log.read_text()
+    assert [json.loads(line)["step"] for line in whole.splitlines()][-1] == 22
     log.write_text(whole + '{"step": 99, "train_loss": 1.0}\n{"step": 100, "tra')
     fit(c, tmp_path / "run")
     assert log.read_text() == whole
+
+
+def test_a_log_whose_checkpoints_are_lost_is_kept(tmp_path):
+    c = config(epochs=1)
+    fit(c, tmp_path / "run")
+    whole = (tmp_path / "run/metrics.jsonl").read_text()
+    shutil.rmtree(tmp_path / "run/checkpoints")
+    fit(c, tmp_path / "run")
+    assert (tmp_path / "run/metrics.old.jsonl").read_text() == whole
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from rrjax import metrics
+from rrjax.errors import BadInput
 
 RNG = np.random.default_rng(0)
 
@@ -38,6 +39,13 @@ def test_an_image_is_like_itself_and_unlike_its_negative():
     image = RNG.random((1, 16, 16, 1)).astype(np.float32)
     np.testing.assert_allclose(metrics.likeness(image, image)["correlation"], 1, rtol=1e-5)
     np.testing.assert_allclose(metrics.likeness(1 - image, image)["correlation"], -1, rtol=1e-5)
+
+
+def test_what_cannot_be_scored_is_named():
+    with pytest.raises(BadInput, match="SSIM needs at least 11"):
+        metrics.likeness(np.ones((1, 8, 8, 1)), np.ones((1, 8, 8, 1)))
+    with pytest.raises(BadInput, match="at least 2 examples"):
+        metrics.summarize([0.5])
 
 
 def test_summary_of_equal_values_is_a_point():

@@ -71,7 +71,7 @@ def test_a_workdir_belongs_to_one_config(tmp_path):
     before = (tmp_path / "run/config.json").read_bytes()
     config.attack.eps = 1.0
     config.seed = 3
-    with pytest.raises(BadInput, match=r"attack.eps was 2.3, now 1.0; seed was 0, now 3"):
+    with pytest.raises(BadInput, match=r"attack.eps was 2.0, now 1.0; seed was 0, now 3"):
         runs.claim(tmp_path / "run", config)
     assert (tmp_path / "run/config.json").read_bytes() == before
 
@@ -88,9 +88,20 @@ def test_what_is_not_a_run_folder_is_named(tmp_path):
     runs.claim(tmp_path / "run", robust_digits.get_config())
     with pytest.raises(BadInput, match="no finished checkpoint"):
         runs.load(tmp_path / "run")
-    (tmp_path / "run/config.json").write_text('{"seed": ')
-    with pytest.raises(BadInput, match="not JSON"):
-        runs.load(tmp_path / "run")
+    for text, message in (
+        ('{"seed": ', "not a config"),
+        ("[]", "config"),
+        ("{}", "not a training"),
+    ):
+        (tmp_path / "run/config.json").write_text(text)
+        with pytest.raises(BadInput, match=message):
+            runs.load(tmp_path / "run")
+
+
+def test_results_that_cannot_be_read_are_named_before_any_work(tmp_path):
+    (tmp_path / "results.json").write_text('{"half": ')
+    with pytest.raises(BadInput, match=r"results.json: not JSON"):
+        runs.make_folder(tmp_path)
 
 
 def test_results_of_several_studies_share_a_file(tmp_path):

@@ -16,7 +16,8 @@ class Data(NamedTuple):
     """The batches of a training run, this process's part of each.
 
     train: endless; it has get_state and set_state. test: () -> one pass over every example,
-    padded and masked.
+    padded and masked. An epoch is as many whole batches as fit the training set; the stream itself
+    drops nothing.
     """
 
     train: Iterator[Batch]
@@ -52,7 +53,9 @@ def test_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
     """Choose `n` different test images: (n, H, W, C), float32 in [0,1]."""
     source = _open(config, "test")
     if n > len(source):
-        raise BadInput(f"{source.name} holds {len(source)} images, fewer than the {n} asked for")
+        raise BadInput(
+            f"{source.name} holds {len(source)} images, {n} are asked for: set a smaller --config.n"
+        )
     transform = transforms.test_transform(config.data)
     chosen = rng.choice(len(source), n, replace=False)
     return pixels(np.stack([transform(source[i])["image"] for i in chosen]))

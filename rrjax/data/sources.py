@@ -160,7 +160,9 @@ def _split_folder(path, split):
         )
     found = [Path(path, name) for name in FOLDERS[split] if Path(path, name).is_dir()]
     if not found:
-        raise BadInput(f"{path}: no {split} split; make one of {', '.join(FOLDERS[split])} in it")
+        raise BadInput(
+            f"{path}: no {split} split; make a folder {' or '.join(FOLDERS[split])} in it"
+        )
     return found[0]
 
 

@@ -61,6 +61,8 @@ def create(config):
             f"model mean {tuple(config.mean)} and std {tuple(config.std)}: "
             "they must have one number a channel each, std positive"
         )
+    if "float64" in (config.dtype, config.param_dtype) and not jax.config.jax_enable_x64:
+        raise BadInput("model dtype float64: JAX needs JAX_ENABLE_X64=1 in the environment for it")
     shape = {field: getattr(config, field) for field in ("variant", "width") if field in has}
     return constructor(
         classes=config.classes,

@@ -6,10 +6,7 @@ Engstrom et al. (2019), Tables 4 and 5: accuracy for each eps, PGD of 20 and of 
 python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 """
 
-from functools import partial
-
 import jax
-import numpy as np
 from tqdm import tqdm
 
 from rrjax import attack, data, figures, metrics, runs
@@ -21,6 +18,7 @@ def run(config, workdir: str) -> None:
     paths = {name: path for name in ("standard", "robust") if (path := config[name])}
     if not paths:
         raise BadInput("give at least one run folder: --config.standard=... or --config.robust=...")
+    _check(config)
     networks = {name: runs.load(path, config.checkpoint) for name, path in paths.items()}
     runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
@@ -30,30 +28,33 @@ def run(config, workdir: str) -> None:
     print(figures.text_table(section.header, section.rows))
 
 
+def _check(config) -> None:
+    numbers = (*config.eps, *config.steps, config.batch_size)
+    plain = all(isinstance(number, int | float) for number in numbers)
+    if not (plain and config.eps and config.steps and min(config.eps) >= 0):
+        raise BadInput(f"eps={config.eps}, steps={config.steps}: give numbers, and no eps below 0")
+    if min(*config.steps, config.batch_size) < 1:
+        raise BadInput(f"steps={config.steps}, batch_size={config.batch_size}: none may be below 1")
+
+
 def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     """Return a summary of accuracy for each number of steps and each eps."""
     grid = [(steps, eps) for steps in config.steps for eps in config.eps]
-    correct: dict = {cell: [] for cell in grid}
-    key = jax.random.key(config.seed)
-    batches = data.test_batches(network.config, config.batch_size)
-    for batch in tqdm(batches, disable=None, desc=f"accuracy of {name}", unit="batch"):
-        for steps, eps in grid:
-            hits = attack.survives(
-                network.apply,
-                data.pixels(batch["image"]),
-                batch["label"],
-                jax.vmap(partial(jax.random.fold_in, key))(batch["index"]),
-                norm=config.norm,
-                eps=eps,
-                step_size=2.5 * eps / steps,
-                steps=steps if eps else 0,
-                random_start=config.random_start,
-                restarts=config.restarts,
-            )
-            correct[steps, eps].append(np.asarray(hits)[batch["mask"] == 1])
+    fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
+    hits = attack.survivors(
+        network.apply,
+        tqdm(
+            data.test_batches(network.config, config.batch_size),
+            disable=None,
+            desc=f"accuracy of {name}",
+            unit="batch",
+        ),
+        jax.random.key(config.seed),
+        [attack.protocol(eps, steps) | fixed for steps, eps in grid],
+    )
     return [
-        {"steps": steps, "eps": eps, **metrics.summarize(np.concatenate(hits), config.seed)}
-        for (steps, eps), hits in correct.items()
+        {"steps": steps, "eps": eps, **metrics.summarize(survived, config.seed)}
+        for (steps, eps), survived in zip(grid, hits, strict=True)
     ]
 
 

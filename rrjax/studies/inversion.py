@@ -20,6 +20,10 @@ SCORES = ("distance", "correlation", "ssim", "psnr")
 
 def run(config, workdir: str) -> None:
     """Invert with config.standard and config.robust (run folders of the same data)."""
+    if config.n < 2 or config.steps < 0:
+        raise BadInput(
+            f"n={config.n}, steps={config.steps}: give n of at least 2, steps of 0 or more"
+        )
     networks = {name: runs.load(config[name], config.checkpoint) for name in ("standard", "robust")}
     standard, robust = (network.config for network in networks.values())
     if standard.data.to_dict() != robust.data.to_dict():

@@ -19,12 +19,14 @@ SCORES = ("correlation", "distance")
 
 def run(config, workdir: str) -> None:
     """Measure every run `config.root/eps{eps}_seed{seed}`."""
-    runs.make_folder(workdir)
     cells = [(eps, seed) for eps in config.train_eps for seed in config.seeds]
-    rows = []
-    for eps, seed in tqdm(cells, disable=None, desc="training eps", unit="run"):
-        network = runs.load(Path(config.root) / f"eps{eps:g}_seed{seed}", config.checkpoint)
-        rows.append({"eps": eps, "seed": seed, **_measure(network, config)})
+    networks = [
+        runs.load(Path(config.root) / f"eps{eps:g}_seed{seed}", config.checkpoint)
+        for eps, seed in cells
+    ]
+    runs.make_folder(workdir)
+    bar = tqdm(zip(cells, networks, strict=True), "training eps", len(cells), disable=None)
+    rows = [{"eps": e, "seed": s, **_measure(network, config)} for (e, s), network in bar]
     columns = [f"accuracy at eps {eps:g}" for eps in config.test_eps] + list(SCORES)
     runs.write_results(workdir, "training_eps", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, columns, workdir)
@@ -34,20 +36,14 @@ def run(config, workdir: str) -> None:
 
 def _measure(network: runs.Frozen, config) -> dict[str, float]:
     """Return one run's accuracies over the whole test set and its mean inversion scores."""
-    hits: dict = {eps: [] for eps in config.test_eps}
-    for batch in data.test_batches(network.config, config.batch_size):
-        keys = jax.random.split(jax.random.key(0), len(batch["label"]))  # no random start: unused
-        for eps in config.test_eps:
-            survived = attack.survives(
-                network.apply,
-                data.pixels(batch["image"]),
-                batch["label"],
-                keys,
-                eps=eps,
-                step_size=2.5 * eps / config.attack_steps,
-                steps=config.attack_steps,
-            )
-            hits[eps].append(np.asarray(survived)[batch["mask"] == 1])
+    hits = attack.survivors(
+        network.apply,
+        data.test_batches(network.config, config.batch_size),
+        jax.random.key(config.seed),
+        [attack.protocol(eps, config.attack_steps) for eps in config.test_eps],
+    )
+    names = [f"accuracy at eps {eps:g}" for eps in config.test_eps]
+    scores = {name: np.mean(survived) for name, survived in zip(names, hits, strict=True)}
     rng = np.random.default_rng(config.seed)
     targets = data.test_images(network.config, config.n, rng)
     found = representation.invert_images(
@@ -55,12 +51,11 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
         network.straight_through if config.straight_through else network.apply,
         representation.noise(targets.shape, rng),
         targets,
-        eps=config.eps,
-        step_size=config.step_size,
-        steps=config.steps,
+        eps=config.inversion_eps,
+        step_size=config.inversion_step_size,
+        steps=config.inversion_steps,
         keep=config.keep,
     )
-    scores = {f"accuracy at eps {eps:g}": np.concatenate(h).mean() for eps, h in hits.items()}
     scores["correlation"] = metrics.likeness(found.x, targets)["correlation"].mean()
     scores["distance"] = found.value.mean()
     return {name: float(value) for name, value in scores.items()}
@@ -84,7 +79,7 @@ def _section(config, rows: list[dict], columns: list[str], workdir: str) -> figu
             f"Mean [least, greatest] of {len(config.seeds)} seeds. Accuracy: the whole test set, "
             f"PGD of {config.attack_steps} steps of 2.5 * eps / steps. Correlation and normalised "
             f"representation distance: inversion from noise of {config.n} test images, "
-            f"{config.steps} steps of {config.step_size:g}.",
+            f"{config.inversion_steps} steps of {config.inversion_step_size:g}.",
         ],
         header=["trained with eps", *columns],
         rows=[

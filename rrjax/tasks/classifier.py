@@ -32,6 +32,9 @@ def create(config, steps_per_epoch: int) -> Task:
     init_key, train_key, test_key = jax.random.split(jax.random.key(config.seed), 3)
     image_shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
 
+    if config.seed < 0:
+        raise BadInput(f"seed={config.seed}: it must be at least 0")
+
     def init() -> TrainState:
         variables = models.init(model, init_key, image_shape)
         params = variables["params"]
@@ -95,6 +98,13 @@ def create(config, steps_per_epoch: int) -> Task:
             sums["adversarial_accuracy"] = (mask * (logits.argmax(-1) == labels)).sum()
         return lax.psum(sums, "batch")
 
+    try:
+        jax.eval_shape(init)
+    except (ZeroDivisionError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"model {config.model.name} ({config.model.variant}) cannot take images of "
+            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
+        ) from error
     score = "adversarial_accuracy" if config.attack.eps else "accuracy"
     return Task(init, train_step, eval_step, score)
 
@@ -105,7 +115,7 @@ def _frozen(model, state: TrainState):
 
 def _adversary(config):
     """Return (apply, images, labels, keys) -> images; with eps 0 the images as they are."""
-    if min(config.eps, config.step_size, config.steps) < 0:
+    if not min(config.eps, config.step_size, config.steps) >= 0:  # so that a NaN is refused too
         raise BadInput(
             f"attack.eps={config.eps}, step_size={config.step_size}, steps={config.steps}: "
             "none may be negative"
@@ -113,12 +123,15 @@ def _adversary(config):
     if config.eps == 0:
         return lambda apply, images, labels, keys: images
     options = config.to_dict()
-    attack.check(**{name: options[name] for name in ("norm", "loss", "random_start", "restarts")})
+    checked = ("norm", "loss", "random_start", "restarts", "keep")
+    attack.check(**{name: options[name] for name in checked})
     return lambda apply, *batch: jax.vmap(partial(attack.adversary, apply, **options))(*batch)
 
 
 def _optimizer(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
     """Make torch's SGD: momentum on gradient + weight_decay * parameter, every parameter."""
+    if not config.learning_rate > 0:
+        raise BadInput(f"optimizer.learning_rate={config.learning_rate}: it must be above 0")
     if config.schedule == "step":
         drops = {epoch * steps_per_epoch: config.gamma for epoch in config.drops}
         rate = optax.piecewise_constant_schedule(config.learning_rate, drops)
