@@ -1,7 +1,7 @@
 """The standard twin of robust_digits: the same network and data without an adversary.
 
-10 epochs at a tenth of the learning rate suffice. The rate matters: at robust_digits' 0.1 a standard
-network is as accurate, but a little robust by itself.
+10 epochs at a tenth of the learning rate suffice. The rate matters: at robust_digits' 0.1 a
+standard network is as accurate, but a little robust by itself.
 
 python -m rrjax.train --config=configs/standard_digits.py --workdir=runs/standard_digits
 """

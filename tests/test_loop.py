@@ -41,6 +41,9 @@ def config(**changes):
     return c
 
 
+SHORT = {"epochs": 1, "model.name": "tiny", "model.width": 64}
+
+
 def fit(c, workdir):
     batches = data.create(c)
     loop.fit(classifier.create(c, batches.steps_per_epoch), batches, c, workdir)
@@ -153,7 +156,7 @@ def test_a_run_killed_three_times_equals_one_never_killed(undisturbed, tmp_path)
 
 
 def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
-    c = config(epochs=1)
+    c = config(**SHORT)
     fit(c, tmp_path / "run")
     log = tmp_path / "run/metrics.jsonl"
     whole = log.read_text()
@@ -164,7 +167,7 @@ def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
 
 
 def test_a_log_whose_checkpoints_are_lost_is_kept(tmp_path):
-    c = config(epochs=1)
+    c = config(**SHORT)
     fit(c, tmp_path / "run")
     whole = (tmp_path / "run/metrics.jsonl").read_text()
     shutil.rmtree(tmp_path / "run/checkpoints")
@@ -224,5 +227,5 @@ def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, cha
 
 
 def test_tensorboard_is_written_when_asked(tmp_path):
-    fit(config(epochs=1, tensorboard=True), tmp_path / "run")
+    fit(config(**SHORT, tensorboard=True), tmp_path / "run")
     assert list((tmp_path / "run/tensorboard").glob("events*"))
