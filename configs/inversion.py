@@ -19,7 +19,7 @@ def get_config():
     config.step_size = 0.1  # the paper's, at 224 pixels: 1.0
     config.steps = 500  # the paper's: 10,000
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
-    # the gradient of the pooled R(x), and inversion stops at five times the distance (README).
+    # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
     config.keep = "best"  # the paper's notebook: "last"
     config.seed = 0

@@ -21,7 +21,7 @@ def get_config():
     config.inversion_step_size = 0.1
     config.inversion_steps = 500
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
-    # the gradient of the pooled R(x), and inversion stops at five times the distance (README).
+    # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
     config.keep = "best"
     config.seed = 0
