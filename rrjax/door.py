@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -34,10 +35,11 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
-    for argument in argv:
-        path = argument.removeprefix("--config=").split(":")[0]
-        if argument.startswith("--config=") and not Path(path).is_file():
-            _refuse(BadInput(f"{argument}: no such file"))
+    named = [a.removeprefix("--config=") for a in argv if a.startswith("--config=")]
+    named += [path for flag, path in pairwise(argv) if flag == "--config"]
+    for path in named:
+        if not Path(path.split(":")[0]).is_file():
+            _refuse(BadInput(f"--config={path}: no such file"))
     # What ml_collections raises for a config file or an override that does not fit.
     try:
         rest = flags.FLAGS(argv)

@@ -169,7 +169,7 @@ def test_folder_refuses_a_tree_that_is_not_one(tmp_path):
         sources.folder(tmp_path / "nowhere", "train")
     with pytest.raises(BadInput, match=r"'' is no folder; set --config.data.path"):
         sources.folder("", "train")
-    with pytest.raises(BadInput, match="no test split; make one of test, val, validation"):
+    with pytest.raises(BadInput, match="no test split; make a folder test or val or validation"):
         sources.folder(tmp_path, "test")
     (tmp_path / "train").mkdir()
     with pytest.raises(BadInput, match="train: no images"):
