@@ -77,14 +77,14 @@ def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
     Raises:
       BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read.
     """
+    if checkpoint not in ("latest", "best"):
+        raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
     config = read_config(path)
     model = models.create(config.model)
     shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     like = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    if checkpoint not in ("latest", "best"):
-        raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
     with open_checkpoints(path) as manager:
         step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
         if step is None:

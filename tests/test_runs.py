@@ -85,6 +85,8 @@ def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
 def test_what_is_not_a_run_folder_is_named(tmp_path):
     with pytest.raises(BadInput, match="not a run folder"):
         runs.load(tmp_path / "nothing")
+    with pytest.raises(BadInput, match="checkpoint='newest': choose"):
+        runs.load(tmp_path / "nothing", "newest")
     runs.claim(tmp_path / "run", robust_digits.get_config())
     with pytest.raises(BadInput, match="no finished checkpoint"):
         runs.load(tmp_path / "run")
