@@ -27,12 +27,25 @@ def get_config() -> ConfigDict:
     config.model.dtype = "float32"
     config.model.param_dtype = "float32"
 
+    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "restricted_imagenet"; or a
+    # TFDS set's, prepared as array_record under the folder `path` (empty: TFDS' own).
     config.data = ConfigDict()
-    config.data.name = "folder"  # "digits" or "folder"
-    config.data.path = ""  # of a folder tree: root/{train,test}/<class>/*.jpg
+    config.data.name = "imagenet2012"
+    config.data.path = ""
+    # A view: every group of classes (numbers or names) becomes one class, the others are left out.
+    config.data.groups = ()
+    config.data.group_names = ()
+    config.data.balanced = False  # groups cut to the class count of the smallest
     config.data.image_size = 224
+    config.data.resize = 256  # of the shorter side, before the centre crop
+    config.data.crop_scale = (0.08, 1.0)  # area of a random resized crop; (): no such crop
     config.data.crop_padding = 0  # pixels of zero padding before a random crop; 0: no crop
     config.data.flip = True
+    config.data.jitter = 0.1  # brightness, contrast and saturation by factors of 1 +- this
+    config.data.lighting = 0.05  # standard deviation of AlexNet's shift of colour
+    config.data.rotation = 0.0  # degrees, at most
+    config.data.workers = 0  # processes that read; 0: threads only
+    config.data.max_corrupt = 10  # images that may be passed over before the run stops
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.1

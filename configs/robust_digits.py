@@ -22,7 +22,11 @@ def get_config():
 
     config.data.name = "digits"
     config.data.image_size = 16
+    config.data.resize = 16
+    config.data.crop_scale = ()
     config.data.flip = False
+    config.data.jitter = 0.0
+    config.data.lighting = 0.0
 
     config.optimizer.schedule = "cosine"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from flax.jax_utils import prefetch_to_device
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
@@ -49,8 +50,9 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
     eval_step = data_parallel(task.eval_step)
     with ExitStack() as stack:
         manager = stack.enter_context(runs.open_checkpoints(workdir, write=True))
-        state = _start(task, data, manager)
+        state = _start(task, manager)
         first = int(state.step)
+        batches = prefetch_to_device(map(shard, data.train(first)), 2, axis_name="batch")
         write = _open_log(workdir, first, config.tensorboard, stack)
         bar = stack.enter_context(
             tqdm(total=total, initial=first, disable=None, unit="step", desc=workdir.name)
@@ -58,9 +60,10 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
         pending, waited, opened = [], 0.0, time.monotonic()
         for step in range(first + 1, total + 1):
             asked = time.monotonic()
-            batch = next(data.train)
-            waited += time.monotonic() - asked
-            state, metrics = train_step(state, shard(batch))
+            batch = next(batches)
+            if not (pending and _in_flight(pending[-1])):  # else the devices had work meanwhile
+                waited += time.monotonic() - asked
+            state, metrics = train_step(state, batch)
             pending.append(metrics)
             evaluates = _evaluates(step, total, data.steps_per_epoch, config.eval_every)
             saves = evaluates or step % config.save_every == 0
@@ -78,8 +81,7 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
                     tqdm.write(_line(workdir.name, step, total, scores))
                 if saves:
                     score = scores[task.score] if evaluates else None
-                    place = data.train.get_state()
-                    runs.save(manager, step, **_items(state), data=place, score=score)
+                    runs.save(manager, step, **_items(state), score=score)
                 pending, waited, opened = [], 0.0, time.monotonic()
 
 
@@ -105,9 +107,10 @@ def shard(batch: Batch) -> Batch:
 
 def check(config) -> None:
     """Raise BadInput unless a run's numbers are possible on the devices there are."""
-    for name in ("epochs", "batch_size", "log_every", "save_every", "eval_every"):
-        if config[name] < 1:
-            raise BadInput(f"--config.{name}={config[name]}: it must be at least 1")
+    for name in ("seed", "epochs", "batch_size", "log_every", "save_every", "eval_every"):
+        least = 0 if name == "seed" else 1
+        if config[name] < least:
+            raise BadInput(f"--config.{name}={config[name]}: it must be at least {least}")
     n = jax.device_count()
     if config.batch_size % n:
         raise BadInput(
@@ -116,15 +119,14 @@ def check(config) -> None:
         )
 
 
-def _start(task, data: Data, manager):
-    """Return the replicated first state, or the last saved one with the data where it was."""
+def _start(task, manager):
+    """Return the replicated first state, or the last saved one."""
     everywhere = NamedSharding(Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec())
     step = manager.latest_step()
     if step is None:
         return jax.device_put(task.init(), everywhere)
     like = jax.eval_shape(task.init)
-    items = runs.restore(manager, step, everywhere, **_items(like), data=None)
-    data.train.set_state(items["data"])
+    items = runs.restore(manager, step, everywhere, **_items(like))
     return like.replace(**items["variables"], **items["training"])
 
 
@@ -134,6 +136,10 @@ def _items(state) -> dict[str, dict]:
         "variables": {"params": state.params, "batch_stats": state.batch_stats},
         "training": {"step": state.step, "opt_state": state.opt_state},
     }
+
+
+def _in_flight(metrics: dict[str, jax.Array]) -> bool:
+    return not all(value.is_ready() for value in metrics.values())
 
 
 def _evaluates(step: int, total: int, steps_per_epoch: int, eval_every: int) -> bool:

@@ -1,7 +1,7 @@
 """A run's folder: config.json, metrics.jsonl, checkpoints/, figures/; and what comes out of it.
 
-A checkpoint is three items: `variables` (params and batch_stats: all that a reader needs),
-`training` (step and optimiser) and `data` (the iterator's state); and its score, where there was an
+A checkpoint is two items: `variables` (params and batch_stats: all that a reader needs) and
+`training` (step and optimiser; the data go on from the step); and its score, where there was an
 evaluation. Orbax ignores half-written ones.
 """
 
@@ -24,7 +24,7 @@ from rrjax.errors import BadInput
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
 
-ITEMS = ("variables", "training", "data")
+ITEMS = ("variables", "training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,30 +177,27 @@ def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 
 
-def save(manager, step: int, variables, training, data: dict, score: float | None) -> None:
+def save(manager, step: int, variables, training, score: float | None) -> None:
     """Write one checkpoint in the background."""
     items = ocp.args.Composite(
-        variables=ocp.args.StandardSave(variables),
-        training=ocp.args.StandardSave(training),
-        data=ocp.args.JsonSave(data),
+        variables=ocp.args.StandardSave(variables), training=ocp.args.StandardSave(training)
     )
     manager.save(step, args=items, metrics=None if score is None else {"score": score})
 
 
 def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
-    """Restore the items named by `like`, each a tree of arrays or shapes; "data" is plain JSON.
+    """Restore the items named by `like`, each a tree of arrays or shapes.
 
     Raises:
       BadInput: naming the checkpoint, if it is damaged or another network's.
     """
 
-    def args(item, tree):
-        if item == "data":
-            return ocp.args.JsonRestore()
-        shaped = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)  # noqa: E731
-        return ocp.args.StandardRestore(jax.tree.map(shaped, tree))
+    def shaped(x):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
 
-    items = {item: args(item, tree) for item, tree in like.items()}
+    items = {
+        item: ocp.args.StandardRestore(jax.tree.map(shaped, tree)) for item, tree in like.items()
+    }
     try:
         return dict(manager.restore(step, args=ocp.args.Composite(**items)))
     except (ValueError, OSError, KeyError, TypeError) as error:

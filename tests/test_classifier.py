@@ -172,7 +172,6 @@ def test_the_learning_rate_of_each_epoch(schedule, rates):
         (lambda c: c.attack.update(norm="l7"), "attack.norm='l7'"),
         (lambda c: c.attack.update(keep="first"), "attack.keep='first'"),
         (lambda c: c.optimizer.update(learning_rate=-1.0), "learning_rate=-1.0"),
-        (lambda c: c.update(seed=-1), "seed=-1"),
         (lambda c: c.model.update(name="vgg16"), "cannot take images of 8 pixels"),
         (lambda c: c.model.update(dtype="float64"), "JAX_ENABLE_X64"),
         (lambda c: c.model.update(name="resnet9000"), "resnet9000"),

@@ -1,12 +1,12 @@
 """Batches: epochs are permutations, processes share one stream, a resumed stream goes on."""
 
-import json
 from itertools import islice
 
 import numpy as np
 import pytest
 
 from rrjax.data import pipeline, sources
+from rrjax.data.decode import Corrupt
 from rrjax.errors import BadInput
 
 N = 50
@@ -23,12 +23,17 @@ def draw(record, rng):
     return record | {"draw": np.int32(rng.integers(2**31))}
 
 
-def train(batch_size=12, seed=0, process_index=0, process_count=1, n=N):
+def train(
+    batch_size=12, seed=0, process_index=0, process_count=1, n=N, first_step=0, workers=0, of=None
+):
     return pipeline.train_batches(
-        source(n),
+        of or source(n),
         draw,
         batch_size=batch_size,
         seed=seed,
+        first_step=first_step,
+        workers=workers,
+        max_corrupt=2,
         process_index=process_index,
         process_count=process_count,
     )
@@ -68,6 +73,13 @@ def test_the_seed_settles_everything():
     assert len(np.unique(draws)) == 240  # Every position of every stream draws anew.
 
 
+def test_a_record_draws_from_seed_epoch_and_index():
+    for step, batch in enumerate(islice(train(batch_size=10, seed=3), 10)):
+        epoch = step // (N // 10)
+        for index, drawn in zip(batch["index"], batch["draw"], strict=True):
+            assert drawn == np.random.default_rng((3, epoch, index)).integers(2**31)
+
+
 @pytest.mark.parametrize("process_count", [2, 3])
 def test_processes_together_see_what_one_sees(process_count):
     size = 12 // process_count
@@ -94,33 +106,87 @@ def test_a_batch_may_be_larger_than_the_source():
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, 5, 9])  # An epoch ends within batches 4 and 8.
-def test_a_resumed_stream_goes_on(step):
-    batches = train()
-    list(islice(batches, step))
-    state = json.loads(json.dumps(batches.get_state()))
-    expected = list(islice(batches, 3))
-    resumed = train()
-    resumed.set_state(state)
-    assert_equal(islice(resumed, 3), expected)
-    batches.set_state(state)  # The used one goes back as well.
-    assert_equal(islice(batches, 3), expected)
+def test_a_stream_from_a_step_goes_on_as_the_whole_one(step):
+    assert_equal(islice(train(first_step=step), 3), islice(train(), step, step + 3))
 
 
-def test_a_state_fits_another_number_of_processes():
-    whole = train()
-    take(whole, 5)
-    halves = [train(6, 0, p, 2) for p in range(2)]
-    for half in halves:
-        half.set_state(whole.get_state())
+def test_a_stream_goes_on_with_another_number_of_processes():
+    halves = [train(6, 0, p, 2, first_step=5) for p in range(2)]
     together = np.concatenate([next(half)["index"] for half in halves])
-    assert sorted(together) == sorted(next(whole)["index"])
+    assert sorted(together) == sorted(take(train(first_step=5), 1))
 
 
-def evaluation(n, process_index, process_count):
+@pytest.mark.slow
+def test_workers_change_nothing_and_resume_in_the_middle_of_an_epoch():
+    assert_equal(islice(train(workers=2), 6), islice(train(), 6))
+    assert_equal(islice(train(workers=2, first_step=6), 4), islice(train(), 6, 10))
+
+
+def damaged(*corrupt, n=N):
+    """Give `source(n)` with some records that cannot be read."""
+    whole = source(n)
+
+    def read(index):
+        if index in corrupt:
+            raise Corrupt(f"{index}.png: not a readable image")
+        return whole.read(index)
+
+    return sources.Source("damaged", read, whole.labels, whole.class_names)
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_corrupt_image_gives_its_place_to_the_next(workers, capsys):
+    batches = list(islice(train(10, workers=workers, of=damaged(7, 49)), 10))
+    plain = islice(train(10), 10)
+    for batch, whole in zip(batches, plain, strict=True):
+        assert batch.keys() == whole.keys()
+        replaced = {7: 8, 49: 0}
+        expected = [replaced.get(int(i), int(i)) for i in whole["index"]]
+        np.testing.assert_array_equal(batch["index"], expected)
+        np.testing.assert_array_equal(batch["label"], expected)
+    told = sorted(capsys.readouterr().out.splitlines())
+    assert [line.split(": ", 1)[0] for line in told] == [
+        "passed over (1 of at most 2)",
+        "passed over (2 of at most 2)",
+    ]
+    named = {line.split(": ", 1)[1] for line in told}
+    assert named == {f"{i}.png: not a readable image" for i in (7, 49)}
+
+
+@pytest.mark.parametrize("corrupt", [(1, 7, 20), range(N)])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_too_many_corrupt_images_stop_the_run(corrupt, workers):
+    message = r"damaged: more than 2 images cannot be read, the last one: \d+.png: .*max_corrupt"
+    with pytest.raises(BadInput, match=message):
+        list(islice(train(10, workers=workers, of=damaged(*corrupt)), 5))
+    with pytest.raises(BadInput, match=message):
+        list(evaluation(N, 0, 1, of=damaged(*corrupt)))
+
+
+def test_check_reads_the_first_image_that_can_be_read():
+    pipeline.check(damaged(0, 1), 2)
+    with pytest.raises(BadInput, match=r"more than 2 images cannot be read, the last one: 2.png"):
+        pipeline.check(damaged(0, 1, 2), 2)
+    with pytest.raises(BadInput, match="more than 0 images"):
+        pipeline.check(damaged(0), 0)
+
+
+def test_evaluation_leaves_corrupt_images_out(capsys):
+    batches = list(evaluation(24, 0, 1, of=damaged(3, 23, n=24)))
+    mask = np.concatenate([batch["mask"] for batch in batches])
+    assert np.flatnonzero(mask == 0).tolist() == [3, 23]
+    images = np.concatenate([batch["image"] for batch in batches])
+    assert not images[mask == 0].any()
+    np.testing.assert_array_equal(images[mask == 1, 0, 0, 0], np.delete(np.arange(24), [3, 23]))
+    assert capsys.readouterr().out.count("passed over") == 2
+
+
+def evaluation(n, process_index, process_count, of=None):
     return pipeline.test_batches(
-        source(n),
+        of or source(n),
         lambda record: record,
         batch_size=4,
+        max_corrupt=2,
         process_index=process_index,
         process_count=process_count,
     )
@@ -143,12 +209,10 @@ def test_evaluation_counts_every_record_once(n, process_count):
     assert all(batch["image"].shape == (4, 2, 2, 1) for batch in batches)
 
 
-def test_evaluation_is_in_order_and_can_be_repeated():
-    batches = evaluation(10, 0, 1)
-    first = list(batches)
-    assert np.concatenate([b["index"] for b in first]).tolist() == [*range(10), 0, 0]
-    assert first[-1]["mask"].tolist() == [1, 1, 0, 0]
-    assert_equal(batches, first)
+def test_evaluation_is_in_order():
+    batches = list(evaluation(10, 0, 1))
+    assert np.concatenate([b["index"] for b in batches]).tolist() == [*range(10), 0, 0]
+    assert batches[-1]["mask"].tolist() == [1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -165,19 +229,15 @@ def test_a_bad_record_is_named(image, found):
         "broken", lambda i: image if i == 3 else good, np.zeros(8, np.int32), ("a",)
     )
     message = f"broken: the image of record 3 is {found}"
-    shard = dict(batch_size=8, process_index=0, process_count=1)
     with pytest.raises(BadInput, match=message):
-        next(pipeline.train_batches(bad, draw, seed=0, **shard))
+        next(train(8, of=bad))
     with pytest.raises(BadInput, match=message):
-        list(pipeline.test_batches(bad, lambda record: record, **shard))
+        list(evaluation(8, 0, 1, of=bad))
 
 
 def test_mixed_shapes_are_named():
     mixed = sources.Source(
-        "mixed", lambda i: np.zeros((2, 2 + i, 1), np.uint8), np.zeros(2, np.int32), ("a",)
+        "mixed", lambda i: np.zeros((2, 2 + (i == 1), 1), np.uint8), np.zeros(4, np.int32), ("a",)
     )
-    batches = pipeline.test_batches(
-        mixed, lambda record: record, batch_size=2, process_index=0, process_count=1
-    )
-    with pytest.raises(BadInput, match=r"mixed: record 0 is \(2, 2, 1\), record 1 is \(2, 3, 1\)"):
-        list(batches)
+    with pytest.raises(BadInput, match=r"mixed: record 3 is \(2, 2, 1\), record 1 is \(2, 3, 1\)"):
+        list(evaluation(4, 0, 1, of=mixed))

@@ -1,9 +1,5 @@
 """Sources: what is read is what is stored, and what cannot be read is refused by name."""
 
-import tarfile
-from pathlib import Path
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,20 +7,6 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from rrjax.data import outside, sources
 from rrjax.errors import BadInput
-
-CIFAR = Path(__file__).parents[2] / "shared/data/cifar10_test.tar.gz"
-
-
-def save(path, mode="RGB", size=(6, 4), seed=0):
-    """Write an image of random bytes and give its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = {"RGB": 3, "L": 1, "CMYK": 4, "RGBA": 4, "LA": 2}.get(mode)
-    if channels is None:
-        Image.new(mode, size).save(path)
-    else:
-        pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels))
-        Image.fromarray(pixels.astype(np.uint8).squeeze()).convert(mode).save(path)
-    return path
 
 
 def test_arrays_gives_back_what_it_was_given():
@@ -95,121 +77,6 @@ def test_digits_are_resized_by_pillow():
         sources.digits("test", 7)
 
 
-def test_folder_labels_by_train_and_pixels_as_stored(tmp_path):
-    files = [
-        save(tmp_path / "train" / name, seed=i) for i, name in enumerate(["b/1.png", "a/2.PNG"])
-    ]
-    tested = save(tmp_path / "val/b/3.bmp", seed=2)
-    save(tmp_path / "train/.cache/4.png")
-    save(tmp_path / "train/a/._2.png")
-    (tmp_path / "train/a/notes.txt").write_text("not an image")
-    train, test = sources.folder(tmp_path, "train"), sources.folder(str(tmp_path), "test")
-    assert train.class_names == test.class_names == ("a", "b")
-    assert train.labels.tolist() == [0, 1] and train.labels.dtype == np.int32
-    assert test.labels.tolist() == [1]
-    for record, file in zip([*train, *test], [files[1], files[0], tested], strict=True):
-        with Image.open(file) as image:
-            np.testing.assert_array_equal(record["image"], np.asarray(image))
-
-
-def test_folder_without_train_numbers_its_own_classes(tmp_path):
-    save(tmp_path / "validation/b/1.png")
-    save(tmp_path / "validation/c/1.png")
-    source = sources.folder(tmp_path, "test")
-    assert source.class_names == ("b", "c") and source.labels.tolist() == [0, 1]
-
-
-def test_folder_has_one_channel_only_if_all_are_grey(tmp_path):
-    grey = save(tmp_path / "train/a/1.png", "L")
-    assert sources.folder(tmp_path, "train")[0]["image"].shape == (4, 6, 1)
-    save(tmp_path / "train/a/2.png", "RGB")
-    image = sources.folder(tmp_path, "train")[0]["image"]
-    with Image.open(grey) as stored:
-        np.testing.assert_array_equal(image, np.repeat(np.asarray(stored)[..., None], 3, axis=2))
-
-
-@pytest.mark.parametrize(
-    "mode, name",
-    [
-        ("RGBA", "x.png"),
-        ("LA", "x.png"),
-        ("P", "x.png"),
-        ("1", "x.png"),
-        ("I;16", "x.png"),
-        ("CMYK", "x.jpg"),
-        ("F", "x.tiff"),
-    ],
-)
-def test_folder_refuses_other_modes(tmp_path, mode, name):
-    save(tmp_path / "train/a/0.png")
-    save(tmp_path / "train/a" / name, mode)
-    with pytest.raises(BadInput, match=f"{name}: its mode is {mode}; convert it to RGB"):
-        sources.folder(tmp_path, "train")
-
-
-@pytest.mark.parametrize("name", ["x.jpg", "x.png", "x.ppm", "x.tif"])
-@pytest.mark.parametrize("content", [b"", b"P6 no image at all"])
-def test_folder_refuses_an_unreadable_file(tmp_path, name, content):
-    file = save(tmp_path / "train/a" / name)
-    file.write_bytes(content)
-    with pytest.raises(BadInput, match=f"{name}: not a readable image .* replace or remove it"):
-        sources.folder(tmp_path, "train")
-
-
-def test_folder_names_the_file_that_fails_to_decode(tmp_path):
-    file = save(tmp_path / "train/a/cut.jpg", size=(64, 64))
-    file.write_bytes(file.read_bytes()[:-2000])
-    source = sources.folder(tmp_path, "train")
-    with pytest.raises(BadInput, match=r"cut.jpg: cannot be decoded .* replace or remove it"):
-        source[0]
-
-
-def test_folder_refuses_a_tree_that_is_not_one(tmp_path):
-    with pytest.raises(BadInput, match="nowhere' is no folder"):
-        sources.folder(tmp_path / "nowhere", "train")
-    with pytest.raises(BadInput, match=r"'' is no folder; set --config.data.path"):
-        sources.folder("", "train")
-    with pytest.raises(BadInput, match="no test split; make a folder test or val or validation"):
-        sources.folder(tmp_path, "test")
-    (tmp_path / "train").mkdir()
-    with pytest.raises(BadInput, match="train: no images"):
-        sources.folder(tmp_path, "train")
-    save(tmp_path / "train/a/1.png")
-    (tmp_path / "train/b").mkdir()
-    with pytest.raises(BadInput, match="b: a class without images"):
-        sources.folder(tmp_path, "train")
-    save(tmp_path / "test/zebra/1.png")
-    with pytest.raises(BadInput, match=r"zebra: no such class in train \(a, b\)"):
-        sources.folder(tmp_path, "test")
-
-
-@pytest.mark.skipif(not CIFAR.exists(), reason="needs ../shared/data/cifar10_test.tar.gz")
-def test_folder_reads_cifar10(tmp_path):
-    with tarfile.open(CIFAR) as tar:
-        members = [tar.next() for _ in range(400)]
-        chosen = [member for member in members if member.isfile()][::40]
-        tar.extractall(tmp_path, chosen, filter="data")
-    source = sources.folder(tmp_path, "test")
-    assert len(source) == len(chosen) == 10
-    files = sorted(tmp_path / member.name for member in chosen)
-    for record, file in zip(source, files, strict=True):
-        assert source.class_names[record["label"]] == file.parent.name
-        with Image.open(file) as image:
-            np.testing.assert_array_equal(record["image"], np.asarray(image))
-
-
-def test_create_follows_the_config(tmp_path):
-    config = SimpleNamespace(name="digits", path="", image_size=9)
-    assert sources.create(config, "test")[0]["image"].shape == (9, 9, 1)
-    save(tmp_path / "train/a/1.png")
-    config = SimpleNamespace(name="folder", path=str(tmp_path), image_size=9)
-    assert sources.create(config, "train").class_names == ("a",)
-    with pytest.raises(BadInput, match=r"'dig'; choose from \['digits', 'folder'\]"):
-        sources.create(SimpleNamespace(name="dig"), "train")
-    with pytest.raises(BadInput, match=r"'val'; choose from \['test', 'train'\]"):
-        sources.create(config, "val")
-
-
 def test_check_classes_names_the_flag():
     source = sources.digits("test", 8)
     sources.check_classes(source, 10)
@@ -248,3 +115,60 @@ def test_patterns_come_in_turn():
     # Between its two colours a checkerboard and an ellipse have nothing, a grating and a field do.
     images = outside.patterns(8, 32, 1, 0)
     assert [len(np.unique(image)) == 2 for image in images] == [False, True, True, False] * 2
+
+
+def coloured():
+    """Give 12 one-pixel images of 4 classes: image i is i, its class i % 4."""
+    images = np.arange(12, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 1, 3), np.uint8)
+    return sources.arrays(images, np.arange(12) % 4, ["red", "green", "blue", "grey"], "colours")
+
+
+def test_grouped_is_a_view_of_the_groups_in_the_order_of_the_source():
+    view = sources.grouped(coloured(), [["blue", 0], (1,)], ["mixed", "green"], balanced=False)
+    assert view.class_names == ("mixed", "green")
+    assert view.labels.tolist() == [0, 1, 0] * 3 and view.labels.dtype == np.int32
+    assert [int(record["image"][0, 0, 0]) for record in view] == [0, 1, 2, 4, 5, 6, 8, 9, 10]
+
+
+def test_balanced_groups_keep_their_lowest_classes():
+    view = sources.grouped(coloured(), [[3, 0], ["green"]], ["a", "b"], balanced=True)
+    assert [int(record["image"][0, 0, 0]) for record in view] == [0, 1, 4, 5, 8, 9]
+
+
+@pytest.mark.parametrize(
+    "groups, names, message",
+    [
+        ([[0], [4]], "ab", "colours has no class 4; they are 0 to 3"),
+        ([[0], ["pink"]], "ab", "colours has no class 'pink'"),
+        ([[0, 1], [1]], "ab", r"class 1 \(green\) is there twice"),
+        ([[0], [1]], "a", "has 2 groups .* 1 names"),
+        ([[0], []], "ab", r"has 2 groups \[1, 0\]"),
+    ],
+)
+def test_grouped_names_the_offender(groups, names, message):
+    with pytest.raises(BadInput, match=message):
+        sources.grouped(coloured(), groups, tuple(names), balanced=False)
+
+
+def test_a_group_without_records_is_refused():
+    some = sources.arrays(np.zeros((1, 1, 1, 3), np.uint8), [0], ["red", "green"], "some")
+    with pytest.raises(BadInput, match="some has no record of the group 'b'"):
+        sources.grouped(some, [[0], [1]], ["a", "b"], balanced=False)
+
+
+def test_grey_images_get_the_channels_of_the_model():
+    grey = sources.arrays(np.arange(4, dtype=np.uint8).reshape(1, 2, 2), [0], ["a"], "grey")
+    np.testing.assert_array_equal(
+        sources.with_channels(grey, 3)[0]["image"], np.arange(12).reshape(2, 2, 3) // 3
+    )
+    assert sources.with_channels(grey, 1)[0]["image"].shape == (2, 2, 1)
+    with pytest.raises(BadInput, match="image 5 has 3 channels, the model takes 1: give --config"):
+        sources.with_channels(coloured(), 1)[5]
+
+
+def test_describe_counts_classes():
+    assert sources.describe(coloured()) == (
+        "colours: 12 images of 4 classes (red 3, green 3, blue 3, grey 3)"
+    )
+    many = sources.arrays(np.zeros((1, 1, 1)), [0], [str(i) for i in range(1000)], "many")
+    assert sources.describe(many) == "many: 1 images of 1,000 classes"

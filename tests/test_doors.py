@@ -1,16 +1,22 @@
 """Every shipped config runs, shrunk, through its real entry point; bad input gets one line."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from rrjax.data import imagenet
+
 ROOT = Path(__file__).parents[1]
+SAMPLES = ROOT.parent / "shared/data/imagenet_samples"
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "defaults"}
 SHRUNK = [
     "--config.epochs=1",
@@ -18,7 +24,11 @@ SHRUNK = [
     "--config.model.width=2",
     "--config.attack.steps=1",
 ]
+IMAGENET = ["robust_imagenet", "standard_imagenet", "vgg16_imagenet"]
+RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
+CIFAR10 = ["robust_cifar10", "standard_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
+RAN |= {*IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 
 
 def door(name, *arguments):
@@ -116,14 +126,186 @@ def test_train_on_your_own_folder(tmp_path):
     arguments = ["--config=configs/robust_digits.py", f"--workdir={workdir}", *SHRUNK]
     arguments += ["--config.data.name=folder", f"--config.data.path={tmp_path / 'set'}"]
     arguments += ["--config.batch_size=20", "--config.data.crop_padding=2", "--config.data.flip=1"]
+    arguments += ["--config.data.jitter=0.1", "--config.data.rotation=2.0"]
     message = refused("train", *arguments)
     assert "2 classes and the model 10; set --config.model.classes=2" in message
     arguments += ["--config.model.classes=2"]
-    assert "3 channels, the model 1: give --config.model.mean" in refused("train", *arguments)
+    message = "3 channels, the model takes 1: give --config.model.mean"
+    assert message in refused("train", *arguments)
     assert not workdir.exists()
     arguments += ["--config.model.mean=(0.5,0.5,0.5)", "--config.model.std=(0.2,0.2,0.2)"]
     works("train", *arguments)
     assert (workdir / "metrics.jsonl").read_text().count("train_loss") == 1
+
+
+@pytest.fixture(scope="module")
+def small_imagenet(tmp_path_factory):
+    """Prepare tars of noise: two images of two classes of each class of Restricted ImageNet."""
+    root = tmp_path_factory.mktemp("imagenet")
+    numbers = sorted(i for group in imagenet.RESTRICTED.values() for i in group[:2])
+    pack(root / "tars", {number: [noise(number), noise(-number)] for number in numbers})
+    prepare_imagenet(root)
+    return root / "data"
+
+
+def prepare_imagenet(root):
+    works(
+        "prepare",
+        "--config=configs/prepare_imagenet.py",
+        f"--config.tars={root / 'tars'}",
+        "--config.partial=True",
+        f"--workdir={root / 'data'}",
+    )
+
+
+def noise(seed):
+    file = io.BytesIO()
+    pixels = np.random.default_rng(abs(seed)).integers(0, 256, (60, 48, 3), np.uint8)
+    Image.fromarray(pixels).rotate(seed).save(file, "JPEG")
+    return file.getvalue()
+
+
+def pack(folder, images):
+    """Write the two tars of ImageNet: images is class number -> JPEG files, one of them to test."""
+    folder.mkdir()
+    wnids, labels = imagenet.wnids(), imagenet.validation_labels()
+    with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as train:
+        for number, (*files, _) in images.items():
+            inner = io.BytesIO()
+            with tarfile.open(fileobj=inner, mode="w") as tar:
+                for i, content in enumerate(files):
+                    add(tar, f"{wnids[number]}_{i}.JPEG", content)
+            add(train, f"{wnids[number]}.tar", inner.getvalue())
+    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as val:
+        for number, (*_, content) in images.items():
+            place = labels.index(wnids[number]) + 1
+            add(val, f"ILSVRC2012_val_{place:08d}.JPEG", content)
+
+
+def add(tar, name, content):
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))
+
+
+SMALL = [
+    "--config.epochs=1",
+    "--config.batch_size=18",
+    "--config.attack.steps=1",
+    "--config.data.image_size=32",
+    "--config.data.workers=0",
+    "--config.model.variant=cifar",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIN + IMAGENET)
+def test_the_configs_of_imagenet(name, small_imagenet, tmp_path):
+    small = [*SMALL, f"--config.data.path={small_imagenet}"]
+    if not name.startswith("vgg"):
+        small.append("--config.model.width=2")
+    shown = works("train", f"--config=configs/{name}.py", f"--workdir={tmp_path}", *small)
+    if name in RIN:
+        assert "restricted_imagenet/train: 18 images of 9 classes (dog 2, cat 2" in shown.stdout
+    else:
+        assert "imagenet2012/test: 18 images of 1,000 classes" in shown.stdout
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 1]
+    assert ("test_adversarial_accuracy" in log[1]) == name.startswith("robust")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/data/imagenet_samples")
+def test_a_step_of_robust_rin_on_photographs(tmp_path):
+    """Train the whole ResNet-50 at 224 pixels, with a photograph of each of the nine classes."""
+    wnids = imagenet.wnids()
+    photos = {}
+    for group in imagenet.RESTRICTED.values():
+        (file,) = (SAMPLES / wnids[group[0]]).iterdir()
+        photos[group[0]] = [file.read_bytes()] * 2
+    pack(tmp_path / "tars", photos)
+    prepare_imagenet(tmp_path)
+    arguments = ["--config.batch_size=4", "--config.epochs=1", "--config.data.workers=2"]
+    arguments += [f"--config.data.path={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}"]
+    works("train", "--config=configs/robust_rin.py", "--config.attack.steps=1", *arguments)
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 2]
+    assert 0 < log[0]["train_loss"] < 20
+
+
+@pytest.mark.slow
+def test_cifar10_as_a_folder_and_as_records(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 3), ("test", 1)):
+        for label in range(10):
+            folder = tmp_path / "tree" / split / str(label)
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    works(
+        "prepare",
+        "--config=configs/prepare_folder.py",
+        f"--config.folder={tmp_path / 'tree'}",
+        "--config.name=small",
+        f"--workdir={tmp_path / 'data'}",
+    )
+    seen = []
+    for name, source, path in (
+        ("robust_cifar10", "folder", tmp_path / "tree"),
+        ("robust_cifar10", "small", tmp_path / "data"),
+        ("standard_cifar10", "folder", tmp_path / "tree"),
+    ):
+        arguments = [f"--config.data.name={source}", f"--config.data.path={path}", *SMALL]
+        arguments += ["--config.model.name=resnet8", "--config.model.width=2"]
+        workdir = tmp_path / f"{name}_{source}"
+        works("train", f"--config=configs/{name}.py", f"--workdir={workdir}", *arguments)
+        log = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+        seen.append((log[0]["train_loss"], log[1]["test_loss"]))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.slow
+def test_bench_data(tmp_path):
+    small = ["n=4", "batch_size=2", "batches=1", "rounds=2", "workers=(0,1)"]
+    arguments = [f"--config.{change}" for change in small]
+    shown = works("bench", "--config=configs/bench_data.py", f"--workdir={tmp_path}", *arguments)
+    rows = json.loads((tmp_path / "results.json").read_text())["data"]["loaders"]
+    assert [row["loader"] for row in rows][:5] == [
+        "Pillow loop",
+        *(f"rrjax, {decoder}, {w} workers" for decoder in ("Pillow", "simplejpeg") for w in (0, 1)),
+    ]
+    assert all(row["per_core"]["mean"] > 0 for row in rows)
+    assert rows[0]["per_core_ratio"]["mean"] == 1
+    assert "| Pillow loop" in shown.stdout
+
+
+@pytest.mark.slow
+def test_corrupt_images_are_passed_over_up_to_the_limit(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "set" / split / label
+            folder.mkdir(parents=True)
+            for i in range(10):
+                pixels = rng.integers(0, 256, (16, 16, 1), np.uint8).squeeze()
+                Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    arguments = [*TRAIN, *SHRUNK, "--config.data.name=folder", "--config.model.classes=2"]
+    arguments += [f"--config.data.path={tmp_path / 'set'}", "--config.batch_size=20"]
+    first = tmp_path / "set/train/cat/3.jpg"
+    first.write_bytes(first.read_bytes()[:100])
+    shown = works(*arguments, f"--workdir={tmp_path / 'run'}").stdout
+    assert f"passed over (1 of at most 10): {first}: not a readable image" in shown
+    message = refused(
+        *arguments, "--config.data.max_corrupt=0", f"--workdir={tmp_path / 'stopped'}"
+    )
+    assert f"more than 0 images cannot be read, the last one: {first}" in message
+    for file in (tmp_path / "set").rglob("*.jpg"):
+        file.write_bytes(b"no image")
+    shutil.rmtree(tmp_path / "run")
+    message = refused(*arguments, f"--workdir={tmp_path / 'run'}")
+    assert "set/train: more than 10 images cannot be read, the last one:" in message
+    assert not (tmp_path / "run").exists()
 
 
 TRAIN = ["train", "--config=configs/robust_digits.py"]
@@ -142,7 +324,12 @@ TRAIN = ["train", "--config=configs/robust_digits.py"]
         ([*TRAIN, "--config.model.classes=5"], "set --config.model.classes=10"),
         ([*TRAIN, "--config.batch_size=7"], "set it to a multiple of 2"),
         ([*TRAIN, "--config.epochs=0"], "epochs=0"),
-        ([*TRAIN, "--config.data.name=mnist"], "choose from"),
+        ([*TRAIN, "--config.data.name=mnits"], "mnist"),
+        ([*TRAIN, "--config.data.resize=8"], "data.resize=8: give at least image_size=16"),
+        ([*TRAIN, "--config.data.workers=-1"], "data.workers=-1"),
+        (["bench", "--config=configs/bench_data.py", "--config.bench=all"], "choose one of data"),
+        (["bench", "--config=configs/bench_data.py", "--config.workers=(-1,)"], "workers=(-1,)"),
+        (["bench", "--config=configs/bench_data.py", "--config.rounds=0"], "rounds=0"),
         (
             [*TRAIN, "--config.data.name=folder", "--config.data.path=/no/such"],
             "'/no/such' is no folder; set --config.data.path",

@@ -13,7 +13,7 @@ LAYERS = (
     ("attack", "representation", "runs", "torch_checkpoint"),
     ("loop",),
     ("tasks",),
-    ("studies",),
+    ("studies", "benches"),
     ("train", "evaluate", "study", "convert", "prepare", "bench"),
 )
 LAYER = {room: i for i, rooms in enumerate(LAYERS) for room in rooms}

@@ -1,12 +1,14 @@
 """What a run reads, put together: sources, the transform of one record, the pipeline."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from rrjax.data import pipeline, sources, transforms
+from rrjax.data import imagenet, pipeline, records, sources, transforms
+from rrjax.data.folder import folder
 from rrjax.errors import BadInput
 
 Batch = dict[str, np.ndarray]
@@ -15,36 +17,42 @@ Batch = dict[str, np.ndarray]
 class Data(NamedTuple):
     """The batches of a training run, this process's part of each.
 
-    train: endless; it has get_state and set_state. test: () -> one pass over every example,
+    train: step -> the endless batches from that step on. test: () -> one pass over every example,
     padded and masked. An epoch is as many whole batches as fit the training set; the stream itself
     drops nothing.
     """
 
-    train: Iterator[Batch]
-    test: Callable[[], Iterable[Batch]]
+    train: Callable[[int], Iterator[Batch]]
+    test: Callable[[], Iterator[Batch]]
     steps_per_epoch: int
 
 
 def create(config) -> Data:
-    """Open the data of a training config.
+    """Open the data of a training config, and say what they hold.
 
     Raises:
       BadInput: if the data are missing, or do not fit the model's classes or channels.
     """
-    train = _open(config, "train")
-    iterator = pipeline.train_batches(
+    train, test = _open(config, "train"), _open(config, "test")
+    if jax.process_index() == 0:
+        print(sources.describe(train), sources.describe(test), sep="\n")
+    batches = partial(
+        pipeline.train_batches,
         train,
         transforms.train_transform(config.data),
         batch_size=config.batch_size // jax.process_count(),
         seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        workers=config.data.workers,
+        **_shared(config),
     )
-    test = _test_batches(_open(config, "test"), config, config.batch_size)
-    return Data(iterator, lambda: test, max(1, len(train) // config.batch_size))
+    return Data(
+        lambda step: batches(first_step=step),
+        partial(_test_batches, test, config, config.batch_size),
+        max(1, len(train) // config.batch_size),
+    )
 
 
-def test_batches(config, batch_size: int) -> Iterable[Batch]:
+def test_batches(config, batch_size: int) -> Iterator[Batch]:
     """Open the test set of a training config: one pass, the last batch padded and masked."""
     return _test_batches(_open(config, "test"), config, batch_size)
 
@@ -66,31 +74,68 @@ def pixels(images):
     return images.astype(np.float32) / 255
 
 
-def _test_batches(source: sources.Source, config, batch_size: int) -> Iterable[Batch]:
+def augmented(batch) -> jax.Array:
+    """Map a training batch to its images, float32 in [0,1], with the colour changes it drew."""
+    draws = {name: batch[name] for name in transforms.DRAWS if name in batch}
+    return jax.vmap(transforms.augment)(pixels(batch["image"]), draws)
+
+
+def _test_batches(source: sources.Source, config, batch_size: int) -> Iterator[Batch]:
     return pipeline.test_batches(
         source,
         transforms.test_transform(config.data),
         batch_size=batch_size // jax.process_count(),
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        **_shared(config),
     )
 
 
+def _shared(config) -> dict[str, int]:
+    return {
+        "max_corrupt": config.data.max_corrupt,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+
+
 def _open(config, split: str) -> sources.Source:
-    if config.data.image_size < 1 or config.data.crop_padding < 0:
+    """Open a split and check that the model fits it."""
+    if not min(config.data.workers, config.data.max_corrupt) >= 0:
         raise BadInput(
-            f"data.image_size={config.data.image_size}, crop_padding={config.data.crop_padding}: "
-            "give a size of at least 1 and a padding of at least 0"
+            f"data.workers={config.data.workers}, max_corrupt={config.data.max_corrupt}: "
+            "neither may be negative"
         )
-    source = sources.create(config.data, split)
+    transforms.check(config.data, len(config.model.mean))
+    source = create_source(config.data, split)
     sources.check_classes(source, config.model.classes)
-    channels = source[0]["image"].shape[-1]
-    if channels != len(config.model.mean):
-        raise BadInput(
-            f"{source.name} has {channels} channels, the model {len(config.model.mean)}: "
-            "give --config.model.mean and --config.model.std one number a channel"
-        )
+    source = sources.with_channels(source, len(config.model.mean))
+    pipeline.check(source, config.data.max_corrupt)
     return source
 
+
+def create_source(config, split: str) -> sources.Source:
+    """Make the source that a data config names, for split "train" or "test".
+
+    A name is one of SOURCES or a TFDS classification set's. Raises BadInput.
+    """
+    make = SOURCES.get(config.name, _records)
+    source = make(config, split)
+    if not config.groups:
+        return source
+    return sources.grouped(source, config.groups, config.group_names, config.balanced)
+
+
+def _records(config, split: str) -> sources.Source:
+    return records.records(config.name, config.path, split)
+
+
+def _restricted(config, split: str) -> sources.Source:
+    return imagenet.restricted(records.records("imagenet2012", config.path, split))
+
+
+SOURCES = {
+    "digits": lambda config, split: sources.digits(split, config.image_size),
+    "folder": lambda config, split: folder(config.path, split),
+    "restricted_imagenet": _restricted,
+}
 
 test_batches.__test__ = test_images.__test__ = False  # the field's names; not pytest's

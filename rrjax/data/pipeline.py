@@ -1,62 +1,97 @@
 """Turn a source into batches: shuffled, sharded over processes, prefetched, resumable.
 
 Records are dealt from one global stream: of P processes, process p takes elements p, p + P, ...
-So step t sees the same records whatever P is, as long as P times the batch size is the same.
-Batches are formed before they are prefetched, so the iterator's state is just the next step, and
-neither order nor random draws depend on the number of threads, nor on P when a run is resumed.
+A batch depends on the seed and its step alone, not on threads, on workers, on what was read before
+it, or (over all processes taken together) on P. So the number of its step is all the state that a
+run needs to go on exactly.
 """
 
 import os
 
 import grain
 import numpy as np
+from absl import flags
+from tqdm import tqdm
 
+from rrjax.data.decode import Corrupt
 from rrjax.errors import BadInput
 
 
-def train_batches(source, transform, *, batch_size, seed, process_index, process_count):
-    """Start an endless Grain iterator of this process's training batches.
+def train_batches(
+    source,
+    transform,
+    *,
+    batch_size,
+    seed,
+    first_step,
+    workers,
+    max_corrupt,
+    process_index,
+    process_count,
+):
+    """Iterate endlessly over this process's training batches, from step `first_step` (0-based) on.
 
     Yields {"image": uint8 (batch_size, H, W, C), "label": int32 (batch_size,), "index": int32
-    (batch_size,)}, "index" being the record's place in the source. Every epoch is a new
-    permutation. `transform(record, rng)` draws from the seed and the place in the global stream.
-    `get_state()` gives a dict that JSON can hold; `set_state()` continues exactly there.
-    Raises BadInput for a bad record and for a batch of mixed shapes.
+    (batch_size,)} and what else `transform` adds, "index" being the record's place in the source.
+    Every epoch is a new permutation. `transform(record, rng)` draws from (seed, epoch, index).
+    `workers` processes read and transform; 0: the threads of this one. A corrupt image gives its
+    place to the next one that can be read. Raises BadInput for more than `max_corrupt` of those,
+    for a bad record and for a batch of mixed shapes.
     """
+    n = len(source)
+
+    def read(position, index):
+        rng = np.random.default_rng((seed, position // n, index))
+        return transform(_readable(source, index, max_corrupt), rng)
+
     # Not `seed` itself: Grain shuffles epoch e by seed + e, so nearby seeds would share epochs.
-    order, chance = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-    stream = (
-        grain.MapDataset.range(len(source))
-        .shuffle(order)
-        .repeat()
-        .random_map(lambda index, rng: transform(_record(source, index), rng), seed=chance)
-    )
+    order = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    stream = grain.MapDataset.range(n).shuffle(order).repeat().map_with_index(read)
     # drop_remainder: without it Grain rounds an endless length past sys.maxsize and len() fails.
     shard = stream[process_index::process_count].batch(
         batch_size, drop_remainder=True, batch_fn=lambda records: _stack(source, records)
     )
-    return iter(_prefetched(shard))
+    return _tell_corrupt(_prefetched(shard[first_step:], workers), source, max_corrupt)
 
 
-def test_batches(source, transform, *, batch_size, process_index, process_count):
-    """Make an iterable over this process's share of the source, in order, every record once.
+def test_batches(source, transform, *, batch_size, max_corrupt, process_index, process_count):
+    """Iterate once over this process's share of the source, in order, every record once.
 
     Yields {"image", "label", "index"} as in training and "mask": float32 (batch_size,), 1 for a
-    record and 0 for padding, which is zero throughout. Every process gets the same number of
-    batches. Iterating again starts again. Raises BadInput as in training.
+    record and 0 for a corrupt image and for padding, which is zero throughout. Every process gets
+    the same number of batches. Raises BadInput as in training.
     """
     step = batch_size * process_count
     padded = -(-len(source) // step) * step
 
     def read(position):
-        index = position % len(source)  # Padding, too, reads a record: for its shape.
-        record = transform(_record(source, index)) | {"mask": np.float32(1)}
+        # Padding and a corrupt image, too, read a record: for its shape.
+        record = transform(_readable(source, position % len(source), max_corrupt))
+        if position < len(source) and not record["corrupt"]:
+            return record | {"mask": np.float32(1)}
+        blank = {key: np.zeros_like(value) for key, value in record.items()}
         if position < len(source):
-            return record
-        return {key: np.zeros_like(value) for key, value in record.items()}
+            blank |= {key: record[key] for key in ("index", "corrupt")}
+        return blank | {"mask": np.float32(0)}
 
     shard = grain.MapDataset.range(padded)[process_index::process_count].map(read)
-    return _prefetched(shard.batch(batch_size, batch_fn=lambda records: _stack(source, records)))
+    batches = shard.batch(batch_size, batch_fn=lambda records: _stack(source, records))
+    return _tell_corrupt(_prefetched(batches, workers=0), source, max_corrupt)
+
+
+def check(source, max_corrupt):
+    """Raise BadInput if not one of the first `max_corrupt` + 1 records can be read."""
+    _readable(source, 0, max_corrupt)
+
+
+def _readable(source, index, max_corrupt):
+    """Read record `index`, or the first after it that can be read; "corrupt" says how many not."""
+    for corrupt in range(max_corrupt + 1):
+        try:
+            return _record(source, (index + corrupt) % len(source)) | {"corrupt": np.int32(corrupt)}
+        except Corrupt as error:
+            last = error
+    raise _too_many(source, max_corrupt, last) from last
 
 
 def _record(source, index):
@@ -70,6 +105,39 @@ def _record(source, index):
     return record | {"index": np.int32(index)}
 
 
+def _tell_corrupt(batches, source, max_corrupt):
+    """Pass the batches on without their "corrupt", naming each image that was passed over, once."""
+    found = set()
+    for batch in batches:
+        corrupt = batch.pop("corrupt")
+        for at in np.flatnonzero(corrupt):
+            for back in range(corrupt[at], 0, -1):
+                index = int(batch["index"][at] - back) % len(source)
+                if index not in found:
+                    found.add(index)
+                    reason = _reason(source, index)
+                    if len(found) > max_corrupt:
+                        raise _too_many(source, max_corrupt, reason)
+                    tqdm.write(f"passed over ({len(found)} of at most {max_corrupt}): {reason}")
+        yield batch
+
+
+def _reason(source, index):
+    """Say why a record cannot be read; it was read by another thread or process."""
+    try:
+        _record(source, index)
+    except Corrupt as error:
+        return error
+    return f"{source.name}: image {index} could not be read, but now it can"
+
+
+def _too_many(source, max_corrupt, last):
+    return BadInput(
+        f"{source.name}: more than {max_corrupt} images cannot be read, the last one: {last}; "
+        "or raise --config.data.max_corrupt"
+    )
+
+
 def _stack(source, records):
     shapes = {record["image"].shape: int(record["index"]) for record in records}
     if len(shapes) > 1:
@@ -78,7 +146,15 @@ def _stack(source, records):
     return {key: np.stack([record[key] for record in records]) for key in records[0]}
 
 
-def _prefetched(batches):
+def _prefetched(batches, workers):
     # An element is a whole batch here: one in the making for each thread, not Grain's default 500.
-    threads = min(16, os.cpu_count() or 1)
-    return batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
+    threads = min(16, max(1, (os.cpu_count() or 1) // max(1, workers)))
+    batches = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
+    if not workers:
+        return batches
+    if not flags.FLAGS.is_parsed():  # In a notebook; Grain's workers read absl's flags.
+        flags.FLAGS.mark_as_parsed()
+    return batches.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=2))
+
+
+test_batches.__test__ = False  # the field's name; not pytest's

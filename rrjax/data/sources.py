@@ -1,24 +1,14 @@
-"""Say which records exist: a source is random access to uint8 images and their labels.
-
-To add a source, write one function that returns a `Source` and enter it in `SOURCES`.
-"""
+"""Say which records exist: a source is random access to uint8 images and their labels."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.pool import ThreadPool
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from tqdm import tqdm
 
 from rrjax.errors import BadInput
-
-# A split's folder: the first of these names that exists.
-FOLDERS = {"train": ("train",), "test": ("test", "val", "validation")}
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +30,6 @@ class Source:
     def __getitem__(self, index):
         label = self.labels[index]  # First: its IndexError ends an iteration over the source.
         return {"image": self.read(index), "label": label}
-
-
-def create(config, split):
-    """Make the source that `config.name` names, for split "train" or "test".
-
-    Reads `config.image_size` (digits) or `config.path` (folder). Raises BadInput.
-    """
-    if config.name not in SOURCES:
-        raise BadInput(f"no data source is called {config.name!r}; choose from {sorted(SOURCES)}")
-    if split not in FOLDERS:
-        raise BadInput(f"no split is called {split!r}; choose from {sorted(FOLDERS)}")
-    return SOURCES[config.name](config, split)
 
 
 def arrays(images, labels, class_names, name):
@@ -124,89 +102,85 @@ def digits(split, image_size):
     return arrays(np.stack(images), data.target[chosen], class_names, f"digits/{split}")
 
 
-def folder(path, split):
-    """Make a source of `path/{train,test}/<class>/<image>`; `val` and `validation` are test too.
+def with_channels(source, channels):
+    """Give every image of a source `channels` channels: grey ones are repeated.
 
-    A label is the place of its folder among train's sorted class folders (among the split's own
-    where there is no train). Names that begin with a dot are passed over. Every file is opened
-    here and decoded in `read`, as stored: EXIF rotation is not applied. Images have 3 channels,
-    or 1 where all of the split are grey. Raises BadInput for a missing folder, a class without
-    images or not in train, and an unreadable file or one that is neither RGB nor 8-bit grey.
+    Raises BadInput where the images have colours and one channel is asked for; so does reading one.
     """
-    root = _split_folder(path, split)
-    class_names = _class_names(root if split == "train" else _train_folder(path) or root)
-    files, labels = [], []
-    for name in _class_names(root):
-        if name not in class_names:
-            raise BadInput(
-                f"{root / name}: no such class in train ({', '.join(class_names)}), so its label "
-                "is out of range; rename or remove it"
-            )
-        found = [f for f in _visible(root / name) if f.suffix.lower() in SUFFIXES]
-        if not found:
-            raise BadInput(f"{root / name}: a class without images; add some or remove the folder")
-        files += found
-        labels += [class_names.index(name)] * len(found)
-    mode = "RGB" if "RGB" in _modes(files) else "L"
-    return Source(
-        str(root), lambda i: _decode(files[i], mode), np.array(labels, np.int32), class_names
-    )
 
-
-def _split_folder(path, split):
-    if not path or not Path(path).is_dir():  # Path("") would be the working directory.
+    def read(index):
+        image = source.read(index)
+        if image.shape[-1] == channels:
+            return image
+        if image.shape[-1] == 1:
+            return np.repeat(image, channels, axis=-1)
         raise BadInput(
-            f"{str(path)!r} is no folder; set --config.data.path to one that holds train/ and test/"
+            f"{source.name}: image {index} has {image.shape[-1]} channels, the model takes "
+            f"{channels}: give --config.model.mean and --config.model.std one number a channel"
         )
-    found = [Path(path, name) for name in FOLDERS[split] if Path(path, name).is_dir()]
-    if not found:
+
+    return replace(source, read=read)
+
+
+def grouped(source, groups, names, balanced):
+    """Make the view of a source in which class `i` is all the records of the classes `groups[i]`.
+
+    groups: for every new class the old ones, each by its number or its name; records of no group
+    are left out. names: one for each group. balanced: keep of every group only as many of its
+    lowest classes as the smallest group has (the reference's CustomImageNet). Raises BadInput for
+    a class that is unknown or in two groups, and for a group without records.
+    """
+    groups = [sorted(_class_number(source, item) for item in group) for group in groups]
+    if len(names) != len(groups) or not all(groups):
         raise BadInput(
-            f"{path}: no {split} split; make a folder {' or '.join(FOLDERS[split])} in it"
+            f"data.groups has {len(groups)} groups {[len(g) for g in groups]} and data.group_names "
+            f"{len(names)} names: give every group a name and at least one class"
         )
-    return found[0]
+    if balanced:
+        fewest = min(map(len, groups))
+        groups = [group[:fewest] for group in groups]
+    new_label = np.full(len(source.class_names), -1, np.int32)
+    for label, group in enumerate(groups):
+        for old in group:
+            if new_label[old] >= 0:
+                raise BadInput(
+                    f"data.groups: class {old} ({source.class_names[old]}) is there twice"
+                )
+            new_label[old] = label
+    labels = new_label[source.labels]
+    kept = np.flatnonzero(labels >= 0)
+    labels = labels[kept]
+    counts = np.bincount(labels, minlength=len(groups))
+    if not counts.all():
+        raise BadInput(
+            f"{source.name} has no record of the group {names[int(np.argmin(counts))]!r}; "
+            "leave it out of data.groups, or prepare the whole set"
+        )
+    return Source(source.name, lambda i: source.read(int(kept[i])), labels, tuple(names))
 
 
-def _train_folder(path):
-    train = Path(path, "train")
-    return train if train.is_dir() else None
+def _class_number(source, item):
+    """Turn a class's name, or its number, into its number."""
+    if isinstance(item, str):
+        if item not in source.class_names:
+            raise BadInput(f"data.groups: {source.name} has no class {item!r}")
+        return source.class_names.index(item)
+    if not 0 <= item < len(source.class_names):
+        raise BadInput(
+            f"data.groups: {source.name} has no class {item}; they are 0 to "
+            f"{len(source.class_names) - 1}"
+        )
+    return int(item)
 
 
-def _class_names(root):
-    names = tuple(child.name for child in _visible(root) if child.is_dir())
-    if not names:
-        raise BadInput(f"{root}: no images; make a folder of images a class in it")
-    return names
-
-
-def _visible(directory):
-    return sorted(child for child in directory.iterdir() if not child.name.startswith("."))
-
-
-def _modes(files):
-    # Opening waits for the disk, hence threads; imap in chunks stays small for a million files.
-    with ThreadPool(16) as pool:
-        modes = pool.imap(_mode, files, chunksize=64)
-        return set(tqdm(modes, "checking images", len(files), disable=None))
-
-
-def _mode(file):
-    try:
-        with Image.open(file) as image:
-            mode = image.mode
-    except Exception as error:  # OSError, ValueError, SyntaxError, ...: it depends on the format.
-        raise BadInput(f"{file}: not a readable image ({error}); replace or remove it") from error
-    if mode not in ("L", "RGB"):
-        raise BadInput(f"{file}: its mode is {mode}; convert it to RGB or 8-bit grey (L)")
-    return mode
-
-
-def _decode(file, mode):
-    try:
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert(mode))
-    except Exception as error:  # As in _mode.
-        raise BadInput(f"{file}: cannot be decoded ({error}); replace or remove it") from error
-    return pixels[..., None] if mode == "L" else pixels
+def describe(source):
+    """Say in one line what a source holds."""
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    line = f"{source.name}: {len(source):,} images of {len(counts):,} classes"
+    if len(counts) > 20:
+        return line
+    listed = (f"{n} {count:,}" for n, count in zip(source.class_names, counts, strict=True))
+    return f"{line} ({', '.join(listed)})"
 
 
 def check_classes(source, classes):
@@ -217,9 +191,3 @@ def check_classes(source, classes):
             f"{source.name} has {needed} classes and the model {classes}; "
             f"set --config.model.classes={needed}"
         )
-
-
-SOURCES = {
-    "digits": lambda config, split: digits(split, config.image_size),
-    "folder": lambda config, split: folder(config.path, split),
-}

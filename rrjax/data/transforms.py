@@ -1,45 +1,144 @@
-"""Change one record: numpy, uint8 (H, W, C) in and out; chance comes from the given generator."""
+"""Change one image as the reference does: crop and mirror on the host, colours on the device.
 
+On the host (numpy, Pillow) an image is uint8 (H, W, 1 or 3) and chance comes from the given
+generator. Changes of colour, and the rotation after them, are drawn there, record by record, and
+applied by `augment`, which is pure JAX: so uint8 travels, and a resumed run draws what the killed
+one would have drawn.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from rrjax.errors import BadInput
+
+DRAWS = ("jitter", "order", "lighting", "angle")  # what a training record may gain
+LOG_RATIO = math.log(4 / 3)  # a random resized crop is 3:4 to 4:3
+GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
+# Principal colours of ImageNet's pixels in [0,1] (Krizhevsky et al. 2012; the reference's digits);
+# an eigenvector is a column.
+EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
+EIGENVECTORS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
+
+
+def check(config, channels: int):
+    """Refuse a `config.data` that no image of `channels` channels can satisfy.
+
+    Raises:
+      BadInput: naming the field.
+    """
+    size, scale = config.image_size, tuple(config.crop_scale)
+    mends = (
+        (size >= 1, "image_size", "give at least 1"),
+        (config.resize >= size, "resize", f"give at least image_size={size}"),
+        (
+            scale == () or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1),
+            "crop_scale",
+            "give () or two fractions of the area, 0 < least <= most <= 1",
+        ),
+        (config.crop_padding >= 0, "crop_padding", "give at least 0"),
+        (
+            scale == () or config.crop_padding == 0,
+            "crop_padding",
+            f"set it to 0, or crop_scale={scale} to (): one crop at a time",
+        ),
+        (0 <= config.jitter <= 1, "jitter", "give 0 to 1"),
+        (0 <= config.lighting < math.inf, "lighting", "give a finite number, at least 0"),
+        (
+            config.lighting == 0 or channels == 3,
+            "lighting",
+            f"set it to 0: it shifts three channels, and the images have {channels}",
+        ),
+        (0 <= config.rotation <= 180, "rotation", "give 0 to 180 degrees"),
+    )
+    for possible, field, mend in mends:
+        if not possible:
+            raise BadInput(f"data.{field}={getattr(config, field)}: {mend}")
+
 
 def train_transform(config):
-    """Build (record, rng) -> record: resize and crop to `config.image_size`, then augment.
+    """Build (record, rng) -> record: crop to `config.image_size`, mirror, draw the rest.
 
-    `config.crop_padding` pixels of zeros are put around the image before a random crop (0: no
-    crop); `config.flip` mirrors half of the images.
+    With `config.crop_scale` the crop is `random_resized_crop`; otherwise it is the test's, then
+    `random_crop` by `config.crop_padding` pixels. The record gains what `draw_augmentation` draws.
     """
-    resize, padding, flip = test_transform(config), config.crop_padding, config.flip
+    size, scale = config.image_size, tuple(config.crop_scale)
+    resize, padding, flip = config.resize, config.crop_padding, config.flip
+    draw = partial(
+        draw_augmentation, jitter=config.jitter, lighting=config.lighting, rotation=config.rotation
+    )
 
     def transform(record, rng):
-        record = resize(record)
-        image = random_crop(record["image"], padding, rng) if padding else record["image"]
-        return {**record, "image": horizontal_flip(image, rng) if flip else image}
+        image = record["image"]
+        if scale:
+            image = random_resized_crop(image, size, scale, rng)
+        else:
+            image = resize_center_crop(image, resize, size)
+        if padding:
+            image = random_crop(image, padding, rng)
+        if flip:
+            image = horizontal_flip(image, rng)
+        return {**record, "image": image, **draw(rng)}
 
     return transform
 
 
 def test_transform(config):
-    """Build record -> record: resize and crop the middle to `config.image_size`."""
-    size = config.image_size
-    return lambda record: {**record, "image": resize_center_crop(record["image"], size)}
+    """Build record -> record: `resize_center_crop` to `config.resize` and `config.image_size`."""
+    resize, size = config.resize, config.image_size
+    return lambda record: {**record, "image": resize_center_crop(record["image"], resize, size)}
 
 
-def resize_center_crop(image, size):
-    """Scale the shorter side to `size`, antialiased, and cut out the middle: (size, size, C).
+def resize_center_crop(image, resize, size):
+    """Scale the shorter side to `resize`, antialiased, and cut out the middle: (size, size, C).
 
-    The sizes are rounded as torchvision's Resize rounds them; a (size, size) image is unchanged.
+    Rounds as torchvision's Resize and CenterCrop; needs size <= resize.
     """
-    height, width, channels = image.shape
-    if (height, width) == (size, size):
-        return image
+    height, width, _ = image.shape
     shorter = min(height, width)
-    height, width = size * height // shorter, size * width // shorter
-    pillow = Image.fromarray(image[..., 0] if channels == 1 else image)
-    resized = np.asarray(pillow.resize((width, height), Image.Resampling.BILINEAR))
-    top, left = (height - size) // 2, (width - size) // 2
-    return resized[top : top + size, left : left + size].reshape(size, size, channels)
+    image = _resize(image, resize * height // shorter, resize * width // shorter)
+    # Python rounds halves to even: of 3 pixels too many, 2 go at the left, and of 5 also 2.
+    top, left = (round((length - size) / 2) for length in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def random_resized_crop(image, size, scale, rng):
+    """Cut out a `random_box` and scale it to (size, size, C), antialiased, as torchvision does."""
+    # Cut first: resizing a box of the whole would blend in the pixels around it.
+    top, left, height, width = random_box(*image.shape[:2], scale, rng)
+    return _resize(image[top : top + height, left : left + width], size, size)
+
+
+def random_box(height, width, scale, rng):
+    """Draw a box in an image: (top, left, height, width), as torchvision's RandomResizedCrop.
+
+    Its area is a uniform fraction of the image's, scale[0] to scale[1]; the logarithm of its width
+    over height is uniform from 3:4 to 4:3; its place is uniform. What does not fit is drawn again,
+    and after ten tries the middle is taken.
+    """
+    for _ in range(10):
+        area = height * width * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(-LOG_RATIO, LOG_RATIO))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            return int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1)), h, w
+    # As much of the middle as the ratio allows.
+    h, w = min(height, round(width * 4 / 3)), min(width, round(height * 4 / 3))
+    return (height - h) // 2, (width - w) // 2, h, w
+
+
+def _resize(image, height, width):
+    if image.shape[:2] == (height, width):
+        return image
+    pillow = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    resized = pillow.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized).reshape(height, width, image.shape[2])
 
 
 def random_crop(image, padding, rng):
@@ -53,3 +152,72 @@ def random_crop(image, padding, rng):
 def horizontal_flip(image, rng):
     """Mirror left and right with probability one half."""
     return image[:, ::-1] if rng.random() < 0.5 else image
+
+
+def draw_augmentation(rng, *, jitter, lighting, rotation):
+    """Draw what `augment` applies, a change of strength 0 left out.
+
+    Returns:
+      A dict of "jitter", float32 (3,), the factors of brightness, contrast and saturation, uniform
+      in [1 - jitter, 1 + jitter], with "order", int32 (3,), a random permutation of these three;
+      "lighting", float32 (3,), a shift along ImageNet's principal colours, each a normal draw of
+      standard deviation `lighting` times the eigenvalue; "angle", float32 (), degrees, uniform in
+      [-rotation, rotation].
+    """
+    # All are drawn, asked for or not, so that switching one on leaves the others as they were.
+    factors = rng.uniform(1 - jitter, 1 + jitter, 3)
+    order = rng.permutation(3)
+    shift = EIGENVECTORS @ (EIGENVALUES * rng.normal(0, lighting, 3))
+    angle = rng.uniform(-rotation, rotation)
+    draws = {}
+    if jitter:
+        draws |= {"jitter": np.float32(factors), "order": np.int32(order)}
+    if lighting:
+        draws["lighting"] = np.float32(shift)
+    if rotation:
+        draws["angle"] = np.float32(angle)
+    return draws
+
+
+def augment(image: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
+    """Apply what `draw_augmentation` drew to one image (H, W, C), float32 in [0,1]: the same again.
+
+    Jitter, then rotation, then lighting, as the reference; but the reference cuts down to 8 bits
+    after each of jitter's changes, and lets lighting leave [0,1].
+    """
+    image = jnp.asarray(image)
+    if "jitter" in draws:
+        image = _jitter(image, draws["jitter"], draws["order"])
+    if "angle" in draws:
+        image = _rotate(image, draws["angle"])
+    if "lighting" in draws:
+        image = jnp.clip(image + draws["lighting"].reshape(1, 1, 3), 0, 1)
+    return image
+
+
+def _jitter(image, factors, order):
+    weights = jnp.array(GREY if image.shape[2] == 3 else (1,), image.dtype).reshape(1, 1, -1)
+    for k in range(3):
+        change = order[k]
+        grey = jnp.sum(weights * image, axis=2, keepdims=True)
+        # Away from black, from the mean grey, from each pixel's own grey.
+        base = jnp.where(change == 0, 0, jnp.where(change == 1, grey.mean(), grey))
+        factor = factors[change]
+        image = jnp.clip(factor * image + (1 - factor) * base, 0, 1)
+    return image
+
+
+def _rotate(image, degrees):
+    # Counterclockwise about the centre, nearest pixel, zeros outside. In Pillow's fixed point,
+    # 1/65536 of a pixel, so that the same pixels are chosen; it holds to 2^14 pixels a side.
+    height, width, _ = image.shape
+    cos, sin = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
+    y, x = (height - 1) / 2, (width - 1) / 2
+    top, left = height / 2 - sin * x - cos * y, width / 2 - cos * x + sin * y
+    cos, sin, top, left = (jnp.round(a * 2**16).astype(jnp.int32) for a in (cos, sin, top, left))
+    rows, columns = jnp.indices((height, width), dtype=jnp.int32)
+    from_row = (top + sin * columns + cos * rows) >> 16
+    from_column = (left + cos * columns - sin * rows) >> 16
+    return image.at[from_row, from_column].get(
+        mode="fill", fill_value=0, wrap_negative_indices=False
+    )

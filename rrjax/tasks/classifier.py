@@ -12,7 +12,7 @@ import optax
 from jax import lax
 
 from rrjax import attack, models
-from rrjax.data import pixels
+from rrjax.data import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.tasks import Task, TrainState
 
@@ -20,14 +20,12 @@ from rrjax.tasks import Task, TrainState
 def create(config, steps_per_epoch: int) -> Task:
     """Make the classifier task of a training config (`configs/defaults.py`).
 
-    Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,), and for evaluation "index" int32
-    (B,) and "mask" float (B,).
+    Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,); for training the colour changes
+    that were drawn (`rrjax.data.augmented`), for evaluation "index" int32 (B,), "mask" float (B,).
 
     Raises:
       BadInput: naming a field of model, attack or optimizer that is not possible.
     """
-    if config.seed < 0:
-        raise BadInput(f"seed={config.seed}: it must be at least 0")
     model = models.create(config.model)
     optimizer = _optimizer(config.optimizer, config.epochs, steps_per_epoch)
     adversary = _adversary(config.attack)
@@ -62,7 +60,7 @@ def _train_step(model, optimizer, adversary, key: jax.Array, state: TrainState, 
     """Attack the batch, then step on the adversarial images alone."""
     key = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index("batch"))
     attack_key, dropout_key = jax.random.split(key)
-    images, labels = pixels(batch["image"]), batch["label"]
+    images, labels = augmented(batch), batch["label"]
     if adversary:
         keys = jax.random.split(attack_key, images.shape[0])
         images = adversary(_frozen(model, state), images, labels, keys)

@@ -1,0 +1,384 @@
+"""Sets in TFDS' array_record form, read and written without TensorFlow.
+
+`records` opens one as a source, `prepare_folder` makes one from a tree of images. A set that is
+being written has a folder called incomplete.VERSION; VERSION appears when all of it is there.
+"""
+
+import difflib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+from array_record.python.array_record_module import ArrayRecordWriter
+from tensorflow_datasets.core import naming, read_only_builder
+from tensorflow_datasets.core.utils import shard_utils
+from tqdm import tqdm
+
+from rrjax.data.decode import decode
+from rrjax.data.folder import SPLITS, files
+from rrjax.data.sources import Source
+from rrjax.errors import BadInput
+
+# TFDS' command line is not part of rrjax's install; it imports these even to print its help.
+INSTALL = "pip install tensorflow apache-beam mlcroissant"
+THREADS = 16  # they wait for the disk, and decoding runs outside Python's lock
+
+
+def records(name: str, path: str, split: str) -> Source:
+    """Open split "train" or "test" of an image classification set prepared in `path`.
+
+    `name` is TFDS', such as "cifar10" or "imagenette/320px-v2"; `path` is TFDS' data_dir, "" its
+    default. A set without a test split is tested on "validation", and so is imagenet2012, whose
+    test split has no labels. Raises BadInput for a name, a kind of set or a split that is not
+    there, for one not prepared as array_record, and for records that cannot be read.
+    """
+    builder = _open(name, path)
+    features = builder.info.features
+    if not _is_classification(features):
+        raise BadInput(
+            f"{name} is not image classification: its features are {_one_line(features)}; choose "
+            "a set with an 8-bit Image called image and a ClassLabel called label"
+        )
+    stored = _stored_split(builder, name, split)
+    title = f"{name}/{stored}"
+    source = _random_access(builder, stored, title)
+
+    def read(index):
+        record = source[index]
+        file_name = f" ({record['file_name'].decode()})" if "file_name" in record else ""
+        return decode(record["image"], f"{title} record {index}{file_name}")
+
+    class_names = tuple(features["label"].names or map(str, range(features["label"].num_classes)))
+    kept = Path(builder.data_dir, f"rrjax_labels-{stored}.npy")
+    return Source(title, read, labels(source, len(class_names), kept, title), class_names)
+
+
+def labels(source, num_classes: int, kept: Path, name: str) -> np.ndarray:
+    """Read the label of every record of a TFDS data source: int32 (n,).
+
+    They are kept in the file `kept`, where its folder can be written, and read from it next time.
+    Raises BadInput for a record that cannot be read or whose label is not in 0..num_classes - 1.
+    """
+    found = _kept_labels(kept)
+    if found is None or found.shape != (len(source),):
+        found = np.concatenate([*_read_labels(source, name)])
+        _keep_labels(kept, found)
+    wrong = np.flatnonzero((found < 0) | (found >= num_classes))
+    if len(wrong):
+        raise BadInput(
+            f"{name} record {wrong[0]} has the label {found[wrong[0]]}, not one of 0 to "
+            f"{num_classes - 1}: choose a split that has labels, or prepare the set again"
+        )
+    return found
+
+
+def _read_labels(source, name, at_once=256):
+    with tqdm(desc=f"reading {name}", total=len(source), unit="record", disable=None) as bar:
+        for start in range(0, len(source), at_once):
+            span = range(start, min(start + at_once, len(source)))
+            try:
+                read = [record["label"] for record in source.__getitems__(span)]
+            except (OSError, RuntimeError, ValueError, IndexError) as error:
+                raise BadInput(
+                    f"{name} records {span[0]} to {span[-1]} cannot be read "
+                    f"({_one_line(error)}): delete the set's folder and prepare it again"
+                ) from error
+            bar.update(len(span))
+            yield np.array(read, np.int32)
+
+
+def _kept_labels(kept):
+    try:
+        found = np.load(kept)
+    except (OSError, ValueError, EOFError):  # not there, or not a whole file
+        return None
+    return found if found.dtype == np.int32 else None
+
+
+def _keep_labels(kept, found):
+    part = kept.with_name(f"{kept.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            np.save(file, found)
+        part.replace(kept)
+    except OSError:  # They are read again next time: slow, not wrong.
+        part.unlink(missing_ok=True)
+
+
+def _open(name, path):
+    try:
+        parsed, which = naming.parse_builder_name_kwargs(name)
+    except ValueError as error:
+        raise BadInput(
+            f"{name!r} is not the name of a TFDS set: write NAME, NAME/CONFIG or NAME:VERSION"
+        ) from error
+    with _quiet():
+        # Not tfds.builder: that runs the set's own code, which may need TensorFlow, and knows only
+        # the newest version of a set.
+        try:
+            return read_only_builder.builder_from_files(str(parsed), data_dir=path or None, **which)
+        except tfds.core.DatasetNotFoundError as error:
+            raise BadInput(_absent(name, str(parsed), path)) from error
+
+
+@contextmanager
+def _quiet():
+    # TFDS warns of every folder without a set in it; what is wrong is said in one line here.
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _absent(name, parsed, path):
+    data_dir = Path(path or tfds.core.constants.DATA_DIR).expanduser().absolute()
+    known = tfds.list_builders(with_community_datasets=False)
+    found = _folders(data_dir / parsed)
+    if parsed == "imagenet2012":
+        mend = (
+            "python -m rrjax.prepare --config=configs/prepare_imagenet.py "
+            f"--config.tars=FOLDER --workdir={data_dir}"
+        )
+    elif parsed in known:
+        mend = f"{INSTALL} && tfds build {name} --file_format=array_record --data_dir={data_dir}"
+    elif found:
+        mend = "choose one that is there"
+    else:
+        near = difflib.get_close_matches(parsed, {*known, *_folders(data_dir)}, n=3)
+        called = f"did you mean {' or '.join(near)}?" if near else "tfds.list_builders() lists them"
+        return f"no data set is called {parsed!r}, in {data_dir} or in TFDS: {called}"
+    others = f" (only {', '.join(found)})" if found else ""
+    return f"{name} is not prepared in {data_dir}{others}: {mend}"
+
+
+def _folders(path):
+    names = sorted(child.name for child in path.glob("*/"))
+    return [name for name in names if not name.startswith((".", "incomplete."))]
+
+
+def _is_classification(features):
+    named = features if isinstance(features, tfds.features.FeaturesDict) else {}
+    image, label = (named[key] if key in named else None for key in ("image", "label"))
+    return (
+        isinstance(image, tfds.features.Image)
+        and image.np_dtype == np.uint8
+        and isinstance(label, tfds.features.ClassLabel)
+    )
+
+
+def _stored_split(builder, name, split):
+    stored = list(builder.info.splits)
+    if split == "test" and ("test" not in stored or builder.name == "imagenet2012"):
+        split = "validation"
+    if split not in stored:
+        raise BadInput(
+            f"{name} in {builder.data_dir} has no {split} split, only {', '.join(stored)}: "
+            "choose another set, or delete that folder and prepare the set with it"
+        )
+    return split
+
+
+def _random_access(builder, split, title):
+    where = Path(builder.data_dir).absolute()
+    if tfds.core.FileFormat.ARRAY_RECORD not in builder.info.available_file_formats():
+        raise BadInput(
+            f"{where} is prepared as {builder.info.file_format.value}, without random access: "
+            f"{INSTALL} && tfds convert_format --dataset_version_dir={where} "
+            "--out_file_format=array_record"
+        )
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    try:
+        return builder.as_data_source(split, decoders=decoders, file_format="array_record")
+    except (OSError, RuntimeError, ValueError) as error:  # a shard that is gone, or cut
+        raise BadInput(
+            f"{title} in {where} cannot be opened ({_one_line(error)}): delete that folder and "
+            "prepare the set again"
+        ) from error
+
+
+def _one_line(thing):
+    return " ".join(str(thing).split())
+
+
+class Split(NamedTuple):
+    """Hold what a split is written from.
+
+    n: records; size: about how many bytes, which decides the number of shards;
+    read: (start, stop) -> the examples of that span.
+    """
+
+    n: int
+    size: int
+    read: Callable[[int, int], Iterable[dict]]
+
+
+@contextmanager
+def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
+    """Give the folder to write a set into; it becomes data_dir/name/version if nothing fails.
+
+    Raises BadInput if that set is there, if another process prepares one in `data_dir`, and if the
+    disk is full or cannot be written.
+    """
+    final = Path(data_dir, name, version)
+    part = final.with_name(f"incomplete.{version}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel lets go of the lock when its holder ends, however it ends.
+        with Path(data_dir, ".rrjax_prepare.lock").open("w") as lock:
+            _hold(lock, data_dir)
+            if final.exists():
+                raise BadInput(f"{final} is already prepared: delete that folder to do it again")
+            shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
+            part.mkdir()
+            try:
+                yield part
+                part.rename(final)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise BadInput(
+            f"{final} cannot be written ({error.strerror or _one_line(error)}): free some space, "
+            "or choose another --workdir"
+        ) from error
+
+
+def _hold(lock, data_dir):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadInput(
+            f"another process prepares a set in {data_dir}: wait for it, or choose another "
+            "--workdir"
+        ) from error
+
+
+def write(part: Path, info: tfds.core.DatasetInfo, splits: dict[str, Split]) -> None:
+    """Write the shards of every split and the set's metadata into the folder `part`.
+
+    Raises OSError, which `building` turns into BadInput, for a disk that is or would be full.
+    """
+    size, free = sum(split.size for split in splits.values()), shutil.disk_usage(part).free
+    if size > free:
+        raise OSError(f"it takes {size:,} bytes and {free:,} are free")
+    total = sum(split.n for split in splits.values())
+    with tqdm(desc=f"writing {info.name}", total=total, unit="record", disable=None) as bar:
+        infos = [_write_split(part, info, name, split, bar) for name, split in splits.items()]
+    info.set_file_format("array_record")
+    info.set_splits(tfds.core.SplitDict(infos))
+    info.write_to_directory(part)
+
+
+def _write_split(part, info, name, split, bar):
+    template = tfds.core.ShardedFileTemplate(
+        dataset_name=info.name, split=name, filetype_suffix="array_record", data_dir=part
+    )
+    shards = shard_utils.ShardConfig.calculate_number_shards(split.size, split.n)
+    stops = shard_utils.get_shard_boundaries(split.n, shards)
+    starts = [0, *stops[:-1]]
+    size = 0
+    for shard, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        path = template.sharded_filepath(shard_index=shard, num_shards=shards)
+        examples = (info.features.serialize_example(e) for e in split.read(start, stop))
+        size += _write_shard(str(path), examples, bar)
+    lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]
+    return tfds.core.SplitInfo(
+        name=name, shard_lengths=lengths, num_bytes=size, filename_template=template
+    )
+
+
+def _write_shard(path, examples, bar):
+    writer = ArrayRecordWriter(path, "group_size:1")
+    size = 0
+    for example in examples:
+        _disk(writer.write, example)
+        size += len(example)
+        bar.update()
+    _disk(writer.close)
+    return size
+
+
+def _disk(write, *arguments):
+    try:
+        write(*arguments)
+    except RuntimeError as error:  # what array_record makes of a full disk
+        raise OSError(_one_line(error)) from error
+
+
+def prepare_folder(source: str, data_dir: str, name: str) -> None:
+    """Write the tree source/{train,test}/<class>/<image> as the set data_dir/name/1.0.0.
+
+    The files' bytes stay as they are, and record i is image i of the folder source. One split may
+    be missing. Raises BadInput for what `folder.files` refuses, an image that cannot be decoded, a
+    name that TFDS cannot use, and what `building` refuses.
+    """
+    _check_name(name)
+    here = [s for s, roots in SPLITS.items() if any(Path(source, r).is_dir() for r in roots)]
+    if not source or not here:
+        raise BadInput(f"--config.folder={source!r} is no folder that holds train/ or test/")
+    with building(data_dir, name, "1.0.0") as part, ThreadPool(THREADS) as pool:
+        listed = {split: files(source, split) for split in here}
+        info = _folder_info(part, name, listed[here[0]][2])
+        splits = {
+            split: _folder_split(pool, paths, numbers)
+            for split, (paths, numbers, _) in listed.items()
+        }
+        write(part, info, splits)
+
+
+def _folder_info(part, name, class_names):
+    version = tfds.core.Version("1.0.0")
+    features = {
+        "image": tfds.features.Image(),
+        "label": tfds.features.ClassLabel(names=class_names),
+        "file_name": tfds.features.Text(),
+    }
+    return tfds.core.DatasetInfo(
+        builder=tfds.core.DatasetIdentity(name, version, str(part), __name__),
+        features=tfds.features.FeaturesDict(features),
+        supervised_keys=("image", "label"),
+        disable_shuffling=True,
+    )
+
+
+def _check_name(name):
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        raise BadInput(f"--config.name={name!r}: give letters, digits and _, a letter first")
+    if name in tfds.list_builders(with_community_datasets=False):
+        raise BadInput(f"--config.name={name!r} is TFDS' name for another set: choose your own")
+
+
+def _folder_split(pool, paths, numbers):
+    def read(start, stop):
+        contents = pool.imap(_checked_content, paths[start:stop])
+        for path, number, content in zip(
+            paths[start:stop], numbers[start:stop], contents, strict=True
+        ):
+            file_name = f"{path.parent.name}/{path.name}"
+            yield {"image": content, "label": int(number), "file_name": file_name}
+
+    return Split(len(paths), sum(_ask(Path.stat, path).st_size for path in paths), read)
+
+
+def _checked_content(path):
+    content = _ask(Path.read_bytes, path)
+    decode(content, str(path))
+    return content
+
+
+def _ask(question, path):
+    try:
+        return question(path)
+    except OSError as error:  # Not the fault of the disk that is written.
+        reason = error.strerror
+        raise BadInput(f"{path}: cannot be read ({reason}); replace or remove it") from error

@@ -1,0 +1,112 @@
+"""Folders: labels by train's class folders, pixels as stored, bad trees refused by name."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rrjax.data.folder import files, folder
+from rrjax.errors import BadInput
+
+CIFAR = Path(__file__).parents[2] / "shared/data/cifar10_test.tar.gz"
+
+
+def save(path, mode="RGB", size=(6, 4), seed=0):
+    """Write an image of random bytes and give its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = {"RGB": 3, "L": 1}[mode]
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels))
+    Image.fromarray(pixels.astype(np.uint8).squeeze()).save(path)
+    return path
+
+
+def test_folder_labels_by_train_and_pixels_as_stored(tmp_path):
+    files = [
+        save(tmp_path / "train" / name, seed=i) for i, name in enumerate(["b/1.png", "a/2.PNG"])
+    ]
+    tested = save(tmp_path / "val/b/3.bmp", seed=2)
+    save(tmp_path / "train/.cache/4.png")
+    save(tmp_path / "train/a/._2.png")
+    (tmp_path / "train/a/notes.txt").write_text("not an image")
+    train, test = folder(tmp_path, "train"), folder(str(tmp_path), "test")
+    assert train.class_names == test.class_names == ("a", "b")
+    assert train.labels.tolist() == [0, 1] and train.labels.dtype == np.int32
+    assert test.labels.tolist() == [1]
+    for record, file in zip([*train, *test], [files[1], files[0], tested], strict=True):
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(record["image"], np.asarray(image))
+
+
+def test_folder_without_train_numbers_its_own_classes(tmp_path):
+    save(tmp_path / "validation/b/1.png")
+    save(tmp_path / "validation/c/1.png")
+    source = folder(tmp_path, "test")
+    assert source.class_names == ("b", "c") and source.labels.tolist() == [0, 1]
+
+
+def test_folder_gives_a_grey_image_one_channel(tmp_path):
+    save(tmp_path / "train/a/1.png", "L")
+    save(tmp_path / "train/a/2.png", "RGB")
+    source = folder(tmp_path, "train")
+    assert [record["image"].shape for record in source] == [(4, 6, 1), (4, 6, 3)]
+
+
+def test_folder_names_the_file_that_fails_to_decode(tmp_path):
+    file = save(tmp_path / "train/a/cut.jpg", size=(64, 64))
+    file.write_bytes(file.read_bytes()[:-2000])
+    source = folder(tmp_path, "train")
+    with pytest.raises(
+        BadInput, match=r"train/a/cut.jpg: not a readable image .* replace or remove it"
+    ):
+        source[0]
+
+
+def test_folder_refuses_a_tree_that_is_not_one(tmp_path):
+    with pytest.raises(BadInput, match="nowhere' is no folder"):
+        folder(tmp_path / "nowhere", "train")
+    with pytest.raises(BadInput, match=r"'' is no folder; set --config.data.path"):
+        folder("", "train")
+    with pytest.raises(BadInput, match="no test split; make a folder test or val or validation"):
+        folder(tmp_path, "test")
+    (tmp_path / "train").mkdir()
+    with pytest.raises(BadInput, match="train: no images"):
+        folder(tmp_path, "train")
+    save(tmp_path / "train/a/1.png")
+    (tmp_path / "train/b").mkdir()
+    with pytest.raises(BadInput, match="b: a class without images"):
+        folder(tmp_path, "train")
+    save(tmp_path / "test/zebra/1.png")
+    with pytest.raises(BadInput, match=r"zebra: no such class in train \(a, b\)"):
+        folder(tmp_path, "test")
+
+
+def test_what_cannot_be_opened_is_named(tmp_path):
+    file = save(tmp_path / "train/a/1.png")
+    save(tmp_path / "train/b/1.png")
+    source = folder(tmp_path, "train")
+    file.unlink()
+    with pytest.raises(BadInput, match=r"a/1.png: cannot be read \(No such file"):
+        source[0]
+    (tmp_path / "train/a").chmod(0)
+    if os.access(tmp_path / "train/a", os.R_OK):
+        pytest.skip("this user may read every folder")
+    with pytest.raises(BadInput, match=r"a: cannot be read \(Permission denied\); change"):
+        files(tmp_path, "train")
+
+
+@pytest.mark.skipif(not CIFAR.exists(), reason="needs ../shared/data/cifar10_test.tar.gz")
+def test_folder_reads_cifar10(tmp_path):
+    with tarfile.open(CIFAR) as tar:
+        members = [tar.next() for _ in range(400)]
+        chosen = [member for member in members if member.isfile()][::40]
+        tar.extractall(tmp_path, chosen, filter="data")
+    source = folder(tmp_path, "test")
+    assert len(source) == len(chosen) == 10
+    files = sorted(tmp_path / member.name for member in chosen)
+    for record, file in zip(source, files, strict=True):
+        assert source.class_names[record["label"]] == file.parent.name
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(record["image"], np.asarray(image))

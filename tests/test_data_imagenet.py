@@ -1,0 +1,257 @@
+"""ImageNet from its tars: what TFDS' own builder makes of them, and no tar that is not whole."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import tensorflow_datasets as tfds
+from golden.make_imagenet import write_tars
+
+from rrjax.data import imagenet, records
+from rrjax.errors import BadInput
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared/data"
+GOLDEN = json.loads((ROOT / "tests/golden/imagenet.json").read_text())
+TRAIN = {
+    wnid: {name: base64.b64decode(content) for name, content in files.items()}
+    for wnid, files in GOLDEN["train"].items()
+}
+VALIDATION = {name: base64.b64decode(content) for name, content in GOLDEN["validation"].items()}
+TARS = {split: official.tar for split, official in imagenet.OFFICIAL.items()}
+
+
+def stored(data_dir, split):
+    """List a prepared split as it is stored: (file name, label, bytes)."""
+    builder = tfds.builder_from_directory(f"{data_dir}/imagenet2012/5.1.0")
+    source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    return [(r["file_name"].decode(), int(r["label"]), r["image"]) for r in source]
+
+
+def door(*flags):
+    command = [sys.executable, "-m", "rrjax.prepare", "--config=configs/prepare_imagenet.py"]
+    return subprocess.run(
+        [*command, *flags], cwd=ROOT, env=os.environ, capture_output=True, text=True
+    )
+
+
+def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
+    write_tars(tmp_path, TRAIN, VALIDATION)
+    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    for split, expected in GOLDEN["records"].items():
+        found = stored(tmp_path / "data", split)
+        assert [[n, l, hashlib.sha256(c).hexdigest()] for n, l, c in found] == expected
+    folder = tmp_path / "data/imagenet2012/5.1.0"
+    info = json.loads((folder / "dataset_info.json").read_text())
+    assert {key: info[key] for key in GOLDEN["info"]} == GOLDEN["info"]
+    for name, expected in GOLDEN["files"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected
+    assert sorted(path.name for path in folder.glob("*array_record*")) == GOLDEN["shards"]
+    assert capsys.readouterr().out.splitlines() == [
+        f"partial: {tmp_path / TARS['train']}: 9 images of 6 classes, not 1,281,167 of 1,000",
+        f"partial: {tmp_path / TARS['validation']}: 7 images of 7 classes, not 50,000 of 1,000",
+        f"{folder}: train 9 images of 6 classes, validation 7 images of 7 classes",
+    ]
+
+
+def test_several_shards_keep_the_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(records.shard_utils.ShardConfig, "min_shard_size", 4000)
+    write_tars(tmp_path, TRAIN, VALIDATION)
+    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    assert len([*tmp_path.glob("data/imagenet2012/5.1.0/*-train.array_record*")]) == 4
+    found = stored(tmp_path / "data", "train")
+    assert [name for name, _, _ in found] == [name for name, _, _ in GOLDEN["records"]["train"]]
+
+
+def test_validation_is_the_test_split_and_labelled_by_number(tmp_path):
+    chosen = "ILSVRC2012_val_00000007.JPEG"
+    write_tars(tmp_path, TRAIN, {chosen: VALIDATION[chosen]})
+    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    source = records.records("imagenet2012", str(tmp_path / "data"), "test")
+    assert source.name == "imagenet2012/validation"
+    assert source.labels.tolist() == [334] and source.class_names == imagenet.wnids()
+
+
+def test_one_tar_will_do_for_a_part(tmp_path, capsys):
+    write_tars(tmp_path, TRAIN, VALIDATION)
+    (tmp_path / TARS["train"]).unlink()
+    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    assert "ILSVRC2012_img_train.tar (not there): 0 images of 0 classes" in capsys.readouterr().out
+    with pytest.raises(BadInput, match="has no train split, only validation: choose another set"):
+        records.records("imagenet2012", str(tmp_path / "data"), "train")
+
+
+def test_all_of_imagenet_needs_no_flag(tmp_path, monkeypatch, capsys):
+    # As if six images of six classes, twice, were all there is.
+    images = {wnid: dict([*files.items()][:1]) for wnid, files in TRAIN.items()}
+    write_tars(tmp_path, images, dict([*VALIDATION.items()][:6]))
+    official = {split: found._replace(images=6) for split, found in imagenet.OFFICIAL.items()}
+    monkeypatch.setattr(imagenet, "OFFICIAL", official)
+    monkeypatch.setattr(imagenet, "CLASSES", 6)
+    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=False)
+    assert capsys.readouterr().out == (
+        f"{tmp_path}/data/imagenet2012/5.1.0: train 6 images of 6 classes, "
+        "validation 6 images of 6 classes\n"
+    )
+
+
+def refused(tmp_path, partial=True):
+    """Return the one line with which prepare refuses; it leaves nothing."""
+    with pytest.raises(BadInput) as error:
+        imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial)
+    assert not [*(tmp_path / "data").glob("imagenet2012/*")]
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_less_than_all_is_refused(tmp_path):
+    write_tars(tmp_path, TRAIN, VALIDATION)
+    (tmp_path / TARS["validation"]).unlink()
+    message = refused(tmp_path, partial=False)
+    assert "img_train.tar: 9 images of 6 classes, not 1,281,167 of 1,000" in message
+    assert "img_val.tar (not there): 0 images of 0 classes, not 50,000 of 1,000" in message
+    assert message.endswith("--config.partial=True")
+    (tmp_path / TARS["train"]).unlink()
+    assert "holds neither ILSVRC2012_img_train.tar nor" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("split", TARS)
+def test_a_tar_cut_anywhere_is_refused(tmp_path, split):
+    write_tars(tmp_path, {"n01440764": TRAIN["n01440764"]}, VALIDATION)
+    path = tmp_path / TARS[split]
+    whole = path.read_bytes()
+    with tarfile.open(path) as tar:
+        end = max(member.offset_data + member.size for member in tar)
+    end += -end % 512 + 1024  # The archive ends with two blocks of zeros; padding may follow.
+    assert len([*imagenet._scan(path, split)]) > 0
+    for cut in [*range(0, end, 512), 1, 511, 513, end - 1]:
+        path.write_bytes(whole[:cut])
+        with pytest.raises(BadInput, match=f"{TARS[split]} .*(cut or damaged|not a tar file)"):
+            imagenet._scan(path, split)
+    path.write_bytes(whole[:end])
+    imagenet._scan(path, split)
+
+
+def test_a_class_tar_cut_within_the_whole_is_refused(tmp_path):
+    write_tars(tmp_path, TRAIN, {})
+    path = tmp_path / TARS["train"]
+    content = bytearray(path.read_bytes())
+    second = content.index(b"n01440764_36.JPEG")
+    content[second : second + 512] = bytes(512)  # as if the class ended here
+    path.write_bytes(content)
+    assert "img_train.tar: n01440764.tar: cut or damaged" in refused(tmp_path)
+
+
+PHOTO = TRAIN["n01440764"]["n01440764_18.JPEG"]
+
+
+@pytest.mark.parametrize(
+    "train, validation, message",
+    [
+        ({}, {}, "img_train.tar: holds no images, where .* holds n01440764.tar to"),
+        ({"n00000001": {"a.JPEG": PHOTO}}, {}, "img_train.tar: holds n00000001.tar, where"),
+        ({"n01440764": {"a.png": PHOTO}}, {}, "img_train.tar: holds n01440764.tar/a.png, where"),
+        ({"n01440764": {"a.JPEG": b"GIF89a"}}, {}, "img_train.tar: a.JPEG is not a JPEG file"),
+        ({"n01440764": {"a.JPEG": b""}}, {}, "img_train.tar: a.JPEG is not a JPEG file"),
+        (
+            {wnid: {"a.JPEG": PHOTO} for wnid in ("n01440764", "n01443537")},
+            {},
+            "img_train.tar: a.JPEG is in it twice",
+        ),
+        (TRAIN, {"a.JPEG": PHOTO}, "img_val.tar: holds a.JPEG, where .* ILSVRC2012_val_00000001"),
+        (TRAIN, {"ILSVRC2012_val_00050001.JPEG": PHOTO}, "val_00050001.JPEG, where"),
+        (TRAIN, {"ILSVRC2012_val_00000000.JPEG": PHOTO}, "val_00000000.JPEG, where"),
+        (TRAIN, {"n01440764.tar": PHOTO}, "img_val.tar: holds n01440764.tar, where"),
+        (
+            {"n02105855": {"n02105855_2933.JPEG": b"\x89PNG, but not one"}},
+            VALIDATION,
+            "img_train.tar: n02105855_2933.JPEG is not a readable image",
+        ),
+    ],
+)
+def test_a_tar_of_something_else_is_refused(tmp_path, train, validation, message):
+    write_tars(tmp_path, train, validation)
+    with pytest.raises(BadInput, match=message):
+        imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    assert not [*(tmp_path / "data").glob("imagenet2012/*")]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tar" * 200, b"\x1f\x8b" + bytes(2000)])
+def test_a_file_that_is_no_tar_is_refused(tmp_path, content):
+    (tmp_path / TARS["train"]).write_bytes(content)
+    assert re.search(r"img_train.tar \(.* bytes; .*\): not a tar file", refused(tmp_path))
+
+
+def test_the_command_refuses_in_one_line(tmp_path):
+    write_tars(tmp_path, TRAIN, VALIDATION)
+    result = door(f"--config.tars={tmp_path}", f"--workdir={tmp_path / 'data'}")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_restricted_imagenet_is_the_papers():
+    indices = [index for members in imagenet.RESTRICTED.values() for index in members]
+    assert len(indices) == len(set(indices)) == 203
+    wnids, counts = imagenet.wnids(), Counter(imagenet.validation_labels())
+    validation = {
+        name: sum(counts[wnids[index]] for index in members)
+        for name, members in imagenet.RESTRICTED.items()
+    }
+    assert [*validation.items()] == [
+        ("dog", 5900),
+        ("cat", 250),
+        ("frog", 150),
+        ("turtle", 250),
+        ("bird", 1050),
+        ("primate", 900),
+        ("fish", 450),
+        ("crab", 200),
+        ("insect", 1000),
+    ]
+    assert sum(validation.values()) == 10_150 and counts.total() == 50_000
+    first = {name: wnids[members[0]] for name, members in imagenet.RESTRICTED.items()}
+    assert first["dog"] == "n02085620" and first["cat"] == "n02123045"  # Chihuahua, tabby
+    last = {name: wnids[members[-1]] for name, members in imagenet.RESTRICTED.items()}
+    assert last["dog"] == "n02113978" and last["cat"] == "n02124075"  # Mexican hairless, Egyptian
+    assert list(wnids) == sorted(wnids)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/imagenet_samples")
+def test_real_photographs_come_back_by_wnid(tmp_path):
+    lines = (SHARED / "imagenet_wnids.txt").read_text().splitlines()
+    wnids = tuple(line.split("\t")[0] for line in lines)
+    assert imagenet.wnids() == wnids
+    restricted = {wnids[index] for members in imagenet.RESTRICTED.values() for index in members}
+    photos = {
+        file.parent.name: file
+        for file in sorted((SHARED / "imagenet_samples").glob("*/*"))
+        if file.parent.name in restricted
+    }
+    assert photos.keys() == restricted
+    train = {wnid: {f"{wnid}_1.JPEG": file.read_bytes()} for wnid, file in photos.items()}
+    numbers = {wnid: i for i, wnid in enumerate(imagenet.validation_labels(), 1)}
+    names = {wnid: f"ILSVRC2012_val_{numbers[wnid]:08d}.JPEG" for wnid in photos}
+    write_tars(tmp_path, train, {names[w]: file.read_bytes() for w, file in photos.items()})
+    data_dir = tmp_path / "data"
+    result = door(f"--config.tars={tmp_path}", f"--workdir={data_dir}", "--config.partial=True")
+    assert result.returncode == 0, result.stderr
+    assert "train 203 images of 203 classes, validation 203 images" in result.stdout
+    wnid_of = {"train": lambda name: name[:9], "test": {n: w for w, n in names.items()}.get}
+    for split, stored_split in (("train", "train"), ("test", "validation")):
+        source = records.records("imagenet2012", str(data_dir), split)
+        kept = stored(data_dir, stored_split)
+        assert len(source) == len(kept) == 203 and source.class_names == wnids
+        for label, (name, stored_label, content) in zip(source.labels, kept, strict=True):
+            wnid = wnid_of[split](name)
+            assert wnids[label] == wnids[stored_label] == wnid
+            assert content == photos[wnid].read_bytes()
+        assert source[0]["image"].ndim == 3

@@ -1,0 +1,329 @@
+"""Sets as array_record: record i is image i of the folder, and what cannot be read is named."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from rrjax.data import records
+from rrjax.data.folder import folder
+from rrjax.errors import BadInput
+
+ROOT = Path(__file__).parents[1]
+NAMES = {
+    "train": ["cat/10.jpg", "cat/2.JPEG", "cat/grey.png", "dog/x.bmp", "dog/ä b.png", "eel/1.webp"],
+    "val": ["cat/1.jpg", "eel/.hidden.png", "eel/2.ppm"],
+}
+
+
+def write_image(path, seed):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (9 + seed, 12) if "grey" in path.name else (9 + seed, 12, 3)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A tree of images of several formats and sizes."""
+    root = tmp_path / "tree"
+    for split, names in NAMES.items():
+        for seed, name in enumerate(names):
+            write_image(root / split / name, seed)
+    return root
+
+
+@pytest.fixture
+def pets(tree, tmp_path):
+    """The data_dir that holds the tree as the set "pets"."""
+    records.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+    return tmp_path / "data"
+
+
+def same_as_the_folder(tree, data_dir):
+    for split in ("train", "test"):
+        expected, found = folder(tree, split), records.records("pets", str(data_dir), split)
+        assert found.name == f"pets/{split}" and found.class_names == ("cat", "dog", "eel")
+        assert found.labels.dtype == np.int32
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one["image"], other["image"])
+
+
+def test_a_prepared_folder_is_the_folder(tree, pets):
+    same_as_the_folder(tree, pets)
+    builder = tfds.builder("pets", data_dir=pets)
+    raw = builder.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})
+    names = [record["file_name"].decode() for record in raw]
+    assert names == NAMES["train"]
+    assert [record["image"] for record in raw] == [
+        (tree / "train" / name).read_bytes() for name in names
+    ]
+
+
+def test_several_shards_keep_the_order(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(records.shard_utils.ShardConfig, "min_shard_size", 300)
+    records.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+    assert len([*tmp_path.glob("data/pets/1.0.0/*-train.array_record*")]) == 4
+    same_as_the_folder(tree, tmp_path / "data")
+
+
+def test_a_split_may_be_missing(tree, tmp_path):
+    shutil.rmtree(tree / "train")
+    records.prepare_folder(str(tree), str(tmp_path), "pets")
+    assert records.records("pets", str(tmp_path), "test").class_names == ("cat", "eel")
+    with pytest.raises(BadInput, match="pets in .* has no train split, only test: choose another"):
+        records.records("pets", str(tmp_path), "train")
+
+
+def test_a_broken_record_is_named_by_its_file(pets, monkeypatch):
+    source = records.records("pets", str(pets), "train")
+    monkeypatch.setattr(records, "decode", lambda content, name: name)
+    assert source.read(4) == "pets/train record 4 (dog/ä b.png)"
+
+
+class Labels(list):
+    """A data source of bare labels that counts what is read of it."""
+
+    read = 0
+
+    def __getitems__(self, indices):
+        self.read += len(indices)
+        return [{"label": self[i]} for i in indices]
+
+
+def test_labels_are_read_once(tmp_path):
+    source, kept = Labels([2, 0, 1] * 200), tmp_path / "labels.npy"
+    for _ in range(2):
+        found = records.labels(source, 3, kept, "x/train")
+        assert found.tolist() == list(source) and found.dtype == np.int32
+        assert source.read == 600
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.npy"]
+
+
+def _save(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no array",
+        _save(np.int32([1, 1]))[:-1],
+        _save(np.int32([1])),
+        _save(np.int64([1, 1])),
+        _save(np.int32([[1, 1]])),
+    ],
+)
+def test_labels_that_were_kept_wrong_are_read_again(tmp_path, content):
+    kept = tmp_path / "labels.npy"
+    kept.write_bytes(content)
+    assert records.labels(Labels([0, 1]), 2, kept, "x/train").tolist() == [0, 1]
+    assert np.load(kept).tolist() == [0, 1]
+
+
+def test_labels_need_no_place_to_keep_them(tmp_path):
+    kept = tmp_path / "gone/labels.npy"
+    assert records.labels(Labels([0, 1]), 2, kept, "x/train").tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_of_no_class_is_named(tmp_path, label):
+    message = rf"x/test record 1 has the label {label}, not one of 0 to 1: choose a split"
+    for _ in range(2):  # read, and kept
+        with pytest.raises(BadInput, match=message):
+            records.labels(Labels([0, label]), 2, tmp_path / "labels.npy", "x/test")
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("petz", r"no data set is called 'petz', in \S+ or in TFDS: did you mean pets.*\?"),
+        ("cifar01", r"'cifar01', .*: did you mean cifar10 or cifar100"),
+        ("qqqqqqqq", r"'qqqqqqqq', .*: tfds.list_builders\(\) lists them"),
+        ("pets:2.0.0", r"pets:2.0.0 is not prepared in \S+ \(only 1.0.0\): choose one that"),
+        ("a b", r"'a b' is not the name of a TFDS set: write NAME"),
+        ("", r"'' is not the name of a TFDS set"),
+        (
+            "imagenette/320px-v2",
+            r"imagenette/320px-v2 is not prepared in (\S+): pip install tensorflow \S+ \S+ && "
+            r"tfds build imagenette/320px-v2 --file_format=array_record --data_dir=\1$",
+        ),
+        (
+            "imagenet2012",
+            r"imagenet2012 is not prepared in (\S+): python -m rrjax.prepare "
+            r"--config=configs/prepare_imagenet.py --config.tars=FOLDER --workdir=\1$",
+        ),
+    ],
+)
+def test_a_set_that_is_not_there_is_named_with_the_mend(pets, capfd, name, message):
+    with pytest.raises(BadInput, match=message) as error:
+        records.records(name, str(pets), "train")
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def edit_info(data_dir, **changes):
+    path = data_dir / "pets/1.0.0/dataset_info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_tfrecord_is_refused_with_the_command_that_converts_it(pets):
+    edit_info(pets, fileFormat="tfrecord")
+    where = re.escape(str(pets / "pets/1.0.0"))
+    message = (
+        rf"{where} is prepared as tfrecord, without random access: .*tfds convert_format "
+        rf"--dataset_version_dir={where} --out_file_format=array_record$"
+    )
+    with pytest.raises(BadInput, match=message):
+        records.records("pets", str(pets), "train")
+    edit_info(pets, alternativeFileFormats=["array_record"])  # as that command leaves it
+    assert len(records.records("pets", str(pets), "train")) == 6
+
+
+def test_a_set_that_is_no_classification_is_refused(tmp_path):
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(), "label": tfds.features.Text()}
+    )
+    identity = tfds.core.DatasetIdentity("texts", tfds.core.Version("1.0.0"), "", "")
+    info = tfds.core.DatasetInfo(builder=identity, features=features)
+    split = records.Split(1, 1, lambda start, stop: [{"image": b"", "label": "a"}])
+    with records.building(str(tmp_path), "texts", "1.0.0") as part:
+        records.write(part, info, {"train": split})
+    with pytest.raises(BadInput, match=r"texts is not image classification: .*Text.*; choose a"):
+        records.records("texts", str(tmp_path), "train")
+
+
+@pytest.mark.parametrize("damage", [os.unlink, lambda path: path.write_bytes(b"")])
+def test_a_shard_that_is_gone_or_cut_is_refused(pets, damage):
+    damage(pets / "pets/1.0.0/pets-train.array_record-00000-of-00001")
+    with pytest.raises(BadInput, match="pets/train.* cannot be (opened|read) .* prepare") as error:
+        records.records("pets", str(pets), "train")
+    assert "\n" not in str(error.value)
+
+
+def test_a_corrupt_image_leaves_nothing(tree, tmp_path):
+    file = tree / "val/eel/2.ppm"
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(BadInput, match="2.ppm: not a readable image .* replace or remove it"):
+        records.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+    assert not [*(tmp_path / "data/pets").iterdir()]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "pets:1.0.0", "1a", "../x", "ä"])
+def test_a_name_that_tfds_cannot_use_is_refused(tree, tmp_path, name):
+    with pytest.raises(BadInput, match=r"--config.name=.*: give letters, digits and _"):
+        records.prepare_folder(str(tree), str(tmp_path / "data"), name)
+
+
+def test_prepare_folder_refuses(tree, pets):
+    with pytest.raises(BadInput, match="'cifar10' is TFDS' name for another set: choose your own"):
+        records.prepare_folder(str(tree), str(pets), "cifar10")
+    for source in ("", str(tree / "nowhere"), str(tree / "train")):
+        with pytest.raises(BadInput, match=r"is no folder that holds train/ or test/"):
+            records.prepare_folder(source, str(pets), "birds")
+    with pytest.raises(BadInput, match=r"pets/1.0.0 is already prepared: delete that folder"):
+        records.prepare_folder(str(tree), str(pets), "pets")
+    same_as_the_folder(tree, pets)
+    (tree / "val/zebra").mkdir()
+    with pytest.raises(BadInput, match="zebra: no such class in train"):
+        records.prepare_folder(str(tree), str(pets), "birds")
+
+
+def test_two_at_a_time_are_refused(tree, tmp_path):
+    with records.building(str(tmp_path), "birds", "1.0.0") as part:
+        with pytest.raises(BadInput, match="another process prepares a set in .*: wait for it"):
+            records.prepare_folder(str(tree), str(tmp_path), "pets")
+        assert part.is_dir()
+    records.prepare_folder(str(tree), str(tmp_path), "pets")
+
+
+def test_a_disk_too_small_is_refused_before_work(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    message = r"pets/1.0.0 cannot be written \(it takes \S+ bytes and 1,000 are free\): free some"
+    with pytest.raises(BadInput, match=message):
+        records.prepare_folder(str(tree), str(tmp_path), "pets")
+    assert not [*(tmp_path / "pets").iterdir()]
+
+
+def run_python(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+
+
+KILLED = """
+import os, signal, sys
+from rrjax.data import records
+decode = records.decode
+def until_the_last(content, name):
+    if name.endswith("2.ppm"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(content, name)
+records.decode = until_the_last
+records.prepare_folder(*sys.argv[1:])
+"""
+
+
+def test_a_killed_run_is_begun_again(tree, tmp_path):
+    data_dir = tmp_path / "data"
+    result = run_python(KILLED, tree, data_dir, "pets")
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    left = data_dir / "pets/incomplete.1.0.0"
+    assert [*left.glob("pets-train*")] and [*left.parent.iterdir()] == [left]
+    with pytest.raises(BadInput, match="no data set is called 'pets'"):
+        records.records("pets", str(data_dir), "train")
+    (left / "stray").touch()
+    records.prepare_folder(str(tree), str(data_dir), "pets")
+    assert [path.name for path in (data_dir / "pets").iterdir()] == ["1.0.0"]
+    assert not (data_dir / "pets/1.0.0/stray").exists()
+    same_as_the_folder(tree, data_dir)
+
+
+FULL = """
+import resource, sys
+from rrjax.data import records
+from rrjax.errors import BadInput
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    records.prepare_folder(*sys.argv[1:])
+except BadInput as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_said_in_one_line(tree, tmp_path):
+    result = run_python(FULL, tree, tmp_path / "data", "pets")
+    assert re.fullmatch(
+        r"\S+/pets/1.0.0 cannot be written \(.*File too large.*\): free some space, or .*\n",
+        result.stdout,
+    ), result
+    assert not [*(tmp_path / "data/pets").iterdir()]
+
+
+def test_the_command_prepares_what_is_then_read(tree, tmp_path):
+    flags = [
+        "--config=configs/prepare_folder.py",
+        f"--config.folder={tree}",
+        "--config.name=pets",
+        f"--workdir={tmp_path}",
+    ]
+    for code, output in ((0, ""), (2, "error: ")):
+        command = [sys.executable, "-m", "rrjax.prepare", *flags]
+        result = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+        assert result.returncode == code and result.stderr.startswith(output), result.stderr
+        assert result.stderr.count("\n") == (code > 0)
+    same_as_the_folder(tree, tmp_path)
