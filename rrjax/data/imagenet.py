@@ -8,6 +8,7 @@ import os
 import re
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial as bind
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -22,6 +23,7 @@ from tensorflow_datasets.datasets.imagenet2012 import imagenet2012_dataset_build
 from tqdm import tqdm
 
 from rrjax.data import records
+from rrjax.data.sources import Source, grouped
 from rrjax.errors import BadInput
 
 # Restricted ImageNet (Tsipras et al., 2019): class -> its indices among ImageNet's 1,000.
@@ -36,6 +38,7 @@ RESTRICTED = {
     "crab": range(118, 122),
     "insect": range(300, 320),
 }
+RESTRICTED_VALIDATION = 10_150  # 50 images of each of 203 classes
 REENCODED = {*stock.CMYK_IMAGES, *stock.PNG_IMAGES}
 
 
@@ -82,6 +85,20 @@ def validation_labels() -> tuple[str, ...]:
     return tuple(Path(path).read_text().split())
 
 
+def restricted(whole: Source) -> Source:
+    """Make Restricted ImageNet, as unbalanced as the paper's, a view of a split of imagenet2012.
+
+    Raises BadInput where all 50,000 validation images do not give 10,150.
+    """
+    view = grouped(whole, RESTRICTED.values(), tuple(RESTRICTED), balanced=False)
+    if len(whole) == OFFICIAL["validation"].images and len(view) != RESTRICTED_VALIDATION:
+        raise BadInput(
+            f"{whole.name}: {len(view):,} of its images are of Restricted ImageNet, not "
+            f"{RESTRICTED_VALIDATION:,}: its labels are not ImageNet's; prepare it again"
+        )
+    return replace(view, name=whole.name.replace("imagenet2012", "restricted_imagenet"))
+
+
 def prepare(tars: str, data_dir: str, partial: bool) -> None:
     """Write data_dir/imagenet2012 from the official tars in the folder `tars`.
 
@@ -96,6 +113,12 @@ def prepare(tars: str, data_dir: str, partial: bool) -> None:
         raise BadInput(
             f"--config.tars={tars!r} holds neither {names}: download them from "
             "https://image-net.org/download-images and give their folder"
+        )
+    missing = [official.tar for split, official in OFFICIAL.items() if split not in paths]
+    if missing and not partial:
+        raise BadInput(
+            f"{Path(tars, missing[0])} is not there: get it too, or take the other one alone with "
+            "--config.partial=True"
         )
     version = str(stock.Builder.VERSION)
     with records.building(data_dir, "imagenet2012", version) as part:

@@ -8,6 +8,7 @@ import difflib
 import fcntl
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core import naming, read_only_builder
 from tensorflow_datasets.core.utils import shard_utils
@@ -28,8 +28,13 @@ from rrjax.data.folder import SPLITS, files
 from rrjax.data.sources import Source
 from rrjax.errors import BadInput
 
-# TFDS' command line is not part of rrjax's install; it imports these even to print its help.
-INSTALL = "pip install tensorflow apache-beam mlcroissant"
+# TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
+# holds protobuf back.
+TFDS = (
+    "python -m venv tf && tf/bin/pip install tensorflow tensorflow-datasets apache-beam "
+    "mlcroissant importlib_resources && tf/bin/tfds"
+)
+UNREADABLE = (OSError, RuntimeError, ValueError, IndexError)  # a shard that is gone, cut or damaged
 THREADS = 16  # they wait for the disk, and decoding runs outside Python's lock
 
 
@@ -53,11 +58,14 @@ def records(name: str, path: str, split: str) -> Source:
     source = _random_access(builder, stored, title)
 
     def read(index):
-        record = source[index]
+        try:
+            record = source[index]
+        except UNREADABLE as error:
+            raise _unreadable(f"{title} record {index}", error) from error
         file_name = f" ({record['file_name'].decode()})" if "file_name" in record else ""
         return decode(record["image"], f"{title} record {index}{file_name}")
 
-    class_names = tuple(features["label"].names or map(str, range(features["label"].num_classes)))
+    class_names = tuple(features["label"].names)
     kept = Path(builder.data_dir, f"rrjax_labels-{stored}.npy")
     return Source(title, read, labels(source, len(class_names), kept, title), class_names)
 
@@ -87,11 +95,8 @@ def _read_labels(source, name, at_once=256):
             span = range(start, min(start + at_once, len(source)))
             try:
                 read = [record["label"] for record in source.__getitems__(span)]
-            except (OSError, RuntimeError, ValueError, IndexError) as error:
-                raise BadInput(
-                    f"{name} records {span[0]} to {span[-1]} cannot be read "
-                    f"({_one_line(error)}): delete the set's folder and prepare it again"
-                ) from error
+            except UNREADABLE as error:
+                raise _unreadable(f"{name} records {span[0]} to {span[-1]}", error) from error
             bar.update(len(span))
             yield np.array(read, np.int32)
 
@@ -121,37 +126,26 @@ def _open(name, path):
         raise BadInput(
             f"{name!r} is not the name of a TFDS set: write NAME, NAME/CONFIG or NAME:VERSION"
         ) from error
-    with _quiet():
-        # Not tfds.builder: that runs the set's own code, which may need TensorFlow, and knows only
-        # the newest version of a set.
-        try:
-            return read_only_builder.builder_from_files(str(parsed), data_dir=path or None, **which)
-        except tfds.core.DatasetNotFoundError as error:
-            raise BadInput(_absent(name, str(parsed), path)) from error
-
-
-@contextmanager
-def _quiet():
-    # TFDS warns of every folder without a set in it; what is wrong is said in one line here.
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    # Not tfds.builder: that runs the set's own code, which may need TensorFlow, and knows only the
+    # newest version of a set.
     try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
+        return read_only_builder.builder_from_files(str(parsed), data_dir=path or None, **which)
+    except tfds.core.DatasetNotFoundError as error:
+        raise BadInput(_absent(name, str(parsed), path)) from error
 
 
 def _absent(name, parsed, path):
     data_dir = Path(path or tfds.core.constants.DATA_DIR).expanduser().absolute()
+    quoted = shlex.quote(str(data_dir))
     known = tfds.list_builders(with_community_datasets=False)
     found = _folders(data_dir / parsed)
     if parsed == "imagenet2012":
         mend = (
             "python -m rrjax.prepare --config=configs/prepare_imagenet.py "
-            f"--config.tars=FOLDER --workdir={data_dir}"
+            f"--config.tars=FOLDER --workdir={quoted}"
         )
     elif parsed in known:
-        mend = f"{INSTALL} && tfds build {name} --file_format=array_record --data_dir={data_dir}"
+        mend = f"{TFDS} build {name} --file_format=array_record --data_dir={quoted}"
     elif found:
         mend = "choose one that is there"
     else:
@@ -168,8 +162,8 @@ def _folders(path):
 
 
 def _is_classification(features):
-    named = features if isinstance(features, tfds.features.FeaturesDict) else {}
-    image, label = (named[key] if key in named else None for key in ("image", "label"))
+    named = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image, label = named.get("image"), named.get("label")
     return (
         isinstance(image, tfds.features.Image)
         and image.np_dtype == np.uint8
@@ -179,14 +173,15 @@ def _is_classification(features):
 
 def _stored_split(builder, name, split):
     stored = list(builder.info.splits)
+    found = split
     if split == "test" and ("test" not in stored or builder.name == "imagenet2012"):
-        split = "validation"
-    if split not in stored:
+        found = "validation"
+    if found not in stored:
         raise BadInput(
-            f"{name} in {builder.data_dir} has no {split} split, only {', '.join(stored)}: "
-            "choose another set, or delete that folder and prepare the set with it"
+            f"{name} in {builder.data_dir} has no split to {split} on, only {', '.join(stored)}: "
+            "choose another set, or delete that folder and prepare the set with one"
         )
-    return split
+    return found
 
 
 def _random_access(builder, split, title):
@@ -194,17 +189,20 @@ def _random_access(builder, split, title):
     if tfds.core.FileFormat.ARRAY_RECORD not in builder.info.available_file_formats():
         raise BadInput(
             f"{where} is prepared as {builder.info.file_format.value}, without random access: "
-            f"{INSTALL} && tfds convert_format --dataset_version_dir={where} "
+            f"{TFDS} convert_format --dataset_version_dir={shlex.quote(str(where))} "
             "--out_file_format=array_record"
         )
     decoders = {"image": tfds.decode.SkipDecoding()}
     try:
         return builder.as_data_source(split, decoders=decoders, file_format="array_record")
-    except (OSError, RuntimeError, ValueError) as error:  # a shard that is gone, or cut
-        raise BadInput(
-            f"{title} in {where} cannot be opened ({_one_line(error)}): delete that folder and "
-            "prepare the set again"
-        ) from error
+    except UNREADABLE as error:
+        raise _unreadable(title, error) from error
+
+
+def _unreadable(what, error):
+    return BadInput(
+        f"{what} cannot be read ({_one_line(error)}): delete the set's folder and prepare it again"
+    )
 
 
 def _one_line(thing):
@@ -298,7 +296,7 @@ def _write_split(part, info, name, split, bar):
 
 
 def _write_shard(path, examples, bar):
-    writer = ArrayRecordWriter(path, "group_size:1")
+    writer = _disk(ArrayRecordWriter, path, "group_size:1")
     size = 0
     for example in examples:
         _disk(writer.write, example)
@@ -308,9 +306,9 @@ def _write_shard(path, examples, bar):
     return size
 
 
-def _disk(write, *arguments):
+def _disk(action, *arguments):
     try:
-        write(*arguments)
+        return action(*arguments)
     except RuntimeError as error:  # what array_record makes of a full disk
         raise OSError(_one_line(error)) from error
 
@@ -352,8 +350,8 @@ def _folder_info(part, name, class_names):
 
 
 def _check_name(name):
-    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
-        raise BadInput(f"--config.name={name!r}: give letters, digits and _, a letter first")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise BadInput(f"--config.name={name!r}: give lower-case letters, digits and _")
     if name in tfds.list_builders(with_community_datasets=False):
         raise BadInput(f"--config.name={name!r} is TFDS' name for another set: choose your own")
 
