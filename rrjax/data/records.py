@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from rrjax.data.decode import decode
 from rrjax.data.folder import SPLITS, files
-from rrjax.data.sources import Source
+from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
 
 # TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
@@ -317,8 +317,9 @@ def prepare_folder(source: str, data_dir: str, name: str) -> None:
     """Write the tree source/{train,test}/<class>/<image> as the set data_dir/name/1.0.0.
 
     The files' bytes stay as they are, and record i is image i of the folder source. One split may
-    be missing. Raises BadInput for what `folder.files` refuses, an image that cannot be decoded, a
-    name that TFDS cannot use, and what `building` refuses.
+    be missing. Reads the result back and prints what it holds. Raises BadInput for what
+    `folder.files` refuses, an image that cannot be decoded, a name that TFDS cannot use, and what
+    `building` refuses.
     """
     _check_name(name)
     here = [s for s, roots in SPLITS.items() if any(Path(source, r).is_dir() for r in roots)]
@@ -332,6 +333,8 @@ def prepare_folder(source: str, data_dir: str, name: str) -> None:
             for split, (paths, numbers, _) in listed.items()
         }
         write(part, info, splits)
+    for split in here:
+        print(describe(records(name, data_dir, split)))
 
 
 def _folder_info(part, name, class_names):
