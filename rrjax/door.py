@@ -9,6 +9,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from rrjax.errors import BadInput
+from rrjax.signals import EXIT_CODE, Stopped
 
 
 def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
@@ -30,6 +31,9 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
             main(config.value, workdir.value)
         except BadInput as error:
             _refuse(error)
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(EXIT_CODE)
 
     app.run(guarded, flags_parser=_parse)
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from rrjax import runs
 from rrjax.data import Batch, Data
 from rrjax.errors import BadInput
+from rrjax.signals import Stopped, asked_to_stop
 
 
 def data_parallel(step: Callable, donate: bool = False) -> Callable:
@@ -35,38 +36,58 @@ def data_parallel(step: Callable, donate: bool = False) -> Callable:
     )
 
 
-def fit(task, data: Data, config, workdir: str | Path) -> None:
+def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = False) -> None:
     """Train `task` in `workdir` until `config.epochs` are done, going on from its last checkpoint.
 
     Raises:
       BadInput: before any compile, for numbers or a workdir that cannot be used; later, for
-        a loss that is not finite (the step is named, and no checkpoint holds it).
+        a loss that is not finite (the step is named, and no checkpoint holds it) and for a
+        checkpoint that cannot be written.
+      Stopped: after SIGTERM or SIGINT, when the step is done and saved.
     """
     check(config)
-    runs.claim(workdir, config)
+    runs.claim(workdir, config, accept_changes)
     workdir = Path(workdir)
     total = config.epochs * data.steps_per_epoch
     train_step = data_parallel(task.train_step, donate=True)
     eval_step = data_parallel(task.eval_step)
     with ExitStack() as stack:
+        stack.enter_context(runs.one_writer(workdir))
         manager = stack.enter_context(runs.open_checkpoints(workdir, write=True))
+        asked = stack.enter_context(asked_to_stop())
         state = _start(task, manager)
         first = int(state.step)
-        batches = prefetch_to_device(map(shard, data.train(first)), 2, axis_name="batch")
         write = _open_log(workdir, first, config.tensorboard, stack)
-        bar = stack.enter_context(
-            tqdm(total=total, initial=first, disable=None, unit="step", desc=workdir.name)
-        )
+        batches = prefetch_to_device(map(shard, data.train(first)), 2, axis_name="batch")
+        quiet = jax.process_index() > 0 or None  # None: where there is no terminal
+        bar = tqdm(total=total, initial=first, disable=quiet, unit="step", desc=workdir.name)
+        stack.enter_context(bar)
+
+        def test(step: int, state) -> dict[str, float] | None:
+            scores = evaluate(eval_step, state, data.test(), asked)
+            if scores:
+                write(step, {f"test_{name}": value for name, value in scores.items()})
+                if not quiet:
+                    tqdm.write(_line(workdir.name, step, total, scores))
+            return scores
+
+        def evaluates(step: int) -> bool:
+            return step == total or step % (data.steps_per_epoch * config.eval_every) == 0
+
+        # A run that was told to stop at a step to be evaluated was not evaluated then.
+        missed = first > 0 and evaluates(first) and manager.metrics(first) is None
+        if missed and test(first, state) is None:
+            raise _stopped(workdir, first, total)
         pending, waited, opened = [], 0.0, time.monotonic()
         for step in range(first + 1, total + 1):
-            asked = time.monotonic()
+            before = time.monotonic()
             batch = next(batches)
             if not (pending and _in_flight(pending[-1])):  # else the devices had work meanwhile
-                waited += time.monotonic() - asked
+                waited += time.monotonic() - before
             state, metrics = train_step(state, batch)
             pending.append(metrics)
-            evaluates = _evaluates(step, total, data.steps_per_epoch, config.eval_every)
-            saves = evaluates or step % config.save_every == 0
+            stops = asked()
+            saves = stops or evaluates(step) or step % config.save_every == 0
             if saves or step % config.log_every == 0:
                 means = _means(pending, step)
                 elapsed = time.monotonic() - opened
@@ -75,20 +96,29 @@ def fit(task, data: Data, config, workdir: str | Path) -> None:
                 write(step, {"epoch": step / data.steps_per_epoch, **means})
                 bar.update(step - bar.n)
                 bar.set_postfix(loss=f"{means['train_loss']:.3f}")
-                scores = evaluate(eval_step, state, data.test()) if evaluates else None
-                if evaluates:
-                    write(step, {f"test_{name}": value for name, value in scores.items()})
-                    tqdm.write(_line(workdir.name, step, total, scores))
+                scores = test(step, state) if evaluates(step) and not stops else None
                 if saves:
-                    score = scores[task.score] if evaluates else None
+                    score = scores[task.score] if scores else None
                     runs.save(manager, step, **_items(state), score=score)
+                if stops or (evaluates(step) and scores is None):
+                    raise _stopped(workdir, step, total)
                 pending, waited, opened = [], 0.0, time.monotonic()
 
 
-def evaluate(eval_step: Callable, state, batches: Iterable[Batch]) -> dict[str, float]:
-    """Return the means of a data-parallel evaluation over every example, each counted once."""
+def evaluate(
+    eval_step: Callable,
+    state,
+    batches: Iterable[Batch],
+    asked: Callable[[], bool] = lambda: False,
+) -> dict[str, float] | None:
+    """Return the means of a data-parallel evaluation over every example, each counted once.
+
+    `asked() -> whether to stop` is called for every batch; stopped, there are no means: None.
+    """
     sums: dict[str, float] = {}
     for batch in batches:
+        if asked():
+            return None
         for name, value in eval_step(state, shard(batch)).items():
             sums[name] = sums.get(name, 0.0) + float(value)
     count = sums.pop("count")
@@ -142,8 +172,10 @@ def _in_flight(metrics: dict[str, jax.Array]) -> bool:
     return not all(value.is_ready() for value in metrics.values())
 
 
-def _evaluates(step: int, total: int, steps_per_epoch: int, eval_every: int) -> bool:
-    return step == total or step % (steps_per_epoch * eval_every) == 0
+def _stopped(workdir: Path, step: int, total: int) -> Stopped:
+    return Stopped(
+        f"{workdir}: told to stop; step {step} of {total} is saved, and the same command goes on"
+    )
 
 
 def _means(pending: list[dict], last: int) -> dict[str, float]:
@@ -161,6 +193,8 @@ def _means(pending: list[dict], last: int) -> dict[str, float]:
 
 def _open_log(workdir: Path, step: int, tensorboard: bool, stack: ExitStack) -> Callable:
     """Return write(step, values) to metrics.jsonl, rid of the lines after `step`."""
+    if jax.process_index():  # the first process writes for all
+        return lambda step, values: None
     path = workdir / "metrics.jsonl"
     if path.exists():
         # A killed run wrote lines for steps that it did not save and that will come again; its

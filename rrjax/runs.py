@@ -8,6 +8,8 @@ evaluation. Orbax ignores half-written ones.
 import dataclasses
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from rrjax import models
 from rrjax.errors import BadInput
+from rrjax.locks import locked
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
 
@@ -96,23 +99,45 @@ def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
     )
 
 
-def claim(workdir: str | Path, config: ConfigDict) -> None:
+def claim(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
     """Make `workdir` this config's run folder, or check that it already is.
+
+    accept_changes: let the new config take the old one's place, which is kept as config.old.json.
 
     Raises:
       BadInput: if it cannot be written, or holds another config (the differences are named).
     """
     make_folder(workdir)
-    workdir = Path(workdir)
-    path = workdir / "config.json"
-    if not path.exists():
-        replace_text(path, config.to_json(indent=2) + "\n")
+    path = Path(workdir) / "config.json"
+    changes = _changes(read_config(workdir), config) if path.exists() else ""
+    if changes and not accept_changes:
+        raise BadInput(
+            f"--workdir={workdir} holds another run ({changes}): choose another workdir, or go on "
+            "with the new values by --accept_changes"
+        )
+    if jax.process_index() or (path.exists() and not changes):
         return
-    old, new = _flat(read_config(workdir)), _flat(config)
+    if changes:
+        print(f"{workdir}: {changes}")
+        replace_text(path.with_name("config.old.json"), path.read_text())
+    replace_text(path, config.to_json(indent=2) + "\n")
+
+
+def _changes(old: ConfigDict, new: ConfigDict) -> str:
+    old, new = _flat(old), _flat(new)
     changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
-    if changed:
-        listed = "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
-        raise BadInput(f"--workdir={workdir} holds another run ({listed}): choose another workdir")
+    return "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
+
+
+@contextmanager
+def one_writer(workdir: str | Path) -> Iterator[None]:
+    """Keep every other training out of a run's folder; BadInput if there is one already."""
+    if jax.process_index():  # the first process writes for all
+        yield
+        return
+    refusal = f"--workdir={workdir}: another training writes it; wait for it, or choose another"
+    with locked(Path(workdir) / ".lock", refusal):
+        yield
 
 
 def make_folder(workdir: str | Path) -> None:
@@ -152,8 +177,12 @@ def read_config(path: str | Path) -> ConfigDict:
     return config
 
 
-def open_checkpoints(workdir: str | Path, write: bool = False) -> ocp.CheckpointManager:
-    """Open a run's checkpoints; a writer keeps the two latest and the one of best score."""
+@contextmanager
+def open_checkpoints(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointManager]:
+    """Open a run's checkpoints; a writer keeps the two latest and the one of best score.
+
+    Leaving waits for what is being written, and raises BadInput if it cannot be.
+    """
     keep = preservation_policy.AnyPreservationPolicy(
         [
             preservation_policy.LatestN(2),
@@ -170,7 +199,25 @@ def open_checkpoints(workdir: str | Path, write: bool = False) -> ocp.Checkpoint
         read_only=not write,
     )
     directory = Path(workdir).absolute() / "checkpoints"
-    return ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
+    manager = ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
+    try:
+        yield manager
+    finally:
+        with _said_if_it_fails(manager):
+            manager.close()
+
+
+@contextmanager
+def _said_if_it_fails(manager) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:  # a full disk is tensorstore's ValueError
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(
+            f"{manager.directory}: a checkpoint could not be written ({reason}); the run stops, "
+            f"its last whole one is of step {manager.latest_step()}: mend that, and give the same "
+            "command again"
+        ) from error
 
 
 def _score(metrics: dict[str, float]) -> float:
@@ -178,11 +225,16 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def save(manager, step: int, variables, training, score: float | None) -> None:
-    """Write one checkpoint in the background."""
+    """Write one checkpoint in the background; BadInput if the one before it could not be."""
+    # What leaves pmap is each process's own, and Orbax writes only what is of all.
+    variables, training = jax.tree.map(
+        ocp.utils.fully_replicated_host_local_array_to_global_array, (variables, training)
+    )
     items = ocp.args.Composite(
         variables=ocp.args.StandardSave(variables), training=ocp.args.StandardSave(training)
     )
-    manager.save(step, args=items, metrics=None if score is None else {"score": score})
+    with _said_if_it_fails(manager):
+        manager.save(step, args=items, metrics=None if score is None else {"score": score})
 
 
 def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
@@ -204,8 +256,15 @@ def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
             f"{manager.directory / str(step)}: this checkpoint cannot be read ({reason}); "
-            "delete that folder to go back to the one before it"
+            f"{_way_back(manager, step)}"
         ) from error
+
+
+def _way_back(manager, step: int) -> str:
+    before = [each for each in manager.all_steps() if each < step]
+    if before:
+        return f"delete that folder to go back to the one of step {max(before)}"
+    return "there is none before it: delete the run's checkpoints to begin again"
 
 
 def write_results(workdir: str | Path, name: str, results: dict) -> None:

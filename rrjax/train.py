@@ -1,15 +1,34 @@
-"""Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits"""
+"""Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits
+
+One process drives all devices of its machine. Several: the same command in each, with --distributed
+in a SLURM step or on a TPU pod, or with --coordinator, --processes and --process.
+"""
+
+import jax
+from absl import flags
 
 from rrjax import data, loop
 from rrjax.door import open_door
+from rrjax.errors import BadInput
 from rrjax.tasks import classifier
+
+CHANGES = flags.DEFINE_bool("accept_changes", False, "Go on with a run whose config has changed.")
+CLUSTER = flags.DEFINE_bool("distributed", False, "Join the processes of a SLURM step or TPU pod.")
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of the first of the processes.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
+PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.", 0)
 
 
 def main(config, workdir: str) -> None:
+    if CLUSTER.value or COORDINATOR.value:
+        try:
+            jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+        except (ValueError, RuntimeError) as error:
+            raise BadInput(f"the processes do not find each other: {error}") from error
     loop.check(config)
     batches = data.create(config)
     task = classifier.create(config, batches.steps_per_epoch)
-    loop.fit(task, batches, config, workdir)
+    loop.fit(task, batches, config, workdir, CHANGES.value)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ being written has a folder called incomplete.VERSION; VERSION appears when all o
 """
 
 import difflib
-import fcntl
 import os
 import re
 import shlex
@@ -27,6 +26,7 @@ from rrjax.data.decode import decode
 from rrjax.data.folder import SPLITS, files
 from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
+from rrjax.locks import locked
 
 # TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
 # holds protobuf back.
@@ -232,9 +232,11 @@ def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
     part = final.with_name(f"incomplete.{version}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        # The kernel lets go of the lock when its holder ends, however it ends.
-        with Path(data_dir, ".rrjax_prepare.lock").open("w") as lock:
-            _hold(lock, data_dir)
+        refusal = (
+            f"another process prepares a set in {data_dir}: wait for it, or choose another "
+            "--workdir"
+        )
+        with locked(Path(data_dir, ".rrjax_prepare.lock"), refusal):
             if final.exists():
                 raise BadInput(f"{final} is already prepared: delete that folder to do it again")
             shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
@@ -248,16 +250,6 @@ def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
         raise BadInput(
             f"{final} cannot be written ({error.strerror or _one_line(error)}): free some space, "
             "or choose another --workdir"
-        ) from error
-
-
-def _hold(lock, data_dir):
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BadInput(
-            f"another process prepares a set in {data_dir}: wait for it, or choose another "
-            "--workdir"
         ) from error
 
 

@@ -1,0 +1,47 @@
+"""Being told to stop: SIGTERM, as a batch system preempts, and SIGINT, Ctrl-C."""
+
+import itertools
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import jax
+from jax.experimental import multihost_utils
+
+EXIT_CODE = 75  # sysexits' EX_TEMPFAIL, "try again": the launch scripts requeue on it
+
+
+class Stopped(Exception):
+    """The run was told to stop and has saved: the same command goes on."""
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Yield asked() -> whether to stop now; every process must ask as often, and all agree.
+
+    A second signal is not waited for: it does what it would have done without this.
+    """
+    came, before = [], {}
+
+    def note(number, _):
+        came.append(number)
+        _restore(before)
+        if jax.process_count() > 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    # Among several processes jax itself takes SIGTERM, and settles when all of them stop.
+    numbers = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGINT, signal.SIGTERM]
+    before |= {number: signal.signal(number, note) for number in numbers}
+    count = itertools.count()
+    try:
+        if jax.process_count() > 1:
+            yield lambda: multihost_utils.reached_preemption_sync_point(next(count))
+        else:
+            yield lambda: bool(came)
+    finally:
+        _restore(before)
+
+
+def _restore(handlers: dict) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,113 @@
+"""A fault drill: one training, disturbed at random moments, must end as if it never had been.
+
+python -m tests.drill --kills=30 --terms=30 --epochs=60 --workdir=runs/drill
+
+Trains digits adversarially twice: once undisturbed, once sent SIGKILL and SIGTERM in random order,
+each a random time after the process was started, while it imports, compiles, steps, evaluates or
+saves. Prints what came of every signal, and fails unless both runs hold the same bits.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from rrjax import loop, runs
+from rrjax.signals import EXIT_CODE
+from rrjax.tasks import classifier
+
+ROOT = Path(__file__).parents[1]
+OVERRIDES = {
+    "model.width": 2,
+    "attack.steps": 2,
+    "attack.random_start": "sphere",
+    "data.crop_padding": 1,
+    "data.jitter": 0.2,
+    "eval_every": 1,
+    "save_every": 5,
+    "log_every": 1,
+}
+
+
+def command(workdir, epochs):
+    """Give the command line of the run."""
+    start = [sys.executable, "-m", "rrjax.train", "--config=configs/robust_digits.py"]
+    fields = {**OVERRIDES, "epochs": epochs}
+    return [*start, f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in fields.items())]
+
+
+def disturb(workdir, epochs, number, longest):
+    """Start the run, send it a signal within `longest` seconds, and return its exit code."""
+    run = subprocess.Popen(command(workdir, epochs), cwd=ROOT, env=os.environ)
+    time.sleep(random.uniform(0, longest))
+    run.send_signal(number)
+    return run.wait()
+
+
+def steps_logged(workdir):
+    """Give the number of the last step in the run's log; 0 if there is none."""
+    path = Path(workdir, "metrics.jsonl")
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return json.loads(lines[-1])["step"] if lines else 0
+
+
+def saved(workdir):
+    """Return the step of a run's last checkpoint and every array in it."""
+    config = runs.read_config(workdir)
+    like = jax.eval_shape(classifier.create(config, 1).init)
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with runs.open_checkpoints(workdir) as manager:
+        step = manager.latest_step()
+        return step, runs.restore(manager, step, device, **loop._items(like))
+
+
+def same(one, other):
+    """Raise AssertionError unless two runs ended at the same step with the same bits."""
+    (step, arrays), (other_step, other_arrays) = saved(one), saved(other)
+    assert step == other_step, (step, other_step)
+    jax.tree.map(np.testing.assert_array_equal, arrays, other_arrays)
+
+
+def drill(root, epochs, signals, longest):
+    """Disturb one run by all of `signals` and another by none; count exit codes by signal."""
+    root = Path(root)
+    subprocess.run(command(root / "undisturbed", epochs), cwd=ROOT, check=True)
+    came, reached = Counter(), []
+    for number in signals:
+        code = disturb(root / "disturbed", epochs, number, longest)
+        # 0: it was done before; -SIGTERM: it came before training had begun.
+        assert code in (0, EXIT_CODE, -number), f"{signal.Signals(number).name}: exit code {code}"
+        came[signal.Signals(number).name, code] += 1
+        reached.append(steps_logged(root / "disturbed"))
+        print(signal.Signals(number).name, "exit", code, "at step", reached[-1], flush=True)
+    subprocess.run(command(root / "disturbed", epochs), cwd=ROOT, check=True)
+    same(root / "undisturbed", root / "disturbed")
+    return came, reached
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name, value in (("kills", 30), ("terms", 30), ("epochs", 60)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--longest", type=float, default=20.0, help="seconds to a signal, at most")
+    parser.add_argument("--workdir", required=True)
+    options = parser.parse_args()
+    signals = [signal.SIGKILL] * options.kills + [signal.SIGTERM] * options.terms
+    random.shuffle(signals)
+    came, _ = drill(options.workdir, options.epochs, signals, options.longest)
+    for (name, code), count in sorted(came.items()):
+        print(f"{name}: exit code {code}, {count} times")
+    print("the same bits at the end")
+
+
+if __name__ == "__main__":
+    main()
