@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from flax.jax_utils import prefetch_to_device
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from rrjax import runs
 from rrjax.data import Batch, Data
 from rrjax.errors import BadInput
+from rrjax.prefetch import prefetched
 from rrjax.signals import Stopped, asked_to_stop
 
 
@@ -58,7 +58,7 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
         state = _start(task, manager)
         first = int(state.step)
         write = _open_log(workdir, first, config.tensorboard, stack)
-        batches = prefetch_to_device(map(shard, data.train(first)), 2, axis_name="batch")
+        following = stack.enter_context(prefetched(data.train(first), _place))
         quiet = jax.process_index() > 0 or None  # None: where there is no terminal
         bar = tqdm(total=total, initial=first, disable=quiet, unit="step", desc=workdir.name)
         stack.enter_context(bar)
@@ -80,10 +80,8 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
             raise _stopped(workdir, first, total)
         pending, waited, opened = [], 0.0, time.monotonic()
         for step in range(first + 1, total + 1):
-            before = time.monotonic()
-            batch = next(batches)
-            if not (pending and _in_flight(pending[-1])):  # else the devices had work meanwhile
-                waited += time.monotonic() - before
+            batch, idle = following(pending[-1:])
+            waited += idle
             state, metrics = train_step(state, batch)
             pending.append(metrics)
             stops = asked()
@@ -135,6 +133,12 @@ def shard(batch: Batch) -> Batch:
     return {name: x.reshape(n, -1, *x.shape[1:]) for name, x in batch.items()}
 
 
+def _place(batch: Batch) -> dict[str, jax.Array]:
+    """Start a batch's way to this process's devices."""
+    mesh = Mesh(np.array(jax.local_devices()), ("batch",))
+    return jax.device_put(shard(batch), NamedSharding(mesh, PartitionSpec("batch")))
+
+
 def check(config) -> None:
     """Raise BadInput unless a run's numbers are possible on the devices there are."""
     for name in ("seed", "epochs", "batch_size", "log_every", "save_every", "eval_every"):
@@ -166,10 +170,6 @@ def _items(state) -> dict[str, dict]:
         "variables": {"params": state.params, "batch_stats": state.batch_stats},
         "training": {"step": state.step, "opt_state": state.opt_state},
     }
-
-
-def _in_flight(metrics: dict[str, jax.Array]) -> bool:
-    return not all(value.is_ready() for value in metrics.values())
 
 
 def _stopped(workdir: Path, step: int, total: int) -> Stopped:

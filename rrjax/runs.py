@@ -197,6 +197,7 @@ def open_checkpoints(workdir: str | Path, write: bool = False) -> Iterator[ocp.C
         preservation_policy=keep,
         cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
         read_only=not write,
+        multiprocessing_options=_barriers(),
     )
     directory = Path(workdir).absolute() / "checkpoints"
     manager = ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
@@ -218,6 +219,16 @@ def _said_if_it_fails(manager) -> Iterator[None]:
             f"its last whole one is of step {manager.latest_step()}: mend that, and give the same "
             "command again"
         ) from error
+
+
+def _barriers() -> ocp.options.MultiprocessingOptions:
+    """Let processes meet at jax's coordinator, not, as is Orbax's default, on the devices.
+
+    There the meeting of a background save would cross the collectives of a training step.
+    """
+    if jax.process_count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(active_processes=set(range(jax.process_count())))
 
 
 def _score(metrics: dict[str, float]) -> float:

@@ -1,8 +1,11 @@
 """Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits
 
 One process drives all devices of its machine. Several: the same command in each, with --distributed
-in a SLURM step or on a TPU pod, or with --coordinator, --processes and --process.
+in a SLURM step or on a TPU pod, or with --coordinator, --processes and --process. If one of them
+dies the others end within about a minute; the same command, in all of them, goes on.
 """
+
+import faulthandler
 
 import jax
 from absl import flags
@@ -21,8 +24,10 @@ PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0."
 
 def main(config, workdir: str) -> None:
     if CLUSTER.value or COORDINATOR.value:
+        faulthandler.disable()  # its pages of threads would hide why jax ends a process
+        address = (COORDINATOR.value, PROCESSES.value, PROCESS.value)
         try:
-            jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+            jax.distributed.initialize(*address, heartbeat_timeout_seconds=30)
         except (ValueError, RuntimeError) as error:
             raise BadInput(f"the processes do not find each other: {error}") from error
     loop.check(config)

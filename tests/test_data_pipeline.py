@@ -163,12 +163,13 @@ def test_too_many_corrupt_images_stop_the_run(corrupt, workers):
         list(evaluation(N, 0, 1, of=damaged(*corrupt)))
 
 
-def test_check_reads_the_first_image_that_can_be_read():
-    pipeline.check(damaged(0, 1), 2)
+def test_readable_is_the_first_image_that_can_be_read():
+    record = pipeline.readable(damaged(0, 1), 0, 2)
+    assert record["label"] == record["index"] == record["corrupt"] == 2
     with pytest.raises(BadInput, match=r"more than 2 images cannot be read, the last one: 2.png"):
-        pipeline.check(damaged(0, 1, 2), 2)
+        pipeline.readable(damaged(0, 1, 2), 0, 2)
     with pytest.raises(BadInput, match="more than 0 images"):
-        pipeline.check(damaged(0), 0)
+        pipeline.readable(damaged(0), 0, 0)
 
 
 def test_evaluation_leaves_corrupt_images_out(capsys):

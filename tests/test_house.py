@@ -8,7 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rrjax"
 # A room may import rooms of a lower layer, and modules of its own package.
 LAYERS = (
-    ("errors", "locks", "signals"),
+    ("errors", "prefetch", "signals"),
+    ("locks",),
     ("pgd", "objectives", "attribution", "metrics", "models", "data", "figures", "door"),
     ("attack", "representation", "runs", "torch_checkpoint"),
     ("loop",),

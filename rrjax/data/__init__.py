@@ -66,7 +66,8 @@ def test_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
         )
     transform = transforms.test_transform(config.data)
     chosen = rng.choice(len(source), n, replace=False)
-    return pixels(np.stack([transform(source[i])["image"] for i in chosen]))
+    records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
+    return pixels(np.stack([transform(record)["image"] for record in records]))
 
 
 def pixels(images):
@@ -108,7 +109,7 @@ def _open(config, split: str) -> sources.Source:
     source = create_source(config.data, split)
     sources.check_classes(source, config.model.classes)
     source = sources.with_channels(source, len(config.model.mean))
-    pipeline.check(source, config.data.max_corrupt)
+    pipeline.readable(source, 0, config.data.max_corrupt)
     return source
 
 

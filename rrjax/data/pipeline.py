@@ -7,6 +7,7 @@ run needs to go on exactly.
 """
 
 import os
+from contextlib import closing
 
 import grain
 import numpy as np
@@ -42,7 +43,7 @@ def train_batches(
 
     def read(position, index):
         rng = np.random.default_rng((seed, position // n, index))
-        return transform(_readable(source, index, max_corrupt), rng)
+        return transform(readable(source, index, max_corrupt), rng)
 
     # Not `seed` itself: Grain shuffles epoch e by seed + e, so nearby seeds would share epochs.
     order = int(np.random.SeedSequence(seed).generate_state(1)[0])
@@ -66,7 +67,7 @@ def test_batches(source, transform, *, batch_size, max_corrupt, process_index, p
 
     def read(position):
         # Padding and a corrupt image, too, read a record: for its shape.
-        record = transform(_readable(source, position % len(source), max_corrupt))
+        record = transform(readable(source, position % len(source), max_corrupt))
         if position < len(source) and not record["corrupt"]:
             return record | {"mask": np.float32(1)}
         blank = {key: np.zeros_like(value) for key, value in record.items()}
@@ -79,13 +80,11 @@ def test_batches(source, transform, *, batch_size, max_corrupt, process_index, p
     return _tell_corrupt(_prefetched(batches, workers=0), source, max_corrupt)
 
 
-def check(source, max_corrupt):
-    """Raise BadInput if not one of the first `max_corrupt` + 1 records can be read."""
-    _readable(source, 0, max_corrupt)
+def readable(source, index, max_corrupt):
+    """Read record `index`, or the first after it that can be read; "corrupt" says how many not.
 
-
-def _readable(source, index, max_corrupt):
-    """Read record `index`, or the first after it that can be read; "corrupt" says how many not."""
+    Raises BadInput if none of the first `max_corrupt` + 1 can be.
+    """
     for corrupt in range(max_corrupt + 1):
         try:
             return _record(source, (index + corrupt) % len(source)) | {"corrupt": np.int32(corrupt)}
@@ -108,18 +107,22 @@ def _record(source, index):
 def _tell_corrupt(batches, source, max_corrupt):
     """Pass the batches on without their "corrupt", naming each image that was passed over, once."""
     found = set()
-    for batch in batches:
-        corrupt = batch.pop("corrupt")
-        for at in np.flatnonzero(corrupt):
-            for back in range(corrupt[at], 0, -1):
-                index = int(batch["index"][at] - back) % len(source)
+    with closing(iter(batches)) as batches:
+        for batch in batches:
+            for index in _passed_over(batch.pop("corrupt"), batch["index"], len(source)):
                 if index not in found:
                     found.add(index)
                     reason = _reason(source, index)
                     if len(found) > max_corrupt:
                         raise _too_many(source, max_corrupt, reason)
                     tqdm.write(f"passed over ({len(found)} of at most {max_corrupt}): {reason}")
-        yield batch
+            yield batch
+
+
+def _passed_over(corrupt, indices, n):
+    """Give the indices before those that were read, as many as were corrupt."""
+    for at in np.flatnonzero(corrupt):
+        yield from ((int(indices[at]) - back) % n for back in range(int(corrupt[at]), 0, -1))
 
 
 def _reason(source, index):
