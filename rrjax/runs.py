@@ -196,10 +196,13 @@ def open_checkpoints(workdir: str | Path, write: bool = False) -> Iterator[ocp.C
         best_mode="max",
         preservation_policy=keep,
         cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
+        create=False,
         read_only=not write,
         multiprocessing_options=_barriers(),
     )
     directory = Path(workdir).absolute() / "checkpoints"
+    if write:
+        directory.mkdir(parents=True, exist_ok=True)  # Orbax does not, for several processes
     manager = ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
     try:
         yield manager

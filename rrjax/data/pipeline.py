@@ -157,7 +157,12 @@ def _prefetched(batches, workers):
         return batches
     if not flags.FLAGS.is_parsed():  # In a notebook; Grain's workers read absl's flags.
         flags.FLAGS.mark_as_parsed()
-    return batches.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=2))
+    options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=2)
+    # A copy, out of the memory that is shared with a worker: jax may hold on to what it is given,
+    # and what is still held when the program ends is told of as leaked.
+    return batches.mp_prefetch(options).map(
+        lambda batch: {k: np.array(v) for k, v in batch.items()}
+    )
 
 
 test_batches.__test__ = False  # the field's name; not pytest's
