@@ -10,6 +10,9 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
+    # "bfloat16": convolutions and products; parameters, their statistics, losses, norms and the
+    # perturbation stay float32.
+    config.dtype = "float32"
     config.epochs = 110
     config.batch_size = 256  # images a step, over all devices and processes
     config.log_every = 10  # steps
@@ -24,7 +27,7 @@ def get_config() -> ConfigDict:
     config.model.classes = 1000
     config.model.mean = (0.485, 0.456, 0.406)  # one number a channel, of pixels in [0,1]
     config.model.std = (0.229, 0.224, 0.225)
-    config.model.dtype = "float32"
+    config.model.dtype = config.get_ref("dtype")
     config.model.param_dtype = "float32"
 
     # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "restricted_imagenet"; or a

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes .venv if it is absent, installs rrjax[$EXTRAS] where setup.cfg
 # changed since the last install, and puts it first on the path.
 modern='import sys; sys.exit(sys.version_info < (3, 11))'

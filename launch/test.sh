@@ -6,4 +6,5 @@ EXTRAS=dev
 source launch/setup.sh
 ruff check .
 ruff format --check .
+shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
 python -m pytest "$@"

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from rrjax.errors import BadInput
 from rrjax.models.alexnet import AlexNet
+from rrjax.models.layers import at_least_float32
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.models.vgg import VGG
@@ -96,7 +97,8 @@ def frozen(model, variables):
 def _one_image(model):
     def apply(variables, image):
         outputs = model.apply(variables, image[None], train=False)
-        return jax.tree.map(lambda x: x[0], outputs)
+        # Under bfloat16 too, norms and distances of a representation are float32.
+        return jax.tree.map(lambda x: at_least_float32(x[0]), outputs)
 
     return apply
 
