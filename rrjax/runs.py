@@ -240,10 +240,11 @@ def _score(metrics: dict[str, float]) -> float:
 
 def save(manager, step: int, variables, training, score: float | None) -> None:
     """Write one checkpoint in the background; BadInput if the one before it could not be."""
-    # What leaves pmap is each process's own, and Orbax writes only what is of all.
-    variables, training = jax.tree.map(
-        ocp.utils.fully_replicated_host_local_array_to_global_array, (variables, training)
-    )
+    if jax.process_count() > 1:
+        # What leaves pmap is each process's own, and Orbax writes only what is of all.
+        variables, training = jax.tree.map(
+            ocp.utils.fully_replicated_host_local_array_to_global_array, (variables, training)
+        )
     items = ocp.args.Composite(
         variables=ocp.args.StandardSave(variables), training=ocp.args.StandardSave(training)
     )

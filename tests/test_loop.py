@@ -1,15 +1,21 @@
 """Laws of a run: killed and resumed equals never killed; every example counts once; NaN stops."""
 
+import itertools
 import json
+import operator
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import drill
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +24,7 @@ import pytest
 from configs import robust_digits
 from rrjax import data, loop, runs
 from rrjax.errors import BadInput
+from rrjax.signals import Stopped, asked_to_stop
 from rrjax.tasks import Task, TrainState, classifier
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +161,106 @@ def test_a_run_killed_three_times_equals_one_never_killed(undisturbed, tmp_path)
         assert run.returncode == -signal.SIGKILL, (kill_at, errors.decode())
     subprocess.run(command, cwd=ROOT, check=True)
     assert_same_run(workdir, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_disturbed_run_equals_an_undisturbed_one(tmp_path):
+    """The fault drill, short: SIGKILL and SIGTERM at random moments."""
+    signals = [signal.SIGTERM, signal.SIGKILL, signal.SIGTERM]
+    random.shuffle(signals)
+    drill.drill(tmp_path, 3, signals, longest=15)
+
+
+def stop_at(monkeypatch, call):
+    """Let a SIGTERM come at the `call`th time that the loop asks whether to stop."""
+    calls = itertools.count(1)
+
+    @contextmanager
+    def asked():
+        with asked_to_stop() as inner:
+
+            def counted():
+                if next(calls) == call:
+                    signal.raise_signal(signal.SIGTERM)
+                return inner()
+
+            yield counted
+
+    monkeypatch.setattr(loop, "asked_to_stop", asked)
+
+
+# The loop asks after each of 22 steps, and in its evaluation before each of 6 batches.
+@pytest.mark.parametrize(("call", "step"), [(1, 1), (7, 7), (22, 22), (23, 22), (25, 22)])
+def test_sigterm_saves_the_step_and_the_run_goes_on(tmp_path, monkeypatch, call, step):
+    c = config(**SHORT)
+    with monkeypatch.context() as patch:
+        stop_at(patch, call)
+        with pytest.raises(Stopped, match=f"told to stop; step {step} of 22 is saved"):
+            fit(c, tmp_path / "run")
+    assert checkpoint(tmp_path / "run")[0] == step
+    assert not [line for line in lines(tmp_path / "run") if "test_loss" in line]
+    fit(c, tmp_path / "run")
+    assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [22]
+    fit(c, tmp_path / "whole")
+    ours, whole = checkpoint(tmp_path / "run"), checkpoint(tmp_path / "whole")
+    jax.tree.map(np.testing.assert_array_equal, ours, whole)
+
+
+def test_the_handlers_of_signals_are_put_back():
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with asked_to_stop() as asked:
+        assert not asked()
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
+        # A second one is not waited for.
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_changed_config_is_named_and_taken_only_when_asked(tmp_path):
+    fit(config(**SHORT), tmp_path / "run")
+    longer = config(**SHORT | {"epochs": 2})
+    with pytest.raises(BadInput, match=r"epochs was 1, now 2.*--accept_changes"):
+        fit(longer, tmp_path / "run")
+    batches = data.create(longer)
+    task = classifier.create(longer, batches.steps_per_epoch)
+    loop.fit(task, batches, longer, tmp_path / "run", accept_changes=True)
+    assert checkpoint(tmp_path / "run")[0] == 44
+    assert runs.read_config(tmp_path / "run").epochs == 2
+    assert json.loads((tmp_path / "run/config.old.json").read_text())["epochs"] == 1
+
+
+def test_one_training_writes_a_folder(tmp_path):
+    c = config(**SHORT)
+    runs.claim(tmp_path / "run", c)
+    with (
+        runs.one_writer(tmp_path / "run"),
+        pytest.raises(BadInput, match="another training writes it"),
+    ):
+        fit(c, tmp_path / "run")
+    fit(c, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_leaves_the_last_good_checkpoint(tmp_path):
+    c = config(**SHORT, **{"model.name": "resnet8", "model.width": 16})
+    fit(c, tmp_path / "run")
+    command = [sys.executable, "-m", "rrjax.train", f"--workdir={tmp_path / 'run'}"]
+    command += ["--config=configs/robust_digits.py", "--accept_changes", "--config.epochs=2"]
+    names = [name for name in OVERRIDES if name != "epochs"]
+    command += [f"--config.{name}={c_value(c, name)}" for name in names]
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (30_000, 30_000))
+    full = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit)
+    assert full.returncode == 2, full.stderr
+    assert "a checkpoint could not be written" in full.stderr.splitlines()[-1]
+    assert "its last whole one is of step 22" in full.stderr.splitlines()[-1]
+    assert checkpoint(tmp_path / "run")[0] == 22
+    subprocess.run(command, cwd=ROOT, check=True)
+    assert checkpoint(tmp_path / "run")[0] == 44
+
+
+def c_value(c, name):
+    return operator.attrgetter(name)(c)
 
 
 def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
