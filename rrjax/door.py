@@ -1,5 +1,6 @@
 """What every door shares: flags to a config, and bad input to one line and exit code 2."""
 
+import os
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -28,7 +29,8 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
         try:
             if kind not in config.value:
                 raise BadInput(f"--config has no field {kind!r}: it is another command's config")
-            main(config.value, workdir.value)
+            # A shell leaves the ~ of --workdir=~/x. Path's expanduser would make "" a ".".
+            main(config.value, os.path.expanduser(workdir.value))  # noqa: PTH111
         except BadInput as error:
             _refuse(error)
         except Stopped as stopped:

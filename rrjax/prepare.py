@@ -9,6 +9,8 @@ from rrjax.errors import BadInput
 
 
 def main(config, workdir: str) -> None:
+    if not workdir:
+        raise BadInput("--workdir is empty: name the folder to write")
     if config.prepare == "imagenet2012":
         imagenet.prepare(config.tars, workdir, config.partial)
     elif config.prepare == "folder":

@@ -1,6 +1,7 @@
 """Folders: labels by train's class folders, pixels as stored, bad trees refused by name."""
 
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -90,11 +91,94 @@ def test_what_cannot_be_opened_is_named(tmp_path):
     file.unlink()
     with pytest.raises(BadInput, match=r"a/1.png: cannot be read \(No such file"):
         source[0]
-    (tmp_path / "train/a").chmod(0)
-    if os.access(tmp_path / "train/a", os.R_OK):
-        pytest.skip("this user may read every folder")
-    with pytest.raises(BadInput, match=r"a: cannot be read \(Permission denied\); change"):
+
+
+@pytest.mark.parametrize(
+    "closed, named",
+    [("..", "."), (".", "train"), *[(f, f) for f in ("train", "train/a", "train/a/in")]],
+)
+def test_what_this_user_may_not_read_is_named(tmp_path, monkeypatch, closed, named):
+    save(tmp_path / "train/a/in/1.png")
+    closed = (tmp_path / closed).resolve()
+
+    def deny(name, denied):
+        real = getattr(os, name)
+
+        def asked(path=".", *rest, **options):
+            if not isinstance(path, int) and denied(Path(path)):
+                raise PermissionError(13, "Permission denied", str(path))
+            return real(path, *rest, **options)
+
+        monkeypatch.setattr(os, name, asked)
+
+    # By hand, as the mode 000 closes nothing to root.
+    deny("stat", lambda path: closed in path.parents)
+    deny("scandir", closed.__eq__)
+    deny("listdir", closed.__eq__)
+    told = f"{tmp_path / named}: cannot be read (Permission denied); change its permissions or "
+    with pytest.raises(BadInput, match=rf"^{re.escape(told)}choose another$"):
         files(tmp_path, "train")
+
+
+@pytest.mark.parametrize("path", ["/" + "x" * 300, "~/" + "x" * 300])
+def test_a_name_too_long_is_told(path):
+    with pytest.raises(BadInput, match=r"/x{300}: cannot be read \(File name too long\); "):
+        files(path, "train")
+
+
+def test_a_path_that_is_none_is_no_folder(monkeypatch, tmp_path):
+    for path in ("a\0b", "~nobody-of-this-name"):
+        with pytest.raises(BadInput, match=r"^'\S+' is no folder; set --config.data.path") as error:
+            files(path, "train")
+        assert str(error.value).isprintable()
+    file = save(tmp_path / "train/a/1.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files("~", "train")[0] == files("~/", "train")[0] == [file]
+
+
+def test_images_in_folders_of_a_class_are_of_that_class(tmp_path):
+    names = [
+        "a/0.png",
+        "a/deep/er/1.png",
+        "a/deep/2.png",
+        "a/z.png",
+        "b.c/dir.png/3.png",
+        "b.c/4.png",
+    ]
+    expected = [save(tmp_path / "train" / name, seed=i) for i, name in enumerate(names)]
+    save(tmp_path / "train/a/.cache/5.png")
+    save(tmp_path / "train/a/deep/.6.png")
+    (tmp_path / "train/a/empty").mkdir()
+    paths, labels, class_names = files(tmp_path, "train")
+    assert sorted(paths) == paths and set(paths) == set(expected)
+    assert labels.tolist() == [0, 0, 0, 0, 1, 1] and class_names == ("a", "b.c")
+    assert folder(tmp_path, "train").name == str(tmp_path / "train")
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    one, other = (save(tmp_path / f"train/{name}/1.png") for name in "ab")
+    elsewhere = save(tmp_path / "elsewhere/in/2.png")
+    (one.parent / "back").symlink_to(one.parent)
+    (one.parent / "up").symlink_to(tmp_path)
+    (one.parent / "itself").symlink_to("itself")
+    (one.parent / "gone").symlink_to("nowhere")
+    (one.parent / "out").symlink_to(elsewhere.parents[1])
+    (elsewhere.parent / "round").symlink_to(elsewhere.parents[1])
+    (elsewhere.parent / "home").symlink_to(one.parent)
+    paths, labels, _ = files(tmp_path, "train")
+    assert paths == [one, one.parent / "out/in/2.png", other] and labels.tolist() == [0, 0, 1]
+
+
+def test_a_test_folder_without_classes_gives_way_to_val(tmp_path):
+    save(tmp_path / "test/1.png")
+    with pytest.raises(BadInput, match=r"/test: no images; make a folder of images a class in it"):
+        files(tmp_path, "test")
+    chosen = save(tmp_path / "validation/a/1.png")
+    assert files(tmp_path, "test")[0] == [chosen]
+    (tmp_path / "val").mkdir()
+    assert folder(tmp_path, "test").name == str(chosen.parents[1])
+    first = save(tmp_path / "test/a/1.png")
+    assert files(tmp_path, "test")[0] == [first]
 
 
 @pytest.mark.skipif(not CIFAR.exists(), reason="needs ../shared/data/cifar10_test.tar.gz")

@@ -214,6 +214,36 @@ def test_the_command_refuses_in_one_line(tmp_path):
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
 
 
+def test_a_folder_of_tars_may_be_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_tars(tmp_path, TRAIN, VALIDATION)
+    imagenet.prepare("~", str(tmp_path / "data"), partial=True)
+    found = stored(tmp_path / "data", "train")
+    assert [name for name, _, _ in found] == [name for name, _, _ in GOLDEN["records"]["train"]]
+
+
+@pytest.mark.parametrize(
+    "tars, message",
+    [
+        ("/" + "x" * 300, r"/x{300}/ILSVRC\S+: cannot be read \(File name too long\); change its"),
+        ("a\0b", r"--config.tars='a\\x00b' holds neither"),
+        ("~nobody-of-this-name", r"--config.tars='~nobody-of-this-name' holds neither"),
+    ],
+)
+def test_a_folder_that_cannot_be_is_refused(tmp_path, tars, message):
+    with pytest.raises(BadInput, match=rf"^{message}.*$"):
+        imagenet.prepare(tars, str(tmp_path), partial=True)
+
+
+def test_a_folder_this_user_may_not_read_is_named(tmp_path, monkeypatch):
+    def closed(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", closed)  # By hand, as a mode closes nothing to root.
+    with pytest.raises(BadInput, match=r"train.tar: cannot be read \(Permission denied\); change"):
+        imagenet.prepare("tars", str(tmp_path), partial=True)
+
+
 def test_restricted_imagenet_is_the_papers():
     indices = [index for members in imagenet.RESTRICTED.values() for index in members]
     assert len(indices) == len(set(indices)) == 203

@@ -16,13 +16,21 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from rrjax import data, prepare
 from rrjax.data import records
 from rrjax.data.folder import folder
 from rrjax.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    "train": ["cat/10.jpg", "cat/2.JPEG", "cat/grey.png", "dog/x.bmp", "dog/ä b.png", "eel/1.webp"],
+    "train": [
+        "cat/10.jpg",
+        "cat/2.JPEG",
+        "cat/grey.png",
+        "dog/in/x.bmp",
+        "dog/ä b.png",
+        "eel/1.webp",
+    ],
     "val": ["cat/1.jpg", "eel/.hidden.png", "eel/2.ppm"],
 }
 
@@ -106,7 +114,7 @@ class Labels(list):
 def test_labels_are_read_once(tmp_path):
     source, kept = Labels([2, 0, 1] * 200), tmp_path / "labels.npy"
     for _ in range(2):
-        found = records.labels(source, 3, kept, "x/train")
+        found = records.labels(source, 3, kept, [], "x/train")
         assert found.tolist() == list(source) and found.dtype == np.int32
         assert source.read == 600
     assert [path.name for path in tmp_path.iterdir()] == ["labels.npy"]
@@ -132,13 +140,13 @@ def _save(array):
 def test_labels_that_were_kept_wrong_are_read_again(tmp_path, content):
     kept = tmp_path / "labels.npy"
     kept.write_bytes(content)
-    assert records.labels(Labels([0, 1]), 2, kept, "x/train").tolist() == [0, 1]
+    assert records.labels(Labels([0, 1]), 2, kept, [], "x/train").tolist() == [0, 1]
     assert np.load(kept).tolist() == [0, 1]
 
 
 def test_labels_need_no_place_to_keep_them(tmp_path):
     kept = tmp_path / "gone/labels.npy"
-    assert records.labels(Labels([0, 1]), 2, kept, "x/train").tolist() == [0, 1]
+    assert records.labels(Labels([0, 1]), 2, kept, [], "x/train").tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("label", [-1, 2])
@@ -146,7 +154,24 @@ def test_a_label_of_no_class_is_named(tmp_path, label):
     message = rf"x/test record 1 has the label {label}, not one of 0 to 1: choose a split"
     for _ in range(2):  # read, and kept
         with pytest.raises(BadInput, match=message):
-            records.labels(Labels([0, label]), 2, tmp_path / "labels.npy", "x/test")
+            records.labels(Labels([0, label]), 2, tmp_path / "labels.npy", [], "x/test")
+
+
+def test_kept_labels_are_older_than_nothing_they_come_from(pets):
+    where = pets / "pets/1.0.0"
+    kept = where / "rrjax_labels-train.npy"
+    expected = np.load(kept).tolist()
+    since = kept.stat().st_mtime_ns
+    sources = ["pets-train.array_record-00000-of-00001", "dataset_info.json"]
+    for newer in sources:
+        np.save(kept, np.zeros(6, np.int32))
+        os.utime(kept, ns=(since, since))
+        for name in sources:
+            os.utime(where / name, ns=(since, since))
+        assert records.records("pets", str(pets), "train").labels.tolist() == [0] * 6
+        os.utime(where / newer, ns=(since + 1, since + 1))
+        assert records.records("pets", str(pets), "train").labels.tolist() == expected
+        assert np.load(kept).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -154,6 +179,13 @@ def test_a_label_of_no_class_is_named(tmp_path, label):
     [
         ("petz", r"no data set is called 'petz', in \S+ or in TFDS: did you mean pets.*\?"),
         ("cifar01", r"'cifar01', .*: did you mean cifar10 or cifar100"),
+        ("restricted_imagnet", r"'restricted_imagnet', .*: did you mean restricted_imagenet"),
+        ("folders", r"'folders', .*: did you mean folder"),
+        ("Digits", r"'Digits', .*: did you mean digits"),
+        (
+            "x" * 300,
+            r"/x{300}: cannot be read \(File name too long\); change its permissions or choose",
+        ),
         ("qqqqqqqq", r"'qqqqqqqq', .*: tfds.list_builders\(\) lists them"),
         ("pets:2.0.0", r"pets:2.0.0 is not prepared in \S+ \(only 1.0.0\): choose one that"),
         ("a b", r"'a b' is not the name of a TFDS set: write NAME"),
@@ -207,6 +239,8 @@ def test_tfrecord_is_refused_with_the_command_that_converts_it(pets):
         records.records("pets", str(pets), "train")
     edit_info(pets, alternativeFileFormats=["array_record"])  # as that command leaves it
     assert len(records.records("pets", str(pets), "train")) == 6
+    np.save(pets / "pets/1.0.0/rrjax_labels-train.npy", np.ones(6, np.int32))
+    assert records.records("pets", str(pets), "train").labels.tolist() == [1] * 6
 
 
 def test_a_set_that_is_no_classification_is_refused(tmp_path):
@@ -222,19 +256,90 @@ def test_a_set_that_is_no_classification_is_refused(tmp_path):
         records.records("texts", str(tmp_path), "train")
 
 
-@pytest.mark.parametrize("damage", [os.unlink, lambda path: path.write_bytes(b"")])
-def test_a_shard_that_is_gone_or_cut_is_refused(pets, damage):
-    (pets / "pets/1.0.0/rrjax_labels-train.npy").unlink()
-    damage(pets / "pets/1.0.0/pets-train.array_record-00000-of-00001")
-    with pytest.raises(BadInput, match=r"pets/train.* cannot be read .* prepare it") as error:
-        records.records("pets", str(pets), "train")
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """The data_dir of a set "pets" whose shard of train is longer than two of its blocks."""
+    root = tmp_path_factory.mktemp("large")
+    for i in range(20):
+        path = root / f"tree/train/cat/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(i).integers(0, 256, (60, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(path)
+    records.prepare_folder(str(root / "tree"), str(root / "data"), "pets")
+    return root / "data"
+
+
+SHARD = "pets-train.array_record-00000-of-00001"
+DAMAGE = {
+    "gone": os.unlink,
+    "empty": lambda path: os.truncate(path, 0),
+    "cut to half": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "cut to a block": lambda path: os.truncate(path, 2**16),
+}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["labels kept", "labels not kept"])
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", [SHARD, "dataset_info.json", "features.json"])
+def test_what_is_gone_or_cut_is_refused(large, tmp_path, name, damage, kept):
+    if name.endswith("json") and damage == "cut to a block":
+        pytest.skip("the file is shorter")
+    where = shutil.copytree(large, tmp_path / "data") / "pets/1.0.0"
+    assert where.joinpath(SHARD).stat().st_size > 2**17
+    if not kept:
+        (where / "rrjax_labels-train.npy").unlink()
+    DAMAGE[damage](where / name)
+    with pytest.raises(BadInput, match=r"^.* prepare (it|pets) again$") as error:
+        records.records("pets", str(tmp_path / "data"), "train")
+    assert ("pets/train" if name == SHARD else name) in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_shard_that_goes_after_the_labels_are_kept_is_refused(pets):
-    (pets / "pets/1.0.0/pets-train.array_record-00000-of-00001").unlink()
-    with pytest.raises(BadInput, match=r"pets/train( record 2)? cannot be read .* prepare it"):
-        records.records("pets", str(pets), "train").read(2)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_shard_that_is_damaged_while_it_is_read_is_refused(large, tmp_path, damage):
+    shutil.copytree(large, tmp_path / "data")
+    source = records.records("pets", str(tmp_path / "data"), "train")
+    DAMAGE[damage](tmp_path / "data/pets/1.0.0" / SHARD)
+    with pytest.raises(BadInput, match=r"^pets/train record 2 cannot be read .* prepare it again$"):
+        source.read(2)
+
+
+def test_a_record_is_asked_for_by_any_integer(pets):
+    source = records.records("pets", str(pets), "train")
+    np.testing.assert_array_equal(source.read(np.int64(3)), source.read(3))
+
+
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("gs://bucket/sets", r"data.path='gs://bucket/sets' is no folder of this machine: give"),
+        ("a\0b", r"data.path='a\\x00b' is no folder of this machine: give"),
+        (__file__, rf"data.path='{__file__}' is no folder: give one that holds TFDS' sets"),
+        ("/" + "x" * 300, r"/x{300}: cannot be read \(File name too long\); .* choose another"),
+        (f"~/{'x' * 300}", r"/.*x{300}: cannot be read \(File name too long\)"),
+        ("~nobody-of-this-name", r"cifar10 is not prepared in \S+/~nobody-of-this-name: "),
+    ],
+)
+def test_a_path_that_cannot_be_is_refused(path, message):
+    with pytest.raises(BadInput, match=message) as error:
+        records.records("cifar10", path, "train")
+    assert "\n" not in str(error.value)
+
+
+def test_what_this_user_may_not_read_is_named(pets, monkeypatch):
+    def closed(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    info = tfds.core.dataset_info
+    with monkeypatch.context() as patch:  # As it is when dataset_info.json has the mode 000.
+        patch.setattr(info.epath.Path("x").__class__, "read_text", closed)
+        with pytest.raises(BadInput, match=r"dataset_info.json.*cannot be read.*: change its perm"):
+            records.records("pets", str(pets), "train")
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(BadInput, match=r"data: cannot be read \(Permission denied\); change its"):
+        records.records("pets", str(pets), "train")
+    with pytest.raises(BadInput, match=r"tree/train: cannot be read \(Permission denied\); change"):
+        records.prepare_folder("tree", str(pets), "birds")
 
 
 def test_a_corrupt_image_leaves_nothing(tree, tmp_path):
@@ -254,7 +359,7 @@ def test_a_name_that_tfds_cannot_use_is_refused(tree, tmp_path, name):
 def test_prepare_folder_refuses(tree, pets):
     with pytest.raises(BadInput, match="'cifar10' is TFDS' name for another set: choose your own"):
         records.prepare_folder(str(tree), str(pets), "cifar10")
-    for source in ("", str(tree / "nowhere"), str(tree / "train")):
+    for source in ("", str(tree / "nowhere"), str(tree / "train"), "a\0b"):
         with pytest.raises(BadInput, match=r"is no folder that holds train/ or test/"):
             records.prepare_folder(source, str(pets), "birds")
     with pytest.raises(BadInput, match=r"pets/1.0.0 is already prepared: delete that folder"):
@@ -263,6 +368,35 @@ def test_prepare_folder_refuses(tree, pets):
     (tree / "val/zebra").mkdir()
     with pytest.raises(BadInput, match="zebra: no such class in train"):
         records.prepare_folder(str(tree), str(pets), "birds")
+
+
+def test_rrjaxs_own_names_are_refused(tree, tmp_path):
+    assert set(records.NAMES) == set(data.SOURCES)
+    for name in records.NAMES:
+        with pytest.raises(BadInput, match=f"{name}' is rrjax's name for other data: choose your"):
+            records.prepare_folder(str(tree), str(tmp_path), name)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", " a", "a\t", "\x85a", os.fsdecode(b"a\xff")])
+def test_names_that_tfds_cannot_keep_are_refused(tree, tmp_path, name):
+    write_image(tree / "train" / name / "1.png", 0)
+    with pytest.raises(BadInput, match=r"the class folder '.*' has a name .*: rename it") as error:
+        records.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+    assert "\n" not in str(error.value) and str(error.value).isprintable()
+    (tree / "train" / name).rename(tree / "train/a b")
+    write_image(tree / "train/cat/in" / f"{name}.png", 0)
+    if name.encode(errors="ignore").decode() == name:
+        records.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+        source = records.records("pets", str(tmp_path / "data"), "train")
+        assert source.class_names == ("a b", "cat", "dog", "eel")
+        return
+    with pytest.raises(BadInput, match=r"the file 'cat/in/a.udcff.png' .* not UTF-8: rename it"):
+        records.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+
+
+def test_an_empty_workdir_is_refused():
+    with pytest.raises(BadInput, match=r"^--workdir is empty: name the folder to write$"):
+        prepare.main(None, "")
 
 
 def test_two_at_a_time_are_refused(tree, tmp_path):
@@ -335,12 +469,13 @@ def test_a_full_disk_is_said_in_one_line(tree, tmp_path):
     assert not [*(tmp_path / "data/pets").iterdir()]
 
 
-def test_the_command_prepares_what_is_then_read(tree, tmp_path):
+def test_the_command_prepares_what_is_then_read(tree, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     flags = [
         "--config=configs/prepare_folder.py",
-        f"--config.folder={tree}",
+        "--config.folder=~/tree",
         "--config.name=pets",
-        f"--workdir={tmp_path}",
+        "--workdir=~/data",
     ]
     for code, output in ((0, ""), (2, "error: ")):
         command = [sys.executable, "-m", "rrjax.prepare", *flags]
@@ -349,4 +484,5 @@ def test_the_command_prepares_what_is_then_read(tree, tmp_path):
         assert result.stderr.count("\n") == (code > 0)
         told = "pets/train: 6 images of 3 classes (cat 3, dog 2, eel 1)\npets/test: 2 images"
         assert result.stdout.startswith(told if code == 0 else "")
-    same_as_the_folder(tree, tmp_path)
+    same_as_the_folder(tree, tmp_path / "data")
+    assert len(records.records("pets", "~/data", "train")) == len(folder("~/tree", "train")) == 6

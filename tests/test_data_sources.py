@@ -1,10 +1,13 @@
 """Sources: what is read is what is stored, and what cannot be read is refused by name."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+from rrjax import data
 from rrjax.data import outside, sources
 from rrjax.errors import BadInput
 
@@ -143,11 +146,43 @@ def test_balanced_groups_keep_their_lowest_classes():
         ([[0, 1], [1]], "ab", r"class 1 \(green\) is there twice"),
         ([[0], [1]], "a", "has 2 groups .* 1 names"),
         ([[0], []], "ab", r"has 2 groups \[1, 0\]"),
+        ((1, 2), "ab", r"data.groups=\(1, 2\): give a list of classes for every group, such as"),
+        (151, "ab", r"data.groups=151: give a list"),
+        ("ab", "ab", r"data.groups='ab': give a list"),
+        (["red", [0]], "ab", r"data.groups=\['red', \[0\]\]: give a list"),
+        ([[0], [None]], "ab", r"data.groups: None is no class: give its number or its name"),
+        ([[0], [1.0]], "ab", r"data.groups: 1.0 is no class"),
+        ([[0], [True]], "ab", r"data.groups: True is no class"),
+        ([[0], [[1]]], "ab", r"data.groups: \[1\] is no class"),
+        ([[0], [1]], "aa", r"data.group_names=\('a', 'a'\): give every group a name of its own"),
+        ([[0], [1]], ["a", ""], r"data.group_names=\('a', ''\): give"),
+        ([[0], [1]], ["a", " "], r"data.group_names=\('a', ' '\): give"),
+        ([[0], [1]], ["a", 1], r"data.group_names=\('a', 1\): give"),
+        ([[0], [1]], ["a", ["b"]], r"data.group_names=\('a', \['b'\]\): give"),
     ],
 )
 def test_grouped_names_the_offender(groups, names, message):
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput, match=message) as error:
         sources.grouped(coloured(), groups, tuple(names), balanced=False)
+    assert "\n" not in str(error.value)
+
+
+def test_group_names_are_no_text():
+    with pytest.raises(BadInput, match=r"data.group_names='ab': give every group a name"):
+        sources.grouped(coloured(), [[0], [1]], "ab", balanced=False)
+
+
+def test_group_names_need_groups():
+    config = SimpleNamespace(name="digits", image_size=8, groups=(), group_names=("even",))
+    with pytest.raises(
+        BadInput, match=r"data.group_names=\('even',\) names no groups: set data.gr"
+    ):
+        data.create_source(config, "test")
+
+
+def test_classes_are_numbers_of_any_kind():
+    view = sources.grouped(coloured(), [[np.int64(2)], range(2)], ["a", "b"], balanced=False)
+    assert view.labels.tolist() == [1, 1, 0] * 3
 
 
 def test_a_group_without_records_is_refused():

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from rrjax.data import imagenet, pipeline, records, sources, transforms
-from rrjax.data.folder import folder
+from rrjax.data import folder, imagenet, pipeline, records, sources, transforms
 from rrjax.errors import BadInput
 
 Batch = dict[str, np.ndarray]
@@ -118,6 +117,11 @@ def create_source(config, split: str) -> sources.Source:
 
     A name is one of SOURCES or a TFDS classification set's. Raises BadInput.
     """
+    if config.group_names and not config.groups:
+        raise BadInput(
+            f"data.group_names={config.group_names!r} names no groups: set data.groups too, or "
+            "leave both empty"
+        )
     make = SOURCES.get(config.name, _records)
     source = make(config, split)
     if not config.groups:
@@ -135,7 +139,7 @@ def _restricted(config, split: str) -> sources.Source:
 
 SOURCES = {
     "digits": lambda config, split: sources.digits(split, config.image_size),
-    "folder": lambda config, split: folder(config.path, split),
+    "folder": lambda config, split: folder.folder(config.path, split),
     "restricted_imagenet": _restricted,
 }
 

@@ -1,5 +1,6 @@
-"""A folder tree of images as a source: path/{train,test}/<class>/<image>."""
+"""A folder tree of images as a source: path/{train,test}/<class>/.../<image>."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from rrjax.data.decode import Corrupt, decode
 from rrjax.data.sources import Source
 from rrjax.errors import BadInput
 
-# A split's folder: the first of these names that exists.
+# A split's folder: the first of these that holds folders; a test/ without classes has no labels.
 SPLITS = {"train": ("train",), "test": ("test", "val", "validation")}
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 
@@ -20,28 +21,29 @@ def folder(path, split):
     `files` does.
     """
     paths, labels, class_names = files(path, split)
-    name = str(paths[0].parents[1])
+    name = str(split_folder(path, split))
     return Source(name, lambda i: decode(_content(paths[i]), str(paths[i])), labels, class_names)
 
 
 def files(path, split):
-    """List a split: (files, labels int32 (n,), class names), sorted by class and by name.
+    """List a split: (files, labels int32 (n,), class names), sorted by class and by path.
 
     A label is the place of its folder among train's sorted class folders (among the split's own
-    where there is no train). Names that begin with a dot are passed over. Raises BadInput for a
-    missing folder and for a class without images or not in train.
+    where there is no train); the images may lie in folders within it, as torchvision's ImageFolder
+    has it. Names that begin with a dot are passed over. Raises BadInput for a missing folder, one
+    that cannot be read, and a class without images or not in train.
     """
-    root = _split_folder(path, split)
-    train = Path(path, "train")
-    class_names = _class_names(train if train.is_dir() else root)
+    root = split_folder(path, split)
+    train = root.with_name("train")
+    class_names = _checked_class_names(train if ask(Path.is_dir, train) else root)
     paths, labels = [], []
-    for name in _class_names(root):
+    for name in _checked_class_names(root):
         if name not in class_names:
             raise BadInput(
                 f"{root / name}: no such class in train ({', '.join(class_names)}), so its label "
                 "is out of range; rename or remove it"
             )
-        found = [f for f in _visible(root / name) if f.suffix.lower() in SUFFIXES]
+        found = _images(root / name)
         if not found:
             raise BadInput(f"{root / name}: a class without images; add some or remove the folder")
         paths += found
@@ -49,34 +51,70 @@ def files(path, split):
     return paths, np.array(labels, np.int32), class_names
 
 
-def _split_folder(path, split):
-    if not path or not Path(path).is_dir():  # Path("") would be the working directory.
+def split_folder(path, split):
+    """Find the folder of a split in `path`; BadInput where there is none."""
+    path = expanded(path)
+    if not path or not ask(Path.is_dir, Path(path)):  # Path("") would be the working directory.
         raise BadInput(
-            f"{str(path)!r} is no folder; set --config.data.path to one that holds train/ and test/"
+            f"{path!r} is no folder; set --config.data.path to one that holds train/ and test/"
         )
-    found = [Path(path, name) for name in SPLITS[split] if Path(path, name).is_dir()]
+    found = [root for name in SPLITS[split] if ask(Path.is_dir, root := Path(path, name))]
     if not found:
         raise BadInput(
             f"{path}: no {split} split; make a folder {' or '.join(SPLITS[split])} in it"
         )
-    return found[0]
+    return next(filter(_class_names, found), found[0])
 
 
-def _class_names(root):
-    names = tuple(child.name for child in _visible(root) if child.is_dir())
+def expanded(path):
+    """Put the home folder for a leading ~: a shell leaves the one in --flag=~/x as it is."""
+    return os.path.expanduser(path)  # noqa: PTH111  Path's makes "" a "." and fails on ~nobody.
+
+
+def ask(question, path):
+    """Ask a path something, such as Path.is_dir; BadInput where the system does not answer.
+
+    Python 3.11's is_dir and is_file raise for a name too long or within a closed folder.
+    """
+    try:
+        return question(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path, error):
+    return BadInput(
+        f"{path}: cannot be read ({error.strerror}); change its permissions or choose another"
+    )
+
+
+def _checked_class_names(root):
+    names = _class_names(root)
     if not names:
         raise BadInput(f"{root}: no images; make a folder of images a class in it")
     return names
 
 
-def _visible(directory):
-    try:
-        children = sorted(directory.iterdir())
-    except OSError as error:
-        raise BadInput(
-            f"{directory}: cannot be read ({error.strerror}); change its permissions"
-        ) from error
-    return [child for child in children if not child.name.startswith(".")]
+def _class_names(root):
+    children = sorted(ask(lambda path: [*path.iterdir()], root))
+    return tuple(c.name for c in children if not c.name.startswith(".") and ask(Path.is_dir, c))
+
+
+def _images(directory):
+    def refuse(error):
+        raise _unreadable(error.filename, error) from error
+
+    found = []
+    for here, folders, names in os.walk(directory, onerror=refuse, followlinks=True):
+        folders[:] = [f for f in folders if not (f.startswith(".") or _leads_back(Path(here, f)))]
+        shown = (Path(here, name) for name in names if not name.startswith("."))
+        found += [path for path in shown if path.suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
+def _leads_back(folder):
+    """Say whether a folder is a link to one that it lies in."""
+    return folder.is_symlink() and any(map(folder.samefile, folder.absolute().parents))
 
 
 def _content(path):

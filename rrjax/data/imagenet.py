@@ -1,6 +1,8 @@
 """ImageNet (ILSVRC 2012) from its two tars, as TFDS' own imagenet2012, without TensorFlow.
 
-What is written is what TFDS' builder writes: version, features, order, names, labels and bytes.
+What is written has the version, features, record order, names, labels and image bytes that TFDS'
+builder gives. Not the shards' bytes: they differ between two runs of that builder, too. And the
+validation images are labelled by their numbers, so that a part of them is right as well.
 """
 
 import io
@@ -22,7 +24,7 @@ from tensorflow_datasets.core.hashing import Hasher
 from tensorflow_datasets.datasets.imagenet2012 import imagenet2012_dataset_builder as stock
 from tqdm import tqdm
 
-from rrjax.data import records
+from rrjax.data import folder, records
 from rrjax.data.sources import Source, grouped
 from rrjax.errors import BadInput
 
@@ -90,7 +92,7 @@ def restricted(whole: Source) -> Source:
 
     Raises BadInput where all 50,000 validation images do not give 10,150.
     """
-    view = grouped(whole, RESTRICTED.values(), tuple(RESTRICTED), balanced=False)
+    view = grouped(whole, [*RESTRICTED.values()], tuple(RESTRICTED), balanced=False)
     if len(whole) == OFFICIAL["validation"].images and len(view) != RESTRICTED_VALIDATION:
         raise BadInput(
             f"{whole.name}: {len(view):,} of its images are of Restricted ImageNet, not "
@@ -106,8 +108,9 @@ def prepare(tars: str, data_dir: str, partial: bool) -> None:
     none, is cut, or holds something else; for less than all of ImageNet unless `partial`; and for
     what `records.building` refuses. Reads the result back and prints what it holds.
     """
+    tars = folder.expanded(tars)
     paths = {split: Path(tars, official.tar) for split, official in OFFICIAL.items()}
-    paths = {split: path for split, path in paths.items() if path.is_file()}
+    paths = {split: path for split, path in paths.items() if folder.ask(Path.is_file, path)}
     if not tars or not paths:
         names = " nor ".join(official.tar for official in OFFICIAL.values())
         raise BadInput(

@@ -23,7 +23,7 @@ from tensorflow_datasets.core.utils import shard_utils
 from tqdm import tqdm
 
 from rrjax.data.decode import decode
-from rrjax.data.folder import SPLITS, files
+from rrjax.data.folder import SPLITS, ask, expanded, files, split_folder
 from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
 from rrjax.locks import locked
@@ -34,6 +34,7 @@ TFDS = (
     "python -m venv tf && tf/bin/pip install tensorflow tensorflow-datasets apache-beam "
     "mlcroissant importlib_resources && tf/bin/tfds"
 )
+NAMES = ("digits", "folder", "restricted_imagenet")  # what data.name says that is no set of TFDS'
 UNREADABLE = (OSError, RuntimeError, ValueError, IndexError)  # a shard that is gone, cut or damaged
 THREADS = 16  # they wait for the disk, and decoding runs outside Python's lock
 
@@ -44,7 +45,7 @@ def records(name: str, path: str, split: str) -> Source:
     `name` is TFDS', such as "cifar10" or "imagenette/320px-v2"; `path` is TFDS' data_dir, "" its
     default. A set without a test split is tested on "validation", and so is imagenet2012, whose
     test split has no labels. Raises BadInput for a name, a kind of set or a split that is not
-    there, for one not prepared as array_record, and for records that cannot be read.
+    there, for one not prepared as array_record, and for what cannot be read.
     """
     builder = _open(name, path)
     features = builder.info.features
@@ -59,7 +60,7 @@ def records(name: str, path: str, split: str) -> Source:
 
     def read(index):
         try:
-            record = source[index]
+            record = _whole(source[index])
         except UNREADABLE as error:
             raise _unreadable(f"{title} record {index}", error) from error
         file_name = f" ({record['file_name'].decode()})" if "file_name" in record else ""
@@ -67,16 +68,25 @@ def records(name: str, path: str, split: str) -> Source:
 
     class_names = tuple(features["label"].names)
     kept = Path(builder.data_dir, f"rrjax_labels-{stored}.npy")
-    return Source(title, read, labels(source, len(class_names), kept, title), class_names)
+    names = ["dataset_info.json", *builder.info.splits[stored].filenames]
+    made_of = [Path(builder.data_dir, file) for file in names]
+    return Source(title, read, labels(source, len(class_names), kept, made_of, title), class_names)
 
 
-def labels(source, num_classes: int, kept: Path, name: str) -> np.ndarray:
+def _whole(record):
+    if record["label"] is None:  # What array_record and TFDS give of a shard cut to its first block
+        raise IndexError("its shard is cut")
+    return record
+
+
+def labels(source, num_classes: int, kept: Path, files: Iterable[Path], name: str) -> np.ndarray:
     """Read the label of every record of a TFDS data source: int32 (n,).
 
-    They are kept in the file `kept`, where its folder can be written, and read from it next time.
+    They are kept in the file `kept`, where its folder can be written, and read from it next time,
+    unless one of the set's `files` is newer or gone.
     Raises BadInput for a record that cannot be read or whose label is not in 0..num_classes - 1.
     """
-    found = _kept_labels(kept)
+    found = _kept_labels(kept, files)
     if found is None or found.shape != (len(source),):
         found = np.concatenate([*_read_labels(source, name)])
         _keep_labels(kept, found)
@@ -94,15 +104,18 @@ def _read_labels(source, name, at_once=256):
         for start in range(0, len(source), at_once):
             span = range(start, min(start + at_once, len(source)))
             try:
-                read = [record["label"] for record in source.__getitems__(span)]
+                read = [_whole(record)["label"] for record in source.__getitems__(span)]
             except UNREADABLE as error:
                 raise _unreadable(f"{name} records {span[0]} to {span[-1]}", error) from error
             bar.update(len(span))
             yield np.array(read, np.int32)
 
 
-def _kept_labels(kept):
+def _kept_labels(kept, files):
     try:
+        since = kept.stat().st_mtime_ns
+        if any(file.stat().st_mtime_ns > since for file in files):
+            return None
         found = np.load(kept)
     except (OSError, ValueError, EOFError):  # not there, or not a whole file
         return None
@@ -126,19 +139,36 @@ def _open(name, path):
         raise BadInput(
             f"{name!r} is not the name of a TFDS set: write NAME, NAME/CONFIG or NAME:VERSION"
         ) from error
+    data_dir = _data_dir(path)
     # Not tfds.builder: that runs the set's own code, which may need TensorFlow, and knows only the
     # newest version of a set.
     try:
-        return read_only_builder.builder_from_files(str(parsed), data_dir=path or None, **which)
+        given = str(data_dir) if path else None  # TFDS knows more than one default
+        return read_only_builder.builder_from_files(str(parsed), data_dir=given, **which)
     except tfds.core.DatasetNotFoundError as error:
-        raise BadInput(_absent(name, str(parsed), path)) from error
+        raise BadInput(_absent(name, str(parsed), data_dir)) from error
+    except Exception as error:  # OSError, ValueError, protobuf's ParseError: as the harm is.
+        what = f"{name}: dataset_info.json or features.json in {data_dir / str(parsed)}"
+        raise _unreadable(what, error) from error
 
 
-def _absent(name, parsed, path):
-    data_dir = Path(path or tfds.core.constants.DATA_DIR).expanduser().absolute()
+def _data_dir(path):
+    path = expanded(path)
+    if "://" in path or "\0" in path:  # array_record opens no file of another machine
+        raise BadInput(f"--config.data.path={path!r} is no folder of this machine: give one")
+    found = Path(path or expanded(tfds.core.constants.DATA_DIR)).absolute()
+    if ask(Path.exists, found) and not ask(Path.is_dir, found):
+        raise BadInput(f"--config.data.path={path!r} is no folder: give one that holds TFDS' sets")
+    return found
+
+
+def _absent(name, parsed, data_dir):
     quoted = shlex.quote(str(data_dir))
     known = tfds.list_builders(with_community_datasets=False)
-    found = _folders(data_dir / parsed)
+    found = ask(_folders, data_dir / parsed)
+    cut = [f.parent for f in _infos(data_dir / parsed) if not f.with_name("features.json").exists()]
+    if cut:
+        return f"{cut[0]}/features.json is gone: delete that folder and prepare {name} again"
     if parsed == "imagenet2012":
         mend = (
             "python -m rrjax.prepare --config=configs/prepare_imagenet.py "
@@ -149,11 +179,16 @@ def _absent(name, parsed, path):
     elif found:
         mend = "choose one that is there"
     else:
-        near = difflib.get_close_matches(parsed, {*known, *_folders(data_dir)}, n=3)
+        near = difflib.get_close_matches(parsed, {*NAMES, *known, *_folders(data_dir)}, n=3)
         called = f"did you mean {' or '.join(near)}?" if near else "tfds.list_builders() lists them"
-        return f"no data set is called {parsed!r}, in {data_dir} or in TFDS: {called}"
+        return f"no data set is called {name!r}, in {data_dir} or in TFDS: {called}"
     others = f" (only {', '.join(found)})" if found else ""
     return f"{name} is not prepared in {data_dir}{others}: {mend}"
+
+
+def _infos(path):
+    found = sorted(path.rglob("dataset_info.json"))
+    return [file for file in found if not file.parent.name.startswith("incomplete.")]
 
 
 def _folders(path):
@@ -200,9 +235,9 @@ def _random_access(builder, split, title):
 
 
 def _unreadable(what, error):
-    return BadInput(
-        f"{what} cannot be read ({_one_line(error)}): delete the set's folder and prepare it again"
-    )
+    closed = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
+    mend = "change its permissions" if closed else "delete the set's folder and prepare it again"
+    return BadInput(f"{what} cannot be read ({_one_line(error)}): {mend}")
 
 
 def _one_line(thing):
@@ -306,24 +341,27 @@ def _disk(action, *arguments):
 
 
 def prepare_folder(source: str, data_dir: str, name: str) -> None:
-    """Write the tree source/{train,test}/<class>/<image> as the set data_dir/name/1.0.0.
+    """Write the tree source/{train,test}/<class>/.../<image> as the set data_dir/name/1.0.0.
 
     The files' bytes stay as they are, and record i is image i of the folder source. One split may
     be missing. Reads the result back and prints what it holds. Raises BadInput for what
-    `folder.files` refuses, an image that cannot be decoded, a name that TFDS cannot use, and what
+    `folder.files` refuses, an image that cannot be decoded, names that TFDS cannot keep, and what
     `building` refuses.
     """
     _check_name(name)
-    here = [s for s, roots in SPLITS.items() if any(Path(source, r).is_dir() for r in roots)]
+    tree = Path(expanded(source))
+    here = [s for s, roots in SPLITS.items() if any(ask(Path.is_dir, tree / r) for r in roots)]
     if not source or not here:
         raise BadInput(f"--config.folder={source!r} is no folder that holds train/ or test/")
     with building(data_dir, name, "1.0.0") as part, ThreadPool(THREADS) as pool:
         listed = {split: files(source, split) for split in here}
-        info = _folder_info(part, name, listed[here[0]][2])
+        class_names = listed[here[0]][2]
+        _check_class_names(class_names)
         splits = {
-            split: _folder_split(pool, paths, numbers)
+            split: _folder_split(pool, split_folder(source, split), paths, numbers)
             for split, (paths, numbers, _) in listed.items()
         }
+        info = _folder_info(part, name, class_names)
         write(part, info, splits)
     for split in here:
         print(describe(records(name, data_dir, split)))
@@ -349,15 +387,34 @@ def _check_name(name):
         raise BadInput(f"--config.name={name!r}: give lower-case letters, digits and _")
     if name in tfds.list_builders(with_community_datasets=False):
         raise BadInput(f"--config.name={name!r} is TFDS' name for another set: choose your own")
+    if name in NAMES:
+        raise BadInput(f"--config.name={name!r} is rrjax's name for other data: choose your own")
 
 
-def _folder_split(pool, paths, numbers):
+def _check_class_names(names):
+    for name in names:  # TFDS keeps them as the lines of a file, stripped.
+        if name != name.strip() or {"\n", "\r"} & {*name} or not _is_utf8(name):
+            raise BadInput(
+                f"the class folder {name!r} has a name that TFDS cannot keep: rename it without "
+                "line breaks, spaces at its ends or bytes that are not UTF-8"
+            )
+
+
+def _is_utf8(name):
+    return name == name.encode(errors="ignore").decode()
+
+
+def _folder_split(pool, root, paths, numbers):
+    names = [path.relative_to(root).as_posix() for path in paths]
+    for name in names:
+        if not _is_utf8(name):
+            raise BadInput(f"the file {name!r} has a name that is not UTF-8: rename it")
+
     def read(start, stop):
         contents = pool.imap(_checked_content, paths[start:stop])
-        for path, number, content in zip(
-            paths[start:stop], numbers[start:stop], contents, strict=True
+        for file_name, number, content in zip(
+            names[start:stop], numbers[start:stop], contents, strict=True
         ):
-            file_name = f"{path.parent.name}/{path.name}"
             yield {"image": content, "label": int(number), "file_name": file_name}
 
     return Split(len(paths), sum(_ask(Path.stat, path).st_size for path in paths), read)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 from PIL import Image
@@ -128,8 +129,10 @@ def grouped(source, groups, names, balanced):
     groups: for every new class the old ones, each by its number or its name; records of no group
     are left out. names: one for each group. balanced: keep of every group only as many of its
     lowest classes as the smallest group has (the reference's CustomImageNet). Raises BadInput for
-    a class that is unknown or in two groups, and for a group without records.
+    groups that are no list of lists, a class that is unknown or in two groups, names that are not
+    one text of its own for each group, and a group without records.
     """
+    _check_groups(groups, names)
     groups = [sorted(_class_number(source, item) for item in group) for group in groups]
     if len(names) != len(groups) or not all(groups):
         raise BadInput(
@@ -159,12 +162,26 @@ def grouped(source, groups, names, balanced):
     return Source(source.name, lambda i: source.read(int(kept[i])), labels, tuple(names))
 
 
+def _check_groups(groups, names):
+    lists = (list, tuple, range)
+    if not (isinstance(groups, lists) and all(isinstance(group, lists) for group in groups)):
+        raise BadInput(
+            f"data.groups={groups!r}: give a list of classes for every group, such as "
+            "((0, 1), (2,))"
+        )
+    texts = isinstance(names, lists) and all(isinstance(n, str) and n.strip() for n in names)
+    if not texts or len(set(names)) < len(names):
+        raise BadInput(f"data.group_names={names!r}: give every group a name of its own, a text")
+
+
 def _class_number(source, item):
     """Turn a class's name, or its number, into its number."""
     if isinstance(item, str):
         if item not in source.class_names:
             raise BadInput(f"data.groups: {source.name} has no class {item!r}")
         return source.class_names.index(item)
+    if isinstance(item, bool) or not isinstance(item, Integral):
+        raise BadInput(f"data.groups: {item!r} is no class: give its number or its name")
     if not 0 <= item < len(source.class_names):
         raise BadInput(
             f"data.groups: {source.name} has no class {item}; they are 0 to "

@@ -8,6 +8,7 @@ one would have drawn.
 
 import math
 from functools import partial
+from numbers import Real
 
 import jax
 import jax.numpy as jnp
@@ -33,18 +34,19 @@ def check(config, channels: int):
     Raises:
       BadInput: naming the field.
     """
-    size, scale = config.image_size, tuple(config.crop_scale)
+    size, scale = config.image_size, config.crop_scale
+    numbers = isinstance(scale, tuple | list) and all(isinstance(part, Real) for part in scale)
     mends = (
         (size >= 1, "image_size", "give at least 1"),
         (config.resize >= size, "resize", f"give at least image_size={size}"),
         (
-            scale == () or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1),
+            numbers and (not scale or (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1)),
             "crop_scale",
             "give () or two fractions of the area, 0 < least <= most <= 1",
         ),
         (config.crop_padding >= 0, "crop_padding", "give at least 0"),
         (
-            scale == () or config.crop_padding == 0,
+            not scale or config.crop_padding == 0,
             "crop_padding",
             f"set it to 0, or crop_scale={scale} to (): one crop at a time",
         ),
