@@ -178,11 +178,11 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def save(manager, step: int, variables, training, score: float | None) -> None:
-    """Write one checkpoint in the background."""
-    items = ocp.args.Composite(
-        variables=ocp.args.StandardSave(variables), training=ocp.args.StandardSave(training)
-    )
-    manager.save(step, args=items, metrics=None if score is None else {"score": score})
+    """Write one checkpoint in the background; without `training` (None) it is only to be read."""
+    items = {"variables": variables} | ({} if training is None else {"training": training})
+    items = {item: ocp.args.StandardSave(tree) for item, tree in items.items()}
+    metrics = None if score is None else {"score": score}
+    manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
 
 def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
@@ -198,12 +198,18 @@ def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
     items = {
         item: ocp.args.StandardRestore(jax.tree.map(shaped, tree)) for item, tree in like.items()
     }
+    place = manager.directory / str(step)
+    if "training" in like and (place / "variables").exists() and not (place / "training").exists():
+        raise BadInput(
+            f"{place}: a network that was imported, without an optimizer's state: its training "
+            "cannot go on; choose another workdir"
+        )
     try:
         return dict(manager.restore(step, args=ocp.args.Composite(**items)))
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
-            f"{manager.directory / str(step)}: this checkpoint cannot be read ({reason}); "
+            f"{place}: this checkpoint cannot be read ({reason}); "
             "delete that folder to go back to the one before it"
         ) from error
 

@@ -1,10 +1,11 @@
-"""PyTorch's names and layouts for our variables, without PyTorch.
+"""PyTorch's names and layouts for our variables, and its wrappers' prefixes, without PyTorch.
 
 A module path maps mechanically: `params/layer1_0/downsample_1/scale` is
 `layer1.0.downsample.1.weight`. Models flatten in torch's order, so a layout is a transpose.
 """
 
 import re
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,59 @@ _LEAVES = {
 }
 # Our axes in torch's order, by rank: (in, out) to (out, in), HWIO to OIHW.
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+# Where wrappers keep the data set's statistics: MadryLab/robustness, RobustBench.
+_STATISTICS = (("normalizer.new_mean", "normalizer.new_std"), ("mu", "sigma"))
+
+
+class Unwrapped(NamedTuple):
+    """A network's state dict by its own names; mean and std are None if the wrapper has none."""
+
+    state: dict[str, np.ndarray]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+
+def unwrap(state):
+    """Strip a state dict of what torch's wrappers add: an `Unwrapped`.
+
+    DataParallel's `module.`; of MadryLab/robustness `model.`, `normalizer.*` and `attacker.*` (the
+    same tensors again); the second `model.` of robust-models-transfer; RobustBench's mu and sigma.
+    Raises BadInput if two keys come down to one.
+    """
+    bare = {name.removeprefix("module."): value for name, value in state.items()}
+    if len(bare) != len(state):
+        name = next(name for name in state if f"module.{name}" in state)
+        raise BadInput(f"state dict keys {name} and module.{name}: which one is meant?")
+    bare = {name: value for name, value in bare.items() if not name.startswith("attacker.")}
+    mean = std = None
+    for means, stds in _STATISTICS:
+        if means in bare and stds in bare:
+            mean, std = (
+                tuple(np.ravel(bare.pop(name)).astype(float).tolist()) for name in (means, stds)
+            )
+    while bare and all(name.startswith("model.") for name in bare):
+        bare = {name.removeprefix("model."): value for name, value in bare.items()}
+    return Unwrapped(bare, mean, std)
+
+
+def wrap(state, mean, std):
+    """Name a network's state dict as a DataParallel of robustness' AttackerModel does.
+
+    The `attacker.*` half is the same arrays.
+    """
+    statistics = {
+        f"new_{name}": np.asarray(values, np.float32).reshape(-1, 1, 1)
+        for name, values in (("mean", mean), ("std", std))
+    }
+    return {
+        f"module.{level}{name}": value
+        for part, levels in (
+            (statistics, ("normalizer.", "attacker.normalize.")),
+            (state, ("model.", "attacker.model.")),
+        )
+        for level in levels
+        for name, value in part.items()
+    }
 
 
 def from_state_dict(state, variables):
@@ -30,9 +84,9 @@ def from_state_dict(state, variables):
     variables: a model's variables, or their shapes alone (`jax.eval_shape`).
     Raises BadInput for a key that is missing, unexpected or of another shape.
     """
-    paths = {_name(path): path for path in flatten_dict(variables)}
     leaves = flatten_dict(variables)
-    ours = {name: _torch_shape(leaves[path]) for name, path in paths.items()}
+    paths = {_name(path): path for path in leaves}
+    ours = shapes(variables)
     theirs = {
         name: np.shape(value)
         for name, value in state.items()
@@ -54,9 +108,14 @@ def to_state_dict(variables):
     `num_batches_tracked` is left out: torch's load_state_dict fills it in by itself.
     """
     return {
-        _name(path): np.transpose(leaf, _TO_TORCH[leaf.ndim])
+        _name(path): np.transpose(np.asarray(leaf), _TO_TORCH[leaf.ndim])
         for path, leaf in flatten_dict(variables).items()
     }
+
+
+def shapes(variables):
+    """Return a dict of torch names to the shapes that torch has there."""
+    return {_name(path): _torch_shape(leaf) for path, leaf in flatten_dict(variables).items()}
 
 
 def _name(path):

@@ -10,8 +10,9 @@ PACKAGE = Path(__file__).parents[1] / "rrjax"
 LAYERS = (
     ("errors",),
     ("pgd", "objectives", "attribution", "metrics", "models", "data", "figures", "door"),
-    ("attack", "representation", "runs", "torch_checkpoint"),
-    ("loop",),
+    ("safetensors", "torch_pickle"),
+    ("attack", "representation", "runs", "torch_checkpoint", "torch_files"),
+    ("loop", "conversion"),
     ("tasks",),
     ("studies", "benches"),
     ("train", "evaluate", "study", "convert", "prepare", "bench"),
