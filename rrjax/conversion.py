@@ -103,7 +103,7 @@ def _check_statistics(model, mean, std) -> None:
     for theirs, ours in ((mean, model.mean), (std, model.std)):
         if len(theirs) != len(ours) or not np.allclose(theirs, ours, rtol=0, atol=5e-5):
             shown = [
-                "(" + ",".join(f"{value:.8g}" for value in values) + ",)" for values in (mean, std)
+                "(" + ",".join(f"{value:.6g}" for value in values) + ",)" for values in (mean, std)
             ]
             raise BadInput(
                 f"its network normalises with mean {shown[0]} and std {shown[1]}, the config's "

@@ -178,9 +178,10 @@ def _contents(loaded: torch_pickle.Pickle, fetch: Callable, size: int, checked: 
     state = {}
     for name, value in found.items():
         if not isinstance(name, str):
-            raise BadInput(f"a key that is {_named(name)}: it is no state dict")
+            raise BadInput(f"a key of its state dict is an object of {torch_pickle.kind(name)}")
         if not isinstance(value, torch_pickle.Tensor):
-            raise BadInput(f"key {name} is {_named(value)}, not a tensor: it is no state dict")
+            maker = torch_pickle.kind(value)
+            raise BadInput(f"key {name} is an object of {maker}, not a tensor: no state dict")
         state[name] = _array(name, value, numbers, size)
     facts = {}
     for name in ("epoch", "nat_prec1", "adv_prec1"):
@@ -201,14 +202,11 @@ def _state_dict(value) -> tuple[dict, dict]:
     else:
         rest = {}
     if not isinstance(value, dict):
-        raise BadInput(f"holds {_named(value)}, not a state dict: save model.state_dict()")
+        raise BadInput(
+            f"holds an object of {torch_pickle.kind(value)}, not a state dict: save "
+            "model.state_dict()"
+        )
     return value, rest
-
-
-def _named(value) -> str:
-    if isinstance(value, torch_pickle.Inert | torch_pickle.Global):
-        return f"an object of {value.name}"
-    return f"a {type(value).__name__}"
 
 
 def _array(name: str, tensor: torch_pickle.Tensor, numbers: Callable, size: int) -> np.ndarray:

@@ -124,8 +124,8 @@ def dump(value) -> tuple[bytes, list[np.ndarray]]:
             keys[id(value)] = str(len(storages))
             storages.append(value)
         stride = tuple(math.prod(value.shape[axis + 1 :]) for axis in range(value.ndim))
-        kind = next(name for name, dtype in DTYPES.items() if dtype == value.dtype)
-        storage = dumped("storage") + _global(kind) + dumped(keys[id(value)]) + dumped("cpu")
+        maker = next(name for name, dtype in DTYPES.items() if dtype == value.dtype)
+        storage = dumped("storage") + _global(maker) + dumped(keys[id(value)]) + dumped("cpu")
         storage = b"(" + storage + dumped(value.size) + b"tQ"
         view = b"".join(map(dumped, (0, value.shape, stride, False)))
         hooks = _global("collections.OrderedDict") + b")R"
@@ -167,19 +167,19 @@ def _step(machine: _Machine, name: str, argument) -> None:
 
 def _persistent(machine: _Machine, identity):
     """Return the storage that a persistent id describes; a saved module's source is left out."""
-    kind, *rest = identity
-    if kind == "module":
+    tag, *rest = identity
+    if tag == "module":
         return rest[0]
-    if kind != "storage":
+    if tag != "storage":
         raise BadInput("a persistent id that is no storage's, which torch does not write")
-    kind, key, _, numel, *view = rest
-    if not isinstance(kind, Global) or kind.name not in DTYPES:
-        raise BadInput(f"a storage of {_named(kind)}: only tensors of plain numbers are read")
+    maker, key, _, numel, *view = rest
+    if not isinstance(maker, Global) or maker.name not in DTYPES:
+        raise BadInput(f"a storage of {kind(maker)}: only tensors of plain numbers are read")
     start, length = (0, numel) if view in ([], [None]) else view[0][1:]
     numbers = (numel, start, length)
     if type(key) is not str or not all(map(_counts, numbers)) or start + length > numel:
         raise BadInput("a storage without a key or a size")
-    storage = Storage(key, DTYPES[kind.name], *numbers)
+    storage = Storage(key, DTYPES[maker.name], *numbers)
     known = machine.storages.setdefault(key, storage)
     if (known.dtype, known.numel) != (storage.dtype, numel):
         raise BadInput(f"storage {key} is two things: {known.numel} numbers {known.dtype} as well")
@@ -206,7 +206,7 @@ def _tensor(storage, offset, size, stride, *_) -> Tensor:
 def _call(function, arguments):
     if isinstance(function, Global) and function.name in _CALLS:
         return _CALLS[function.name](*arguments)
-    return Inert(_named(function))
+    return Inert(kind(function))
 
 
 def _ordered_dict(pairs=()) -> dict:
@@ -219,10 +219,11 @@ def _dict(items: list) -> dict:
 
 def _key(key):
     # Hashing a tuple walks into it, and a file can nest one until the C stack ends.
-    return key if isinstance(key, str | bytes | int | float | None) else Inert(_named(key))
+    return key if isinstance(key, str | bytes | int | float | None) else Inert(kind(key))
 
 
-def _named(value) -> str:
+def kind(value) -> str:
+    """Name the type of a value, or the one that it would have had."""
     return value.name if isinstance(value, Global | Inert) else type(value).__name__
 
 
