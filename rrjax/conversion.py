@@ -116,20 +116,19 @@ def _check_classes(model, state, template) -> None:
     """Name the class count if that is all in which the file's shapes differ."""
     ours = torch_checkpoint.shapes(template)
     wrong = {
-        name: (np.shape(state.get(name)), shape)
-        for name, shape in ours.items()
-        if np.shape(state.get(name)) != shape
+        name: (np.shape(value), ours[name])
+        for name, value in state.items()
+        if name in ours and np.shape(value) != ours[name]
     }
-    counts = {
+    heads = [
         theirs[0]
         for theirs, shape in wrong.values()
         if theirs and theirs[1:] == shape[1:] and shape[0] == model.classes
-    }
-    if len(wrong) == 2 and len(counts) == 1:
-        (count,) = counts
+    ]
+    if len(wrong) == len(heads) == 2 and len(set(heads)) == 1 and ours.keys() <= state.keys():
         raise BadInput(
-            f"its {next(iter(wrong))} is of {count} classes, the model of {model.classes}; set "
-            f"--config.model.classes={count}"
+            f"its {next(iter(wrong))} is of {heads[0]} classes, the model of {model.classes}; set "
+            f"--config.model.classes={heads[0]}"
         )
 
 

@@ -92,7 +92,7 @@ def from_state_dict(state, variables):
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
-    wrong = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    wrong = [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
     if wrong:
         name = wrong[0]
         raise BadInput(

@@ -122,6 +122,7 @@ def main(folder, names):
             print(f"| {name} | {style} | {error:.1e} |", flush=True)
             assert error < 1e-5
             path.unlink()
+        del network
         shutil.rmtree(folder / "exports", ignore_errors=True)
         back = torchvision.models.get_model(name, weights=None, num_classes=9).eval()
         back.load_state_dict(torch.load(exported(folder, "net.pth", "torchvision")))
@@ -134,7 +135,7 @@ def main(folder, names):
         model = nn.DataParallel(attacker.AttackerModel(data.get_model(name, False), data))
         model.load_state_dict(content["model"])
         with torch.no_grad():
-            inputs = torch.from_numpy(images).permute(0, 3, 1, 2)
+            inputs = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
             there = model.module.eval()(inputs, with_image=False).numpy()
         print(f"| {name} | exports | equal; robustness' {np.abs(there - truth).max():.1e} |")
         assert np.abs(there - truth).max() <= 1e-6 * np.abs(truth).max()
