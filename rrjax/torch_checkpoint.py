@@ -22,6 +22,7 @@ _LEAVES = {
 }
 # Our axes in torch's order, by rank: (in, out) to (out, in), HWIO to OIHW.
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+_MOST_CHANNELS = 16
 # Where wrappers keep the data set's statistics: MadryLab/robustness, RobustBench.
 _STATISTICS = (("normalizer.new_mean", "normalizer.new_std"), ("mu", "sigma"))
 
@@ -50,7 +51,8 @@ def unwrap(state):
     for means, stds in _STATISTICS:
         if means in bare and stds in bare:
             mean, std = (
-                tuple(np.ravel(bare.pop(name)).astype(float).tolist()) for name in (means, stds)
+                tuple(bare.pop(name).flat[:_MOST_CHANNELS].astype(float).tolist())
+                for name in (means, stds)
             )
     while bare and all(name.startswith("model.") for name in bare):
         bare = {name.removeprefix("model."): value for name, value in bare.items()}

@@ -209,8 +209,13 @@ def _call(function, arguments):
     return Inert(kind(function))
 
 
-def _ordered_dict(pairs=()) -> dict:
-    return _dict([value for pair in pairs for value in pair])
+def _ordered_dict(pairs=None) -> dict:
+    """Take over a list of pairs, as Python 2 wrote it: copies of one list would outgrow the file."""
+    if pairs is None:
+        return {}
+    items = [part for key, value in pairs for part in (key, value)]
+    pairs.clear()
+    return _dict(items)
 
 
 def _dict(items: list) -> dict:

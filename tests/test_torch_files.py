@@ -9,6 +9,7 @@ import struct
 import sys
 import tracemalloc
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import ml_dtypes
@@ -214,6 +215,9 @@ def test_a_saved_module_is_named(tmp_path):
         tensor((10**12,), (0,)),
         tensor((10**6, 10**6), (0, 0)),
         tensor((2, 3), (3, 1), numel=10**12),
+        # A list of pairs, made into an OrderedDict again and again.
+        b"\x80\x02](" + b"K\x01K\x02\x86" * 3000 + b"eq\x00("
+        b"" + b"ccollections\nOrderedDict\nh\x00\x85R" * 3000 + b"t}.",
     ],
 )
 def test_what_a_file_claims_is_not_allocated(pickled, tmp_path):
@@ -455,12 +459,21 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
         torch_files.write(tmp_path / "no" / "net.pth", {})
 
 
-def test_numbers_strings_and_dicts_come_back_from_the_machine():
-    value = {"a": [1, -1, 2**40, 1.5, None, True], "b": ("x", b"y", {"c": ()}), 3: {1, 2}}
-    for protocol in range(6):
-        if protocol == 0:  # writes sets and bytes as calls
-            value = {key: value[key] for key in ("a",)} | {"b": ("x", {"c": ()})}
-        loaded = torch_pickle.load(io.BytesIO(pickle.dumps(value, protocol))).value
-        assert loaded["a"] == value["a"] and loaded["b"][0] == "x"
-        value = {"a": [1, -1, 2**40, 1.5, None, True], "b": ("x", b"y", {"c": ()}), 3: {1, 2}}
-    assert loaded["b"] == value["b"] and loaded[3] == [1, 2]
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_values_come_back_from_the_machine(protocol):
+    inner = ["x", "é"]
+    value = {"a": [1, -1, 2**40, 1.5, None, True], "b": (inner, inner, {"c": ()}), 3: (1, 2, 3, 4)}
+    assert torch_pickle.load(io.BytesIO(pickle.dumps(value, protocol))).value == value
+
+
+def test_python_2s_ordered_dict_is_a_dict():
+    pickled = (
+        b"\x80\x02ccollections\nOrderedDict\n](](X\x01\0\0\0aK\x01e](X\x01\0\0\0bK\x02ee\x85R."
+    )
+    assert torch_pickle.load(io.BytesIO(pickled)).value == {"a": 1, "b": 2}
+
+
+def test_a_set_is_a_list_and_an_ordered_dict_a_dict():
+    value = ({1}, frozenset([2]), OrderedDict(a=b"3"), bytearray(b"4"))
+    loaded = torch_pickle.load(io.BytesIO(pickle.dumps(value, 5))).value
+    assert loaded == ([1], [2], {"a": b"3"}, b"4")
