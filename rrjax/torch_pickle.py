@@ -210,7 +210,7 @@ def _call(function, arguments):
 
 
 def _ordered_dict(pairs=None) -> dict:
-    """Take over a list of pairs, as Python 2 wrote it: copies of one list would outgrow the file."""
+    """Take over a list of pairs, as of Python 2: copies of one would outgrow the file."""
     if pairs is None:
         return {}
     items = [part for key, value in pairs for part in (key, value)]

@@ -216,8 +216,11 @@ def test_a_saved_module_is_named(tmp_path):
         tensor((10**6, 10**6), (0, 0)),
         tensor((2, 3), (3, 1), numel=10**12),
         # A list of pairs, made into an OrderedDict again and again.
-        b"\x80\x02](" + b"K\x01K\x02\x86" * 3000 + b"eq\x00("
-        b"" + b"ccollections\nOrderedDict\nh\x00\x85R" * 3000 + b"t}.",
+        b"\x80\x02]("
+        + b"".join(b"M" + struct.pack("<H", i) + b"K\x02\x86" for i in range(1000))
+        + b"eq\x00("
+        + b"ccollections\nOrderedDict\nh\x00\x85R" * 300
+        + b"t}.",
     ],
 )
 def test_what_a_file_claims_is_not_allocated(pickled, tmp_path):

@@ -46,7 +46,8 @@ def make(name):
 def logits(net, images):
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
     with torch.no_grad():
-        return net((torch.from_numpy(images).permute(0, 3, 1, 2) - mean) / std).numpy()
+        # Contiguous: torch would convolve images laid out as ours with other sums.
+        return net((torch.from_numpy(images).permute(0, 3, 1, 2).contiguous() - mean) / std).numpy()
 
 
 def robust(name, net):
