@@ -73,7 +73,7 @@ def export_network(config, workdir: str | Path) -> None:
     model = network.config.model
     value = state
     if config.layout == "robustness":
-        wrapped = torch_checkpoint.wrap(state, model.mean, model.std)
+        wrapped = torch_checkpoint.wrap(state, model)
         value = {"model": wrapped, "epoch": _epoch(config.run)}
     torch_files.write(path, value)
     print(

@@ -23,6 +23,8 @@ _LEAVES = {
 # Our axes in torch's order, by rank: (in, out) to (out, in), HWIO to OIHW.
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _MOST_CHANNELS = 16
+# What robustness alone calls the last Linear of its AlexNet.
+_ALEXNET_HEAD = ("classifier.6.", "last_layer.")
 # Where wrappers keep the data set's statistics: MadryLab/robustness, RobustBench.
 _STATISTICS = (("normalizer.new_mean", "normalizer.new_std"), ("mu", "sigma"))
 
@@ -38,14 +40,12 @@ class Unwrapped(NamedTuple):
 def unwrap(state):
     """Strip a state dict of what torch's wrappers add: an `Unwrapped`.
 
-    DataParallel's `module.`; of MadryLab/robustness `model.`, `normalizer.*` and `attacker.*` (the
-    same tensors again); the second `model.` of robust-models-transfer; RobustBench's mu and sigma.
+    DataParallel's `module.`; of MadryLab/robustness `model.`, `normalizer.*`, `attacker.*` (the
+    same tensors again) and its AlexNet's last name; the second `model.` of robust-models-transfer;
+    RobustBench's mu and sigma.
     Raises BadInput if two keys come down to one.
     """
-    bare = {name.removeprefix("module."): value for name, value in state.items()}
-    if len(bare) != len(state):
-        name = next(name for name in state if f"module.{name}" in state)
-        raise BadInput(f"state dict keys {name} and module.{name}: which one is meant?")
+    bare = _renamed(state, lambda name: name.removeprefix("module."))
     bare = {name: value for name, value in bare.items() if not name.startswith("attacker.")}
     mean = std = None
     for means, stds in _STATISTICS:
@@ -55,18 +55,30 @@ def unwrap(state):
                 for name in (means, stds)
             )
     while bare and all(name.startswith("model.") for name in bare):
-        bare = {name.removeprefix("model."): value for name, value in bare.items()}
+        bare = _renamed(bare, lambda name: name.removeprefix("model."))
+    bare = _renamed(bare, lambda name: name.replace(*reversed(_ALEXNET_HEAD)))
     return Unwrapped(bare, mean, std)
 
 
-def wrap(state, mean, std):
+def _renamed(state, rename):
+    named = {}
+    for name in state:
+        other = named.setdefault(rename(name), name)
+        if other != name:
+            raise BadInput(f"state dict keys {other} and {name}: which one is meant?")
+    return {new: state[old] for new, old in named.items()}
+
+
+def wrap(state, model):
     """Name a network's state dict as a DataParallel of robustness' AttackerModel does.
 
-    The `attacker.*` half is the same arrays.
+    The `attacker.*` half is the same arrays. model: the config's name, mean and std.
     """
+    if model.name == "alexnet":
+        state = {name.replace(*_ALEXNET_HEAD): value for name, value in state.items()}
     statistics = {
         f"new_{name}": np.asarray(values, np.float32).reshape(-1, 1, 1)
-        for name, values in (("mean", mean), ("std", std))
+        for name, values in (("mean", model.mean), ("std", model.std))
     }
     return {
         f"module.{level}{name}": value

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import export_torch, import_torch
 from rrjax import conversion, runs, torch_checkpoint, torch_files
@@ -218,7 +219,7 @@ def test_robustbench_statistics_are_checked_too(tmp_path):
 
 def test_unwrap_strips_and_wrap_adds_the_same():
     state = {"conv1.weight": np.ones((2, 3)), "model.fc.bias": np.ones(2)}
-    wrapped = torch_checkpoint.wrap(state, MEAN, STD)
+    wrapped = torch_checkpoint.wrap(state, ConfigDict({"name": "vgg16", "mean": MEAN, "std": STD}))
     assert sorted(wrapped)[:4] == [
         "module.attacker.model.conv1.weight",
         "module.attacker.model.model.fc.bias",
@@ -229,6 +230,14 @@ def test_unwrap_strips_and_wrap_adds_the_same():
     back, mean, std = torch_checkpoint.unwrap(wrapped)
     assert back.keys() == state.keys()
     np.testing.assert_allclose((mean, std), (MEAN, STD), rtol=1e-6)
+
+
+def test_the_last_layer_of_robustness_alexnet_has_its_own_name():
+    state = {"classifier.4.bias": np.ones(3), "classifier.6.bias": np.ones(2)}
+    model = ConfigDict({"name": "alexnet", "mean": MEAN, "std": STD})
+    wrapped = torch_checkpoint.wrap(state, model)
+    assert {"module.model.classifier.4.bias", "module.model.last_layer.bias"} < wrapped.keys()
+    assert torch_checkpoint.unwrap(wrapped).state.keys() == state.keys()
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,12 @@ def logits(net, images):
 
 
 def robust(name, net):
-    """Wrap as robustness does; its own VGG and AlexNet have torchvision's names."""
+    """Wrap as robustness does, in its own class of the architecture."""
     data = datasets.RestrictedImageNet("")
     model = attacker.AttackerModel(data.get_model(name, False), data)
-    model.model.load_state_dict(net.state_dict())
+    # Its AlexNet calls the last Linear otherwise.
+    names = zip(model.model.state_dict(), net.state_dict().values(), strict=True)
+    model.model.load_state_dict(dict(names))
     return nn.DataParallel(model)
 
 
