@@ -61,12 +61,21 @@ def read(path: str | Path) -> Contents:
     path = Path(path)
     reader = _reader(path)
     try:
-        return reader(path)
+        contents = reader(path)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
+        raise BadInput(f"{path}: {_shown(error)}") from error
     except _DAMAGE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        reason = _shown(f"{type(error).__name__}: {error}")
         raise BadInput(f"{path}: damaged ({reason}); fetch it again") from error
+    for name in contents.state:
+        if _shown(name) != name:
+            raise BadInput(f"{path}: {_shown(name)} is no name of a tensor")
+    return contents
+
+
+def _shown(text) -> str:
+    """Make what a file says fit for a terminal: one short line, no control characters."""
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:300])
 
 
 def _reader(path: Path) -> Callable[[Path], Contents]:

@@ -308,6 +308,15 @@ def test_what_is_no_whole_checkpoint_is_named(content, message, tmp_path):
     assert message in refused(tmp_path, content)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2Ja", "x" * 301])
+def test_a_name_does_not_reach_the_terminal_raw(name, tmp_path):
+    pickled, storages = torch_pickle.dump({name: WEIGHT})
+    message = refused(tmp_path, zipped(pickled, *(s.tobytes() for s in storages)))
+    assert message.isprintable() and len(message) < 500
+    pickled = torch_pickle.dump({name: 1})[0]
+    assert refused(tmp_path, zipped(pickled)).isprintable()
+
+
 def test_members_twice_or_encrypted_or_overlapping_are_refused(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate name"):
         twice = packed([("a/data.pkl", GOOD), ("a/data.pkl", GOOD)])
