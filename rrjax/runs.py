@@ -239,17 +239,18 @@ def _score(metrics: dict[str, float]) -> float:
 
 
 def save(manager, step: int, variables, training, score: float | None) -> None:
-    """Write one checkpoint in the background; BadInput if the one before it could not be."""
+    """Write one checkpoint in the background; without `training` (None) it is only to be read.
+
+    Raises BadInput if the one before it could not be written.
+    """
+    items = {"variables": variables} | ({} if training is None else {"training": training})
     if jax.process_count() > 1:
         # What leaves pmap is each process's own, and Orbax writes only what is of all.
-        variables, training = jax.tree.map(
-            ocp.utils.fully_replicated_host_local_array_to_global_array, (variables, training)
-        )
-    items = ocp.args.Composite(
-        variables=ocp.args.StandardSave(variables), training=ocp.args.StandardSave(training)
-    )
+        items = jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, items)
+    items = {item: ocp.args.StandardSave(tree) for item, tree in items.items()}
+    metrics = None if score is None else {"score": score}
     with _said_if_it_fails(manager):
-        manager.save(step, args=items, metrics=None if score is None else {"score": score})
+        manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
 
 def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
@@ -265,13 +266,18 @@ def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
     items = {
         item: ocp.args.StandardRestore(jax.tree.map(shaped, tree)) for item, tree in like.items()
     }
+    place = manager.directory / str(step)
+    if "training" in like and (place / "variables").exists() and not (place / "training").exists():
+        raise BadInput(
+            f"{place}: a network that was imported, without an optimizer's state: its training "
+            "cannot go on; choose another workdir"
+        )
     try:
         return dict(manager.restore(step, args=ocp.args.Composite(**items)))
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
-            f"{manager.directory / str(step)}: this checkpoint cannot be read ({reason}); "
-            f"{_way_back(manager, step)}"
+            f"{place}: this checkpoint cannot be read ({reason}); {_way_back(manager, step)}"
         ) from error
 
 

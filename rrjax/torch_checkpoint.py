@@ -1,10 +1,11 @@
-"""PyTorch's names and layouts for our variables, without PyTorch.
+"""PyTorch's names and layouts for our variables, and its wrappers' prefixes, without PyTorch.
 
 A module path maps mechanically: `params/layer1_0/downsample_1/scale` is
 `layer1.0.downsample.1.weight`. Models flatten in torch's order, so a layout is a transpose.
 """
 
 import re
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,73 @@ _LEAVES = {
 }
 # Our axes in torch's order, by rank: (in, out) to (out, in), HWIO to OIHW.
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
+_MOST_CHANNELS = 16
+# What robustness alone calls the last Linear of its AlexNet.
+_ALEXNET_HEAD = ("classifier.6.", "last_layer.")
+# Where wrappers keep the data set's statistics: MadryLab/robustness, RobustBench.
+_STATISTICS = (("normalizer.new_mean", "normalizer.new_std"), ("mu", "sigma"))
+
+
+class Unwrapped(NamedTuple):
+    """A network's state dict by its own names; mean and std are None if the wrapper has none."""
+
+    state: dict[str, np.ndarray]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+
+def unwrap(state):
+    """Strip a state dict of what torch's wrappers add: an `Unwrapped`.
+
+    DataParallel's `module.`; of MadryLab/robustness `model.`, `normalizer.*`, `attacker.*` (the
+    same tensors again) and its AlexNet's last name; the second `model.` of robust-models-transfer;
+    RobustBench's mu and sigma.
+    Raises BadInput if two keys come down to one.
+    """
+    bare = _renamed(state, lambda name: name.removeprefix("module."))
+    bare = {name: value for name, value in bare.items() if not name.startswith("attacker.")}
+    mean = std = None
+    for means, stds in _STATISTICS:
+        if means in bare and stds in bare:
+            mean, std = (
+                tuple(bare.pop(name).flat[:_MOST_CHANNELS].astype(float).tolist())
+                for name in (means, stds)
+            )
+    while bare and all(name.startswith("model.") for name in bare):
+        bare = _renamed(bare, lambda name: name.removeprefix("model."))
+    bare = _renamed(bare, lambda name: name.replace(*reversed(_ALEXNET_HEAD)))
+    return Unwrapped(bare, mean, std)
+
+
+def _renamed(state, rename):
+    named = {}
+    for name in state:
+        other = named.setdefault(rename(name), name)
+        if other != name:
+            raise BadInput(f"state dict keys {other} and {name}: which one is meant?")
+    return {new: state[old] for new, old in named.items()}
+
+
+def wrap(state, model):
+    """Name a network's state dict as a DataParallel of robustness' AttackerModel does.
+
+    The `attacker.*` half is the same arrays. model: the config's name, mean and std.
+    """
+    if model.name == "alexnet":
+        state = {name.replace(*_ALEXNET_HEAD): value for name, value in state.items()}
+    statistics = {
+        f"new_{name}": np.asarray(values, np.float32).reshape(-1, 1, 1)
+        for name, values in (("mean", model.mean), ("std", model.std))
+    }
+    return {
+        f"module.{level}{name}": value
+        for part, levels in (
+            (statistics, ("normalizer.", "attacker.normalize.")),
+            (state, ("model.", "attacker.model.")),
+        )
+        for level in levels
+        for name, value in part.items()
+    }
 
 
 def from_state_dict(state, variables):
@@ -30,15 +98,15 @@ def from_state_dict(state, variables):
     variables: a model's variables, or their shapes alone (`jax.eval_shape`).
     Raises BadInput for a key that is missing, unexpected or of another shape.
     """
-    paths = {_name(path): path for path in flatten_dict(variables)}
     leaves = flatten_dict(variables)
-    ours = {name: _torch_shape(leaves[path]) for name, path in paths.items()}
+    paths = {_name(path): path for path in leaves}
+    ours = shapes(variables)
     theirs = {
         name: np.shape(value)
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
-    wrong = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    wrong = [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
     if wrong:
         name = wrong[0]
         raise BadInput(
@@ -54,9 +122,14 @@ def to_state_dict(variables):
     `num_batches_tracked` is left out: torch's load_state_dict fills it in by itself.
     """
     return {
-        _name(path): np.transpose(leaf, _TO_TORCH[leaf.ndim])
+        _name(path): np.transpose(np.asarray(leaf), _TO_TORCH[leaf.ndim])
         for path, leaf in flatten_dict(variables).items()
     }
+
+
+def shapes(variables):
+    """Return a dict of torch names to the shapes that torch has there."""
+    return {_name(path): _torch_shape(leaf) for path, leaf in flatten_dict(variables).items()}
 
 
 def _name(path):

@@ -29,6 +29,7 @@ RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
 CIFAR10 = ["robust_cifar10", "standard_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
 RAN |= {*IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
+RAN |= {"import_torch", "export_torch"}
 
 
 def door(name, *arguments):
@@ -80,6 +81,24 @@ def test_train_and_evaluate(trained, tmp_path):
     assert all(cell["n"] == 360 for cells in models.values() for cell in cells)
     assert "| robust" in shown.stdout
     assert "Accuracy under attack" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_convert_there_and_back(trained, tmp_path):
+    for file in ("network.pth", "network.safetensors"):
+        arguments = [f"--config.run={trained / 'robust'}", f"--config.file={file}"]
+        works("convert", "--config=configs/export_torch.py", f"--workdir={tmp_path}", *arguments)
+        workdir = tmp_path / file.replace(".", "_")
+        arguments = [f"--config.file={tmp_path / file}", f"--workdir={workdir}", *SHRUNK]
+        shown = works("convert", "--config=configs/import_torch.py:robust_digits", *arguments)
+        assert "resnet8 (cifar, 10 classes)" in shown.stdout
+    arguments = [f"--config.standard={trained / 'robust'}", f"--config.robust={workdir}"]
+    arguments += ["--config.steps=(2,)", "--config.eps=(0.0, 1.0)", f"--workdir={tmp_path}"]
+    works("evaluate", "--config=configs/evaluate.py", *arguments)
+    models = json.loads((tmp_path / "results.json").read_text())["accuracy"]["models"]
+    assert models["standard"] == models["robust"]
+    message = refused(*TRAIN, *SHRUNK, f"--workdir={workdir}")
+    assert "holds another run (convert was 'import', now None" in message
 
 
 @pytest.mark.slow
@@ -309,6 +328,7 @@ def test_corrupt_images_are_passed_over_up_to_the_limit(tmp_path):
 
 
 TRAIN = ["train", "--config=configs/robust_digits.py"]
+IMPORT = ["--config=configs/import_torch.py:robust_digits"]
 
 
 @pytest.mark.slow
@@ -327,6 +347,14 @@ TRAIN = ["train", "--config=configs/robust_digits.py"]
         ([*TRAIN, "--config.data.name=mnits"], "mnist"),
         ([*TRAIN, "--config.data.resize=8"], "data.resize=8: give at least image_size=16"),
         ([*TRAIN, "--config.data.workers=-1"], "data.workers=-1"),
+        (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
+        (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
+        (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
+        (["convert", *IMPORT, "--config.convert=both"], "choose import or export"),
+        (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
+        (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
+        (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
+        (["convert", "--config=configs/export_torch.py", "--config.run=/no"], "not a run folder"),
         (["bench", "--config=configs/bench_data.py", "--config.bench=all"], "choose one of data"),
         (["bench", "--config=configs/bench_data.py", "--config.workers=(-1,)"], "workers=(-1,)"),
         (["bench", "--config=configs/bench_data.py", "--config.rounds=0"], "rounds=0"),

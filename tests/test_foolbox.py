@@ -152,6 +152,19 @@ def test_in_float32_the_loss_won_is_foolbox_s(case, norm, targeted):
 
 
 @pytest.mark.slow
+def test_the_adapter_of_the_readme(run):
+    forward = jax.jit(lambda apply, images: jax.vmap(apply)(images)[0])
+    network = fb.JAXModel(partial(forward, run.apply), bounds=(0, 1))
+    case = digits(run, 64)
+    np.testing.assert_allclose(network(case.images), run(case.images)[0], rtol=0, atol=1e-4)
+    pgd = fb.attacks.L2PGD(steps=10)
+    _, images, success = pgd(network, case.images, case.labels, epsilons=2.0)
+    accuracy = jnp.mean(run(case.images)[0].argmax(1) == case.labels)
+    assert 1 - jnp.mean(success) < accuracy
+    assert jnp.mean(success != (run(images)[0].argmax(1) != case.labels)) <= 0.02
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [1.0, 2.0])
 def test_robust_accuracy_is_foolbox_s(run, eps):
     case = digits(run, 128)

@@ -1,0 +1,176 @@
+"""Networks between PyTorch's checkpoint files and run folders."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rrjax import models, runs, torch_checkpoint, torch_files
+from rrjax.errors import BadInput
+
+LAYOUTS = ("torchvision", "robustness")
+
+
+def import_network(config, workdir: str | Path) -> None:
+    """Make a run folder of the checkpoint `config.file`, for the network that the config describes.
+
+    The optimizer's state is left behind: the folder is evaluated and studied, not trained on.
+
+    Raises:
+      BadInput: before anything is written, for a file that cannot be read, another architecture
+        (the first key and both shapes are named), another class count, other data statistics
+        than the config's, or weights that are not finite.
+    """
+    if not config.file:
+        raise BadInput("--config.file is empty: name the checkpoint")
+    path = Path(config.file)
+    template = _template(config)
+    contents = torch_files.read(path)
+    try:
+        state, mean, std = torch_checkpoint.unwrap(contents.state)
+        _check_statistics(config.model, mean, std)
+        _check_classes(config.model, state, template)
+        variables = _variables(config.model, state, template)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+    runs.claim(workdir, config)
+    with runs.open_checkpoints(workdir, write=True) as manager:
+        if manager.latest_step() is not None:
+            raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")
+        runs.save(manager, 0, variables, training=None, score=None)
+    facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
+    runs.write_results(workdir, "import", facts | contents.facts)
+    print(f"{path} -> {workdir}: {_told(config.model, contents, mean)}")
+
+
+def export_network(config, workdir: str | Path) -> None:
+    """Write the network of the run folder `config.run` to `config.file` in the workdir.
+
+    Raises:
+      BadInput: for a file that exists, a layout that is not known or that the format cannot hold.
+    """
+    path = Path(workdir) / config.file
+    if config.layout not in LAYOUTS:
+        raise BadInput(f"config.layout={config.layout!r}: choose from {', '.join(LAYOUTS)}")
+    if path.suffix not in torch_files.SUFFIXES or path.name != config.file:
+        suffixes = ", ".join(torch_files.SUFFIXES)
+        raise BadInput(f"config.file={config.file!r}: a name in the workdir with one of {suffixes}")
+    if config.layout == "robustness" and path.suffix == ".safetensors":
+        raise BadInput("config.layout='robustness' is a .pt: safetensors holds no epoch beside it")
+    network = runs.load(config.run, config.checkpoint)
+    if path.exists():
+        raise BadInput(f"{path} exists: choose another --config.file")
+    runs.make_folder(workdir)
+    state = torch_checkpoint.to_state_dict(network.variables)
+    state |= {
+        name.replace("running_mean", "num_batches_tracked"): np.array(0, np.int64)
+        for name in state
+        if name.endswith("running_mean")
+    }
+    model = network.config.model
+    value = state
+    if config.layout == "robustness":
+        wrapped = torch_checkpoint.wrap(state, model)
+        value = {"model": wrapped, "epoch": _epoch(config.run)}
+    torch_files.write(path, value)
+    print(
+        f"{config.run} -> {path}: {model.name} ({model.variant}, {model.classes} classes), "
+        f"{config.layout} layout; images in [0,1] less mean {tuple(model.mean)}, over std "
+        f"{tuple(model.std)}"
+    )
+
+
+def _template(config):
+    """Return the shapes of the variables that a reader of the run will ask for."""
+    model = models.create(config.model)
+    shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
+    try:
+        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
+    except (ZeroDivisionError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"model {config.model.name} ({config.model.variant}) cannot take images of "
+            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
+        ) from error
+
+
+def _check_statistics(model, mean, std) -> None:
+    """Compare the file's statistics of the data with the config's, to the four digits printed."""
+    if mean is None:
+        return
+    for theirs, ours in ((mean, model.mean), (std, model.std)):
+        if len(theirs) != len(ours) or not np.allclose(theirs, ours, rtol=0, atol=5e-5):
+            shown = [
+                "(" + ",".join(f"{value:.6g}" for value in values) + ",)" for values in (mean, std)
+            ]
+            raise BadInput(
+                f"its network normalises with mean {shown[0]} and std {shown[1]}, the config's "
+                f"with {tuple(model.mean)} and {tuple(model.std)}: set "
+                f"--config.model.mean={shown[0]} --config.model.std={shown[1]}"
+            )
+
+
+def _check_classes(model, state, template) -> None:
+    """Name the class count if that is all in which the file's shapes differ."""
+    ours = torch_checkpoint.shapes(template)
+    wrong = {
+        name: (np.shape(value), ours[name])
+        for name, value in state.items()
+        if name in ours and np.shape(value) != ours[name]
+    }
+    heads = [
+        theirs[0]
+        for theirs, shape in wrong.values()
+        if theirs and theirs[1:] == shape[1:] and shape[0] == model.classes
+    ]
+    if len(wrong) == len(heads) == 2 and len(set(heads)) == 1 and ours.keys() <= state.keys():
+        raise BadInput(
+            f"its {next(iter(wrong))} is of {heads[0]} classes, the model of {model.classes}; set "
+            f"--config.model.classes={heads[0]}"
+        )
+
+
+def _variables(model, state, template):
+    """Return the state dict's values as the model's variables: finite, variances not negative."""
+    for name, value in state.items():
+        if not name.endswith("num_batches_tracked") and not jnp.issubdtype(
+            value.dtype, jnp.floating
+        ):
+            raise BadInput(f"key {name} holds {value.dtype} numbers: weights are floating point")
+    try:
+        variables = torch_checkpoint.from_state_dict(state, template)
+    except BadInput as error:
+        raise BadInput(
+            f"{error}: it is no {model.name} ({model.variant}, width {model.width}); name the "
+            "config of its architecture, or set --config.model.name, variant, width"
+        ) from error
+    for name, value in torch_checkpoint.to_state_dict(variables).items():
+        if not np.isfinite(value).all():
+            raise BadInput(f"key {name} holds numbers that are not finite")
+        if name.endswith("running_var") and value.min() < 0:
+            raise BadInput(f"key {name} holds negative variances")
+    return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+
+def _told(model, contents: torch_files.Contents, mean) -> str:
+    facts = "".join(f", {name} {value:g}" for name, value in contents.facts.items())
+    statistics = "checked" if mean else "not in the file: the config's are taken"
+    checksums = "checked" if contents.checked else "none in this format"
+    return (
+        f"{model.name} ({model.variant}, {model.classes} classes){facts}; mean and std "
+        f"{statistics}; checksums {checksums}; an optimizer's state is not imported"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _epoch(run: str | Path) -> int:
+    """Return the last epoch of a run's log; 0 without one."""
+    path = Path(run) / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return int(max((json.loads(line).get("epoch", 0) for line in lines), default=0))

@@ -1,0 +1,270 @@
+"""Checkpoint files, read and written without PyTorch: torch's zip and older stream, safetensors.
+
+A file is never believed: nothing in it is run, no number of it is allocated before it is compared
+with the file's size. Of the three only the zip has checksums, and they are checked; in the others
+a changed weight cannot be told from a right one.
+"""
+
+import math
+import mmap
+import struct
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rrjax import safetensors, torch_pickle
+from rrjax.errors import BadInput
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+SUFFIXES = (".pth", ".pt", ".safetensors")
+# What a damaged file gives rise to, in the pickle machine, zipfile, json and numpy.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
+class Contents(NamedTuple):
+    """What a checkpoint file holds.
+
+    state: names to arrays in torch's layout, views into read-only storages.
+    facts: the epoch and the scores that the file tells, if it does.
+    checked: whether checksums vouch for the arrays.
+    """
+
+    state: dict[str, np.ndarray]
+    facts: dict[str, float]
+    checked: bool
+
+
+def read(path: str | Path) -> Contents:
+    """Read the state dict of a .pt, .pth, .ckpt or .safetensors file, of whatever name.
+
+    Raises:
+      BadInput: naming the path, for a file that is none of these, holds no state dict, or is
+        damaged, truncated or hostile.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    try:
+        contents = reader(path)
+    except BadInput as error:
+        raise BadInput(f"{path}: {_shown(error)}") from error
+    except _DAMAGE as error:
+        reason = _shown(f"{type(error).__name__}: {error}")
+        raise BadInput(f"{path}: damaged ({reason}); fetch it again") from error
+    for name in contents.state:
+        if _shown(name) != name:
+            raise BadInput(f"{path}: {_shown(name)} is no name of a tensor")
+    return contents
+
+
+def _shown(text) -> str:
+    """Make what a file says fit for a terminal: one short line, no control characters."""
+    return "".join(c if c.isprintable() else "?" for c in str(text)[:300])
+
+
+def _reader(path: Path) -> Callable[[Path], Contents]:
+    """Tell by its first bytes what a file is."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
+    if head.startswith(b"PK\x03\x04"):
+        return _read_zip
+    if head.startswith(b"\x80"):
+        return _read_stream
+    if head[8:9] == b"{":
+        return lambda path: Contents(safetensors.loads(path.read_bytes()), {}, False)
+    if not head:
+        reason = "is empty; fetch it again"
+    elif head.lstrip().startswith(b"<"):
+        reason = "is a web page, not a checkpoint: the download went wrong"
+    elif head.startswith(b"version https://git-lfs"):
+        reason = "is a git-lfs pointer, not the file: run git lfs pull"
+    elif head[257:262] == b"ustar":
+        reason = "is a tar, which torch before 0.2 wrote: save it again with a newer torch"
+    else:
+        reason = f"is neither torch's nor safetensors: it begins with {head[:8]!r}"
+    raise BadInput(f"{path}: {reason}")
+
+
+def _read_zip(path: Path) -> Contents:
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        members = _members(archive, size)
+        pickles = [name for name in members if name.rpartition("/")[2] == "data.pkl"]
+        if len(pickles) != 1:
+            raise BadInput(f"a zip with {len(pickles)} data.pkl in it: torch.save writes one")
+        root = pickles[0].removesuffix("data.pkl")
+        order = f"{root}byteorder"
+        _check_order(order not in members or archive.read(order) == b"little")
+        loaded = torch_pickle.load(BytesIO(archive.read(pickles[0])))
+        # zipfile compares each member with its checksum.
+        return _contents(
+            loaded, lambda storage: archive.read(members[f"{root}data/{storage.key}"]), size, True
+        )
+
+
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """Map names to members that are stored as they are and, in sum, no larger than the file."""
+    members = {}
+    for member in archive.infolist():
+        if member.filename in members:
+            raise BadInput(f"two members of the name {member.filename}")
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise BadInput(f"{member.filename} is compressed, which torch.save never does")
+        if member.flag_bits & 0x1:
+            raise BadInput(f"{member.filename} is encrypted")
+        members[member.filename] = member
+    if sum(member.file_size for member in members.values()) > size:
+        raise BadInput("its members are larger than the file")
+    return members
+
+
+def _check_order(little: bool) -> None:
+    if not little:
+        raise BadInput("written on a big-endian machine: save it again on a little-endian one")
+
+
+def _read_stream(path: Path) -> Contents:
+    """Read what torch wrote before 1.6: five pickles, then each storage after its length."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        if torch_pickle.load(mapped).value != _MAGIC:
+            raise BadInput("a pickle, but not one that torch.save wrote")
+        protocol = torch_pickle.load(mapped).value
+        if protocol != _PROTOCOL:
+            raise BadInput("a torch file of an unknown protocol")
+        _check_order(torch_pickle.load(mapped).value["little_endian"] is True)
+        loaded = torch_pickle.load(mapped)
+        places = _places(mapped, torch_pickle.load(mapped).value, loaded.storages)
+        return _contents(loaded, lambda storage: mapped[places[storage.key]], len(mapped), False)
+
+
+def _places(mapped: mmap.mmap, keys, storages) -> dict[str, slice]:
+    """Find where in a stream each storage lies."""
+    places = {}
+    for key in keys:
+        storage = storages[key]
+        (numel,) = struct.unpack("<q", mapped.read(8))
+        start = mapped.tell()
+        stop = start + numel * storage.dtype.itemsize
+        if numel != storage.numel:
+            raise BadInput(
+                f"storage {key} is of {storage.numel} numbers, but of {numel} at its place"
+            )
+        if stop > len(mapped):
+            raise BadInput(
+                f"truncated: storage {key} ends at byte {stop:,}, the file at {len(mapped):,}; "
+                "fetch it again"
+            )
+        places[key] = slice(start, stop)
+        mapped.seek(stop)
+    return places
+
+
+def _contents(loaded: torch_pickle.Pickle, fetch: Callable, size: int, checked: bool) -> Contents:
+    """Choose the state dict of a pickle and read its storages, each once."""
+    numbers = cache(
+        lambda key: np.frombuffer(fetch(loaded.storages[key]), loaded.storages[key].dtype)
+    )
+    found, rest = _state_dict(loaded.value)
+    state = {}
+    for name, value in found.items():
+        if not isinstance(name, str):
+            raise BadInput(f"a key of its state dict is an object of {torch_pickle.kind(name)}")
+        if not isinstance(value, torch_pickle.Tensor):
+            maker = torch_pickle.kind(value)
+            raise BadInput(f"key {name} is an object of {maker}, not a tensor: no state dict")
+        state[name] = _array(name, value, numbers, size)
+    facts = {}
+    for name in ("epoch", "nat_prec1", "adv_prec1"):
+        value = rest.get(name)
+        if isinstance(value, torch_pickle.Tensor) and math.prod(value.size) == 1:
+            value = _array(name, value, numbers, size).item()
+        if isinstance(value, int | float) and math.isfinite(value):
+            facts[name] = value
+    return Contents(state, facts, checked)
+
+
+def _state_dict(value) -> tuple[dict, dict]:
+    """Return the state dict in a file's object, and what lies beside it."""
+    for name in ("model", "state_dict"):
+        if isinstance(value, dict) and name in value:
+            value, rest = value[name], value
+            break
+    else:
+        rest = {}
+    if not isinstance(value, dict):
+        raise BadInput(
+            f"holds an object of {torch_pickle.kind(value)}, not a state dict: save "
+            "model.state_dict()"
+        )
+    return value, rest
+
+
+def _array(name: str, tensor: torch_pickle.Tensor, numbers: Callable, size: int) -> np.ndarray:
+    """View a tensor's storage by its offset, size and stride."""
+    storage = tensor.storage
+    if math.prod(tensor.size) > size:
+        raise BadInput(f"key {name} would have {tensor.size} numbers, more than the file bytes")
+    flat = numbers(storage.key)
+    if flat.size != storage.numel:
+        raise BadInput(f"key {name}: its storage has {flat.size} numbers of {storage.numel}")
+    # An axis of length 1 is never stepped along, whatever its stride claims.
+    steps = [
+        flat.itemsize * (n > 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True)
+    ]
+    start = (storage.start + tensor.offset) * (math.prod(tensor.size) > 0)
+    return np.lib.stride_tricks.as_strided(flat[start:], tensor.size, steps, writeable=False)
+
+
+def write(path: str | Path, value: dict[str, Any]) -> None:
+    """Write a tree of dicts, numbers, strings and arrays as torch.save does, or as safetensors.
+
+    The suffix decides: .pth and .pt, a zip that torch.load(weights_only=True) takes; .safetensors,
+    for a flat dict of arrays. A kill leaves no half file. The same arrays give the same bytes.
+    Raises BadInput for another suffix, or a folder that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise BadInput(f"{path}: the suffix says the format; choose {', '.join(SUFFIXES)}")
+    fill = safetensors.dump if path.suffix == ".safetensors" else _write_zip
+    draft = path.with_name(f".{path.name}")
+    try:
+        with draft.open("wb") as file:
+            fill(value, file)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _write_zip(value, file) -> None:
+    pickled, storages = torch_pickle.dump(value)
+    with zipfile.ZipFile(file, "w") as archive:
+
+        def add(name: str, content) -> None:
+            # A date of its own would make two exports of a network differ.
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+
+        add("data.pkl", pickled)
+        add("byteorder", b"little")
+        for key, array in enumerate(storages):
+            add(f"data/{key}", array.tobytes())
+        add("version", b"3\n")

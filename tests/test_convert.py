@@ -1,0 +1,265 @@
+"""Import and export: torch's logits, our own bits again, and refusals before anything is made."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import export_torch, import_torch
+from rrjax import conversion, runs, torch_checkpoint, torch_files
+from rrjax.errors import BadInput
+
+GOLDEN = Path(__file__).parent / "golden/torch_files"
+MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+
+
+def import_config(file, **model):
+    """The config of an import of the golden network."""
+    config = import_torch.get_config("robust_rin")
+    config.file = str(file)
+    config.data.image_size = 32
+    config.model.update({"name": "resnet8", "width": 2, "classes": 5} | model)
+    return config
+
+
+def export_config(run, file="network.pth", layout="torchvision"):
+    config = export_torch.get_config()
+    config.update({"run": str(run), "file": file, "layout": layout})
+    return config
+
+
+def golden_state():
+    """A copy of the golden network's state dict."""
+    state = torch_files.read(GOLDEN / "torchvision_zip.pth").state
+    return {name: np.array(value) for name, value in state.items()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of the golden network."""
+    folder = tmp_path_factory.mktemp("runs") / "golden"
+    conversion.import_network(import_config(GOLDEN / "robustness_zip.pt"), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchvision_stream.pth",
+        "torchvision_zip.pth",
+        "plain.safetensors",
+        "robustness_stream.pt",
+        "robustness_zip.pt",
+        "transfer_zip.ckpt",
+    ],
+)
+def test_the_logits_are_torchs(name, tmp_path, capsys):
+    conversion.import_network(import_config(GOLDEN / name), tmp_path)
+    golden = np.load(GOLDEN / "logits.npz")
+    logits, _ = runs.load(tmp_path)(golden["images"] / np.float32(255))
+    scale = np.abs(golden["logits"]).max()
+    np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=1e-5 * scale)
+    shown = capsys.readouterr().out
+    assert ("epoch 61, adv_prec1 81.5" in shown) == ("robustness" in name or "transfer" in name)
+    assert ("checksums checked" in shown) == ("zip" in name)
+
+
+def test_a_folder_says_what_it_was_made_of(run):
+    told = json.loads((run / "results.json").read_text())["import"]
+    assert told.pop("file").endswith("robustness_zip.pt") and len(told.pop("sha256")) == 64
+    assert told == {"checksums": True, "epoch": 61, "adv_prec1": 81.5}
+    assert runs.read_config(run).convert == "import"
+
+
+def test_a_folder_that_holds_a_network_is_left_alone(run):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with pytest.raises(BadInput, match="holds a network already: choose another workdir"):
+        conversion.import_network(import_config(GOLDEN / "robustness_zip.pt"), run)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_an_imported_network_is_not_trained_on(run):
+    like = {"variables": runs.load(run).variables, "training": {"step": jnp.array(0)}}
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with (
+        runs.open_checkpoints(run) as manager,
+        pytest.raises(BadInput, match="was imported, without an optimizer's state"),
+    ):
+        runs.restore(manager, 0, sharding, **like)
+
+
+@pytest.mark.parametrize(
+    ("file", "layout"),
+    [
+        ("network.pth", "torchvision"),
+        ("network.pt", "robustness"),
+        ("network.safetensors", "torchvision"),
+    ],
+)
+def test_an_export_imports_to_the_same_bits(file, layout, run, tmp_path):
+    conversion.export_network(export_config(run, file, layout), tmp_path / "out")
+    conversion.import_network(import_config(tmp_path / "out" / file), tmp_path / "run")
+    first, second = (runs.load(folder).variables for folder in (run, tmp_path / "run"))
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [file]
+
+
+def test_an_export_is_what_torch_would_save(run, tmp_path):
+    conversion.export_network(export_config(run, "net.pth"), tmp_path)
+    theirs = torch_files.read(GOLDEN / "torchvision_zip.pth").state
+    ours = torch_files.read(tmp_path / "net.pth").state
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name])
+        assert value.dtype == theirs[name].dtype
+
+
+def test_robustness_layout_is_robustness(run, tmp_path):
+    conversion.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
+    theirs = torch_files.read(GOLDEN / "robustness_zip.pt").state
+    contents = torch_files.read(tmp_path / "net.pt")
+    assert contents.facts == {"epoch": 0}
+    assert contents.state.keys() == theirs.keys()
+    for name, value in contents.state.items():
+        np.testing.assert_array_equal(value, theirs[name])
+    with zipfile.ZipFile(tmp_path / "net.pt") as archive:
+        storages = [name for name in archive.namelist() if "/data/" in name]
+    assert len(storages) == 56 + 2  # the attacker's half costs nothing
+
+
+def test_the_epoch_of_an_export_is_the_logs_last(run, tmp_path):
+    log = run / "metrics.jsonl"
+    log.write_text('{"step": 1, "epoch": 6.98}\n{"step": 2, "epoch": 7.0}\n{"step": 2}\n')
+    conversion.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
+    log.unlink()
+    assert torch_files.read(tmp_path / "net.pt").facts == {"epoch": 7}
+
+
+def renamed(state):
+    state["fc.weights"] = state.pop("fc.weight")
+
+
+def not_finite(state):
+    state["layer1.0.conv1.weight"][1, 0, 2, 2] = np.nan
+
+
+def negative(state):
+    state["bn1.running_var"][1] = -1
+
+
+def integers(state):
+    state["bn1.weight"] = np.ones(2, np.int64)
+
+
+def twice(state):
+    state["module.fc.bias"] = state["fc.bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "model", "message"),
+    [
+        (
+            None,
+            {"classes": 9},
+            "fc.weight is of 5 classes, the model of 9; set --config.model.clas",
+        ),
+        (
+            None,
+            {"width": 4},
+            r"key conv1.weight: the model has \(4, 3, 7, 7\), the state dict \(2, 3, 7, 7\) .*: it "
+            r"is no resnet8 \(imagenet, width 4\)",
+        ),
+        (None, {"variant": "cifar"}, "set --config.model.name, variant, width"),
+        (None, {"name": "resnet18"}, r"fc.weight: the model has \(5, 16\), .*: it is no resnet18"),
+        (renamed, {}, r"fc.weights: the model has no such key, the state dict \(5, 8\) .2 such"),
+        (not_finite, {}, "key layer1.0.conv1.weight holds numbers that are not finite"),
+        (negative, {}, "key bn1.running_var holds negative variances"),
+        (integers, {}, "key bn1.weight holds int64 numbers: weights are floating point"),
+        (twice, {}, "keys fc.bias and module.fc.bias: which one is meant"),
+    ],
+)
+def test_another_network_is_named_and_nothing_written(change, model, message, tmp_path):
+    state = golden_state()
+    if change:
+        change(state)
+    torch_files.write(tmp_path / "net.pth", state)
+    with pytest.raises(BadInput, match=message) as caught:
+        conversion.import_network(import_config(tmp_path / "net.pth", **model), tmp_path / "run")
+    assert str(caught.value).startswith(f"{tmp_path / 'net.pth'}: ")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_statistics_are_named_with_the_mend(tmp_path):
+    config = import_config(GOLDEN / "robustness_zip.pt", mean=(0.485, 0.456, 0.406))
+    mend = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
+    with pytest.raises(BadInput) as caught:
+        conversion.import_network(config, tmp_path / "run")
+    assert mend in str(caught.value) and "with (0.485, 0.456, 0.406)" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_robustbench_statistics_are_checked_too(tmp_path):
+    state = golden_state()
+    state["mu"] = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
+    state["sigma"] = np.array(STD, np.float32).reshape(1, 3, 1, 1)
+    torch_files.write(tmp_path / "net.pth", {"state_dict": state})
+    conversion.import_network(import_config(tmp_path / "net.pth"), tmp_path / "run")
+    with pytest.raises(BadInput, match=r"set --config\.model\.mean="):
+        conversion.import_network(
+            import_config(tmp_path / "net.pth", std=(0.2, 0.2, 0.2)), tmp_path / "other"
+        )
+
+
+def test_unwrap_strips_and_wrap_adds_the_same():
+    state = {"conv1.weight": np.ones((2, 3)), "model.fc.bias": np.ones(2)}
+    wrapped = torch_checkpoint.wrap(state, ConfigDict({"name": "vgg16", "mean": MEAN, "std": STD}))
+    assert sorted(wrapped)[:4] == [
+        "module.attacker.model.conv1.weight",
+        "module.attacker.model.model.fc.bias",
+        "module.attacker.normalize.new_mean",
+        "module.attacker.normalize.new_std",
+    ]
+    assert wrapped["module.normalizer.new_std"].shape == (3, 1, 1)
+    back, mean, std = torch_checkpoint.unwrap(wrapped)
+    assert back.keys() == state.keys()
+    np.testing.assert_allclose((mean, std), (MEAN, STD), rtol=1e-6)
+
+
+def test_the_last_layer_of_robustness_alexnet_has_its_own_name():
+    state = {"classifier.4.bias": np.ones(3), "classifier.6.bias": np.ones(2)}
+    model = ConfigDict({"name": "alexnet", "mean": MEAN, "std": STD})
+    wrapped = torch_checkpoint.wrap(state, model)
+    assert {"module.model.classifier.4.bias", "module.model.last_layer.bias"} < wrapped.keys()
+    assert torch_checkpoint.unwrap(wrapped).state.keys() == state.keys()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"layout": "jax"}, "config.layout='jax': choose from torchvision, robustness"),
+        ({"file": "net.npz"}, "config.file='net.npz': a name in the workdir with one of .pth, .pt"),
+        ({"file": "../net.pth"}, "a name in the workdir"),
+        ({"file": "net.safetensors", "layout": "robustness"}, "safetensors holds no epoch"),
+        ({"run": "no/such"}, "not a run folder"),
+    ],
+)
+def test_a_wrong_export_is_named_and_nothing_written(fields, message, run, tmp_path):
+    config = export_config(run)
+    config.update(fields)
+    with pytest.raises(BadInput, match=message):
+        conversion.export_network(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_replaces_nothing(run, tmp_path):
+    (tmp_path / "network.pth").write_text("mine")
+    with pytest.raises(BadInput, match=r"network.pth exists: choose another --config.file"):
+        conversion.export_network(export_config(run), tmp_path)
+    assert (tmp_path / "network.pth").read_text() == "mine"
