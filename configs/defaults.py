@@ -15,6 +15,9 @@ def get_config() -> ConfigDict:
     config.log_every = 10  # steps
     config.save_every = 500  # steps
     config.eval_every = 5  # epochs
+    config.start_from = (
+        ""  # a run folder, whose network to begin from; another class count: a new head
+    )
     # PGD steps of 2.5 * eps / steps by which a run judges itself; 0: the attack it trains against.
     config.eval_attack_steps = 0
     config.tensorboard = False
@@ -57,6 +60,7 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 0.1
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 5e-4  # coupled, on every parameter
+    config.optimizer.train_only = ""  # regular expression in a parameter's path, as "fc|layer4"
     # "step"; "cosine"; "linear", through points; "cyclic", from 0 up to learning_rate, reached at
     # 4/15 of the epochs, and down to 0.
     config.optimizer.schedule = "step"

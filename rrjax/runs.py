@@ -173,6 +173,12 @@ def open_checkpoints(workdir: str | Path, write: bool = False) -> ocp.Checkpoint
     return ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
 
 
+def started(workdir: str | Path) -> bool:
+    """Say whether a run has a finished checkpoint to go on from."""
+    with open_checkpoints(workdir) as manager:
+        return manager.latest_step() is not None
+
+
 def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 

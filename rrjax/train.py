@@ -2,13 +2,14 @@
 
 from rrjax import data, loop
 from rrjax.door import open_door
-from rrjax.tasks import classifier
+from rrjax.tasks import classifier, finetune
 
 
 def main(config, workdir: str) -> None:
     loop.check(config)
     batches = data.create(config)
-    task = classifier.create(config, batches.steps_per_epoch)
+    start = finetune.source(config, workdir)
+    task = classifier.create(config, batches.steps_per_epoch, start)
     loop.fit(task, batches, config, workdir)
 
 

@@ -184,9 +184,11 @@ def test_the_eps_schedule_moves_the_radius_of_training_alone():
     plain.attack.eps = 1.0
     half, standard = classifier.create(plain, 10), classifier.create(config(eps=0.0), 10)
     first = jax.device_get(task.init())
-    at = lambda task, step: on_devices(  # noqa: E731
-        task.train_step, 1, first.replace(step=np.int32(step)), batch()
-    )[0].params
+
+    def at(task, step):
+        state = first.replace(step=np.int32(step))
+        return on_devices(task.train_step, 1, state, batch())[0].params
+
     assert_trees_close(at(task, 0), at(standard, 0), rtol=1e-4, atol=1e-6)
     assert_trees_close(at(task, 10), at(half, 10), rtol=1e-4, atol=1e-6)
     assert_trees_close(at(task, 35), at(whole, 35), rtol=1e-4, atol=1e-6)

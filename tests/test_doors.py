@@ -28,7 +28,8 @@ IMAGENET = ["robust_imagenet", "standard_imagenet", "vgg16_imagenet"]
 RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
 CIFAR10 = ["robust_cifar10", "standard_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
-RAN |= {*IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
+CHEAP = ["fast_digits", "free_digits", "trades_digits"]
+RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 
 
 def door(name, *arguments):
@@ -80,6 +81,16 @@ def test_train_and_evaluate(trained, tmp_path):
     assert all(cell["n"] == 360 for cells in models.values() for cell in cells)
     assert "| robust" in shown.stdout
     assert "Accuracy under attack" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHEAP)
+def test_the_other_trainers(name, tmp_path):
+    small = [*SHRUNK, "--config.eval_attack_steps=1"]
+    works("train", f"--config=configs/{name}.py", f"--workdir={tmp_path}", *small)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 2]
+    assert "test_adversarial_accuracy" in log[1]
 
 
 @pytest.mark.slow
@@ -319,6 +330,10 @@ TRAIN = ["train", "--config=configs/robust_digits.py"]
         ([*TRAIN, "--config.atack.eps=3"], 'Did you mean "attack"'),
         ([*TRAIN, "--config.attack.eps=3/255"], "could not convert string to float: '3/255'"),
         ([*TRAIN, "--config.attack.steps=7.5"], "7.5"),
+        ([*TRAIN, "--config.start_from=/no/such"], "/no/such: not a run folder"),
+        ([*TRAIN, "--config.replays=2", "--config.micro_batches=2"], "micro_batches=2: with"),
+        ([*TRAIN, "--config.micro_batches=3"], "set it to a multiple of 6"),
+        ([*TRAIN, "--config.ema_decay=1.0"], "ema_decay=1.0"),
         ([*TRAIN, "--config.attack.norm=l3"], "attack.norm='l3'"),
         ([*TRAIN, "--config.model.name=resnet51"], "model name 'resnet51': choose from"),
         ([*TRAIN, "--config.model.classes=5"], "set --config.model.classes=10"),

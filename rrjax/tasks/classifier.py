@@ -16,12 +16,14 @@ from jax import lax
 from rrjax import attack, models
 from rrjax.data import augmented, pixels
 from rrjax.errors import BadInput
-from rrjax.tasks import Task, TrainState, adversaries, free, gradients, losses, optimizer
+from rrjax.tasks import Task, TrainState, adversaries, finetune, free, gradients, losses, optimizer
 from rrjax.tasks.average import averaged
 
 
-def create(config, steps_per_epoch: int) -> Task:
+def create(config, steps_per_epoch: int, start=None) -> Task:
     """Make the classifier task of a training config (`configs/defaults.py`).
+
+    start: the variables of another run's network to begin with (`finetune.source`), or None.
 
     Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,); for training the colour changes
     that were drawn (`rrjax.data.augmented`), for evaluation "index" int32 (B,), "mask" float (B,).
@@ -34,14 +36,17 @@ def create(config, steps_per_epoch: int) -> Task:
     updates_per_epoch = steps_per_epoch * max(1, config.replays)
     sgd = optimizer.create(config.optimizer, config.epochs, updates_per_epoch)
     init_key, train_key, test_key = jax.random.split(jax.random.key(config.seed), 3)
-    init = partial(_init, model, sgd, init_key, config)
+    init = partial(_init, model, sgd, init_key, config, start)
     try:
-        jax.eval_shape(init)
+        params = jax.eval_shape(init).params
+    except BadInput:
+        raise
     except (ZeroDivisionError, TypeError, ValueError) as error:
         raise BadInput(
             f"model {config.model.name} ({config.model.variant}) cannot take images of "
             f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
         ) from error
+    jax.eval_shape(partial(optimizer.trained, config.optimizer.train_only), params)
     robust = config.attack.eps > 0
     judge = adversaries.judge(config.attack, config.eval_attack_steps) if robust else None
     move = _train(model, sgd, config, adversaries.radius(config.attack, steps_per_epoch))
@@ -70,10 +75,12 @@ def _check(config) -> None:
         free.check(config)
 
 
-def _init(model, sgd, key: jax.Array, config) -> TrainState:
+def _init(model, sgd, key: jax.Array, config, start) -> TrainState:
     size = config.data.image_size
     shape = (size, size, len(model.mean))
     variables = models.init(model, key, shape)
+    if start is not None:
+        variables = finetune.graft(model, shape, variables, start)
     carried = {"delta": jnp.zeros((config.batch_size, *shape))} if config.replays else {}
     return TrainState(
         step=jnp.array(0, jnp.int32),
@@ -86,7 +93,8 @@ def _init(model, sgd, key: jax.Array, config) -> TrainState:
 
 def _train(model, sgd, config, eps: Callable) -> Callable:
     """Return (state, images, labels, key) -> (state, metrics): what one step does with a batch."""
-    loss, update = losses.create(config.loss), partial(_update, sgd)
+    only = partial(optimizer.trained, config.optimizer.train_only)
+    loss, update = losses.create(config.loss), partial(_update, sgd, only)
     if config.replays:
         c = config.attack
 
@@ -113,9 +121,12 @@ def _sgd_step(gradient: Callable, update: Callable, state: TrainState, images, l
     return update(state, *gradient(state, (images, labels, keys), dropout_key))
 
 
-def _update(sgd, state: TrainState, grads, batch_stats, metrics):
-    """Average over devices and step the optimiser once."""
-    grads, batch_stats, metrics = lax.pmean((grads, batch_stats, metrics), "batch")
+def _update(sgd, trained: Callable, state: TrainState, grads, batch_stats, metrics):
+    """Average over devices and step the optimiser once.
+
+    BN statistics of frozen layers move on too, as in the reference's partial training.
+    """
+    grads, batch_stats, metrics = lax.pmean((trained(grads), batch_stats, metrics), "batch")
     updates, opt_state = sgd.update(grads, state.opt_state, state.params)
     state = state.replace(
         params=optax.apply_updates(state.params, updates),

@@ -1,10 +1,13 @@
 """The optimiser of a training config: torch's SGD, and how its rate moves over the epochs."""
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from rrjax.errors import BadInput
 
@@ -12,7 +15,7 @@ SCHEDULES = ("step", "cosine", "linear", "cyclic")
 
 
 def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Make torch's SGD: momentum on gradient + weight_decay * parameter, every parameter.
+    """Make torch's SGD: momentum on gradient + weight_decay * parameter, every trained parameter.
 
     config: `optimizer` of `configs/defaults.py`. Its rate is a function of the number of updates.
 
@@ -21,10 +24,31 @@ def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransform
     """
     if not config.learning_rate > 0:
         raise BadInput(f"optimizer.learning_rate={config.learning_rate}: it must be above 0")
+    _check_pattern(config.train_only)
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
+        optax.stateless(lambda updates, _: trained(config.train_only, updates)),
         optax.sgd(_rate(config, epochs, steps_per_epoch), config.momentum),
     )
+
+
+def trained(pattern: str, tree: Any) -> Any:
+    """Zero what no training reaches: the leaves in whose path ("fc/kernel") the pattern is not.
+
+    The pattern is a regular expression; "" is in every path. XLA computes no gradient that ends
+    here.
+
+    Raises:
+      BadInput: if it is in no path.
+    """
+    paths = flatten_dict(tree, sep="/")
+    chosen = {path for path in paths if re.search(pattern, path)}
+    if not chosen:
+        raise BadInput(
+            f"optimizer.train_only={pattern!r} names no parameter: they are {', '.join(paths)}"
+        )
+    kept = {path: x if path in chosen else jnp.zeros_like(x) for path, x in paths.items()}
+    return unflatten_dict(kept, sep="/")
 
 
 def interpolated(field: str, points: Sequence, steps_per_epoch: int) -> Callable:
@@ -49,6 +73,15 @@ def interpolated(field: str, points: Sequence, steps_per_epoch: int) -> Callable
         )
     xs, ys = jnp.array(epochs), jnp.array(multipliers)
     return lambda step: jnp.interp(step / steps_per_epoch, xs, ys)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise BadInput(
+            f"optimizer.train_only={pattern!r} is no regular expression ({error})"
+        ) from error
 
 
 def _rate(config, epochs: int, steps_per_epoch: int) -> Callable:
