@@ -74,7 +74,8 @@ def test_free_is_algorithm_1(float64, model, norm, devices):
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     expected, delta = algorithm_1(c, variables, batches)
     sgd = optimizer.create(c.optimizer, c.epochs, 10)
-    move = classifier._train(models.create(c.model), sgd, c, lambda step: EPS[norm])
+    update = partial(classifier._update, sgd, lambda grads: grads)
+    move = classifier._move(models.create(c.model), update, c, lambda step: EPS[norm])
     move = jax.pmap(
         move, "batch", in_axes=(None, 0, 0, 0), out_axes=None, devices=jax.devices()[:devices]
     )

@@ -156,6 +156,7 @@ def test_a_run_killed_three_times_equals_one_never_killed(undisturbed, tmp_path)
     assert_same_run(workdir, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_brings_back_its_average_and_its_perturbation(tmp_path):
     c = config(**SHORT, **{"ema_decay": 0.9, "replays": 2, "attack.random_start": "none"})
     fit(c, tmp_path / "run")

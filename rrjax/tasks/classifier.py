@@ -2,7 +2,7 @@
 
 The attack sees the network in eval mode: running BN statistics, no dropout. The training forward
 then sees the adversarial image alone, in train mode, so BN is updated once a step; a loss that asks
-for the clean image too (`tasks.losses`) updates it twice.
+for the clean image too (`tasks.losses`) updates it twice, *Free* (`tasks.free`) once a replay.
 """
 
 from collections.abc import Callable
@@ -37,19 +37,12 @@ def create(config, steps_per_epoch: int, start=None) -> Task:
     sgd = optimizer.create(config.optimizer, config.epochs, updates_per_epoch)
     init_key, train_key, test_key = jax.random.split(jax.random.key(config.seed), 3)
     init = partial(_init, model, sgd, init_key, config, start)
-    try:
-        params = jax.eval_shape(init).params
-    except BadInput:
-        raise
-    except (ZeroDivisionError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"model {config.model.name} ({config.model.variant}) cannot take images of "
-            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
-        ) from error
-    jax.eval_shape(partial(optimizer.trained, config.optimizer.train_only), params)
+    trained = partial(optimizer.trained, config.optimizer.train_only)
+    jax.eval_shape(trained, _shapes(init, config).params)
     robust = config.attack.eps > 0
     judge = adversaries.judge(config.attack, config.eval_attack_steps) if robust else None
-    move = _train(model, sgd, config, adversaries.radius(config.attack, steps_per_epoch))
+    eps = adversaries.radius(config.attack, steps_per_epoch)
+    move = _move(model, partial(_update, sgd, trained), config, eps)
     task = Task(
         init=init,
         train_step=partial(_train_step, move, train_key),
@@ -91,21 +84,34 @@ def _init(model, sgd, key: jax.Array, config, start) -> TrainState:
     )
 
 
-def _train(model, sgd, config, eps: Callable) -> Callable:
-    """Return (state, images, labels, key) -> (state, metrics): what one step does with a batch."""
-    only = partial(optimizer.trained, config.optimizer.train_only)
-    loss, update = losses.create(config.loss), partial(_update, sgd, only)
+def _shapes(init: Callable, config) -> TrainState:
+    """Return the shapes of the first state; BadInput if there can be none."""
+    try:
+        return jax.eval_shape(init)
+    except BadInput:
+        raise
+    except (ZeroDivisionError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"model {config.model.name} ({config.model.variant}) cannot take images of "
+            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
+        ) from error
+
+
+def _move(model, update: Callable, config, eps: Callable) -> Callable:
+    """Return (state, images, labels, key) -> (state, metrics): what a step does with its batch."""
+    loss = losses.create(config.loss)
     if config.replays:
-        c = config.attack
-
-        def ascend(step, delta, gradient):
-            return attack.ascend(delta, gradient, norm=c.norm, eps=eps(step), step_size=c.step_size)
-
+        ascend = partial(_ascend, config.attack, eps)
         gradient = partial(gradients.joint, model, loss)
         return partial(free.train_step, gradient, update, ascend, config.replays)
     adversary = adversaries.trainer(config.attack, eps) if config.attack.eps else None
     gradient = partial(gradients.adversarial, model, loss, adversary)
     return partial(_sgd_step, gradients.accumulated(gradient, config.micro_batches), update)
+
+
+def _ascend(config, eps: Callable, step, delta, gradient):
+    norm, step_size = config.norm, config.step_size
+    return attack.ascend(delta, gradient, norm=norm, eps=eps(step), step_size=step_size)
 
 
 def _train_step(move: Callable, key: jax.Array, state: TrainState, batch):
@@ -141,10 +147,10 @@ def _eval_step(model, adversary, key: jax.Array, state: TrainState, batch):
     apply = gradients.frozen(model, state)
     images, labels, mask = pixels(batch["image"]), batch["label"], batch["mask"]
     logits, _ = jax.vmap(apply)(images)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    nats = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     sums = {
         "count": mask.sum(),
-        "loss": (mask * losses).sum(),
+        "loss": (mask * nats).sum(),
         "accuracy": (mask * (logits.argmax(-1) == labels)).sum(),
     }
     if adversary:
