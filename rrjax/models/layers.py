@@ -84,11 +84,11 @@ def convolution(
 def _transposable(stock):
     """Give `stock(image, kernel, numbers)` derivatives whose transposes XLA:CPU runs fast.
 
-    XLA:CPU brings convolutions into the layout it is fast in (NHWC, HWIO) outside of loops only:
-    in a loop body the image's gradient is up to three times slower, the kernel's a hundred times.
-    The transpose of a convolution is one too; so here each tangent is written with its arrays laid
-    out, behind barriers, such that its transpose, which is what every gradient step runs, is in the
-    fast layout.
+    XLA:CPU brings convolutions into the layout it is fast in (NHWC, HWIO) outside of loops only: in
+    a loop body the image's gradient is up to three times slower, the kernel's up to a hundred
+    times. The transpose of a convolution is one too; so here each tangent is written with its
+    arrays laid out, behind barriers, such that its transpose, which is what every gradient step
+    runs, is in the fast layout.
     """
 
     @jax.custom_jvp
