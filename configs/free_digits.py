@@ -8,7 +8,7 @@ from configs import robust_digits
 
 def get_config():
     config = robust_digits.get_config()
-    config.replays = 4
+    config.replays = 8
     config.epochs = 5
     config.eval_attack_steps = 20
     config.attack.step_size = 2.0  # eps, as in the paper

@@ -58,8 +58,8 @@ def adversary(
       key: needed by a random start only.
       norm: "l2", "linf" or "unconstrained" (raw gradient steps in the cube [0,1]; no eps).
       eps, step_size: in units of [0,1] pixels; they may be traced.
-      loss: "cross_entropy", "margin", or "kl": from the prediction at `image` (TRADES); that one
-        has no label, and moves away from nothing until the start is another image.
+      loss: "cross_entropy"; "margin"; "kl", KL(prediction at `image` || at x), as in TRADES: it
+        takes no label, and needs a random start, since its gradient at `image` is 0.
       random_start: "none"; "sphere" (l2, at distance eps in a random direction, as in the
         reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard deviation of
         0.001 a pixel, as in TRADES).

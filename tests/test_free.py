@@ -101,11 +101,11 @@ def test_a_perturbation_of_gradient_zero_stays(norm):
     ("change", "message"),
     [
         ({"attack.norm": "unconstrained"}, "attack.norm='unconstrained': replays need"),
-        ({"attack.loss": "margin"}, "attack.loss='margin': with replays=4 it must be"),
+        ({"attack.loss": "margin"}, "attack.loss='margin': with replays=8 it must be"),
         ({"attack.random_start": "sphere"}, "attack.random_start='sphere'"),
-        ({"micro_batches": 2}, "micro_batches=2: with replays=4"),
+        ({"micro_batches": 2}, "micro_batches=2: with replays=8"),
         ({"loss.name": "trades"}, "loss.name='trades': with replays"),
-        ({"attack.eps": 0.0}, "replays=4 needs an adversary"),
+        ({"attack.eps": 0.0}, "replays=8 needs an adversary"),
         ({"replays": -1}, "replays=-1"),
     ],
 )
