@@ -1,5 +1,7 @@
 """*Free* adversarial training on digits (Shafahi et al. 2019), in robust_digits' l2 ball.
 
+Their rule is PGD's epochs divided by the replays, 2.5 here; 5 was chosen on held-out digits.
+
 python -m rrjax.train --config=configs/free_digits.py --workdir=runs/free_digits
 """
 
