@@ -1,9 +1,9 @@
 """*Fast* adversarial training on digits: one attack step from a random start (Wong et al. 2020).
 
 Their recipe: linf, a start uniform in the ball, one step of 1.25 * eps, a cyclic rate. Here the
-ball is robust_digits' l2 one, which is our analogue: a uniform start lies near the sphere and almost
-across the gradient, so it takes up most of the ball, and what one step finds is weak. Trained with
-2.5 times the radius that it is judged by, and averaged, it holds (README).
+ball is robust_digits' l2 one, our analogue: a uniform start lies near the sphere and almost across
+the gradient, so it takes up most of the ball, and what one step finds is weak. Trained with 2.5
+times the radius that it is judged by, and averaged, it holds (README).
 
 python -m rrjax.train --config=configs/fast_digits.py --workdir=runs/fast_digits
 """
@@ -13,6 +13,7 @@ from configs import robust_digits
 
 def get_config():
     config = robust_digits.get_config()
+    config.epochs = 24
     config.eval_attack_steps = 20
     config.ema_decay = 0.98
     config.optimizer.schedule = "cyclic"
