@@ -18,7 +18,16 @@ def get_config() -> ConfigDict:
     config.log_every = 10  # steps
     config.save_every = 500  # steps
     config.eval_every = 5  # epochs
+    config.start_from = (
+        ""  # a run folder, whose network to begin from; another class count: a new head
+    )
+    # PGD steps of 2.5 * eps / steps by which a run judges itself; 0: the attack it trains against.
+    config.eval_attack_steps = 0
     config.tensorboard = False
+
+    config.micro_batches = 1  # parts a device takes its batch in, one after another: less memory
+    config.replays = 0  # of each batch in Free training (Shafahi et al. 2019); 0: no such training
+    config.ema_decay = 0.0  # of the moving average that is evaluated and loaded; 0: no average
 
     config.model = ConfigDict()
     config.model.name = "resnet50"
@@ -54,14 +63,27 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 0.1
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 5e-4  # coupled, on every parameter
-    config.optimizer.schedule = "step"  # "step" or "cosine"
+    config.optimizer.train_only = ""  # regular expression in a parameter's path, as "fc|layer4"
+    # "step"; "cosine"; "linear", through points; "cyclic", from 0 up to learning_rate, reached at
+    # 4/15 of the epochs, and down to 0.
+    config.optimizer.schedule = "step"
     config.optimizer.drops = (100,)  # epochs at which a "step" schedule multiplies by gamma
     config.optimizer.gamma = 0.1
+    config.optimizer.points = ()  # of "linear": (epoch, multiplier of learning_rate), ...
+
+    config.loss = ConfigDict()
+    # "cross_entropy", or "trades" (Zhang et al. 2019): CE(clean) + beta * KL(clean || adversarial).
+    config.loss.name = "cross_entropy"
+    config.loss.clean_weight = 0.0  # of the clean images' cross-entropy; the adversarial has 1 - it
+    config.loss.beta = 6.0  # of "trades"
+    config.loss.label_smoothing = 0.0  # share of the target that all classes divide
 
     # The adversary that training meets; eps 0 is standard training. Fields: rrjax.attack.adversary.
     config.attack = ConfigDict()
     config.attack.norm = "l2"
     config.attack.eps = 3.0  # in units of pixels in [0,1]
+    # Points (epoch, multiplier of eps) with straight lines between them, in training only; (): 1.
+    config.attack.eps_schedule = ()
     config.attack.step_size = 0.5
     config.attack.steps = 7
     config.attack.loss = "cross_entropy"

@@ -20,10 +20,17 @@ from rrjax.pgd import (
     pgd,
     raw_step,
     unit_cube,
+    within_l2,
+    within_linf,
 )
 
 NORMS = ("l2", "linf", "unconstrained")
-LOSSES = {"cross_entropy": objectives.cross_entropy, "margin": objectives.margin}
+BALLS = {"l2": (within_l2, l2_step), "linf": (within_linf, linf_step)}
+LOSSES = {
+    "cross_entropy": lambda apply, image, label: objectives.cross_entropy(apply, label),
+    "margin": lambda apply, image, label: objectives.margin(apply, label),
+    "kl": lambda apply, image, label: objectives.divergence(apply, apply(image)[0]),
+}
 
 
 def adversary(
@@ -51,9 +58,11 @@ def adversary(
       key: needed by a random start only.
       norm: "l2", "linf" or "unconstrained" (raw gradient steps in the cube [0,1]; no eps).
       eps, step_size: in units of [0,1] pixels; they may be traced.
-      loss: "cross_entropy" or "margin".
+      loss: "cross_entropy"; "margin"; "kl", KL(prediction at `image` || at x), as in TRADES: it
+        takes no label, and needs a random start, since its gradient at `image` is 0.
       random_start: "none"; "sphere" (l2, at distance eps in a random direction, as in the
-        reference code); "uniform" (in the l2 or linf ball).
+        reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard deviation of
+        0.001 a pixel, as in TRADES).
       restarts: keep the worst of that many random starts: one that fools the network before one
         that does not, then the one of greater loss.
       keep: "best" or "last" iterate of each start.
@@ -65,7 +74,7 @@ def adversary(
       BadInput: if the options contradict each other (see `check`).
     """
     check(norm=norm, loss=loss, random_start=random_start, restarts=restarts, keep=keep)
-    loss_of = LOSSES[loss](apply, label)
+    loss_of = LOSSES[loss](apply, image, label)
     sign = 1.0 if targeted else -1.0
     project, step = _geometry(norm, image, eps, step_size)
 
@@ -82,6 +91,16 @@ def adversary(
     fooled = (prediction == label) if targeted else (prediction != label)
     worst = jnp.lexsort((found.value, ~fooled))[0]
     return found.x[worst]
+
+
+def ascend(
+    delta: jax.Array, gradient: jax.Array, *, norm: str, eps: float, step_size: float
+) -> jax.Array:
+    """Step a perturbation of one image up the gradient, and back into the ball "l2" or "linf"."""
+    within, step = BALLS[norm]
+    downhill = step(step_size)
+    moved, _ = downhill.update(-gradient, downhill.init(delta))
+    return within(delta + moved, eps)
 
 
 @partial(
@@ -130,7 +149,10 @@ def protocol(eps: float, steps: int) -> dict[str, float]:
 
 def check(*, norm: str, loss: str, random_start: str, restarts: int, keep: str) -> None:
     """Raise BadInput, naming the option, if an attack's options are unknown or contradictory."""
-    starts = {"l2": ("none", "sphere", "uniform"), "linf": ("none", "uniform")}
+    starts = {
+        "l2": ("none", "sphere", "uniform", "gaussian"),
+        "linf": ("none", "uniform", "gaussian"),
+    }
     for name, value, choices in (
         ("norm", norm, NORMS),
         ("loss", loss, tuple(LOSSES)),
@@ -139,6 +161,10 @@ def check(*, norm: str, loss: str, random_start: str, restarts: int, keep: str) 
     ):
         if value not in choices:
             raise BadInput(f"attack.{name}={value!r} (norm {norm!r}): choose one of {choices}")
+    if loss == "kl" and random_start == "none":
+        raise BadInput(
+            "attack.loss='kl' has no gradient at the image itself: set attack.random_start"
+        )
     if restarts < 1 or (restarts > 1 and random_start == "none"):
         raise BadInput(
             f"attack.restarts={restarts}: restarts must be >= 1, and more than one needs "
@@ -155,6 +181,8 @@ def _geometry(norm: str, center: jax.Array, eps, step_size) -> tuple[Projection,
 
 
 def _start(random_start: str, norm: str, key: jax.Array, image: jax.Array, eps) -> jax.Array:
+    if random_start == "gaussian":
+        return image + 0.001 * jax.random.normal(key, image.shape, image.dtype)
     if norm == "linf":
         return image + eps * jax.random.uniform(key, image.shape, image.dtype, -1.0, 1.0)
     direction_key, radius_key = jax.random.split(key)

@@ -141,15 +141,16 @@ def _place(batch: Batch) -> dict[str, jax.Array]:
 
 def check(config) -> None:
     """Raise BadInput unless a run's numbers are possible on the devices there are."""
-    for name in ("seed", "epochs", "batch_size", "log_every", "save_every", "eval_every"):
+    counts = ("epochs", "batch_size", "micro_batches", "log_every", "save_every", "eval_every")
+    for name in ("seed", *counts):
         least = 0 if name == "seed" else 1
         if config[name] < least:
             raise BadInput(f"--config.{name}={config[name]}: it must be at least {least}")
-    n = jax.device_count()
+    n = jax.device_count() * config.micro_batches
     if config.batch_size % n:
         raise BadInput(
-            f"--config.batch_size={config.batch_size} does not divide by {n} devices: "
-            f"set it to a multiple of {n}"
+            f"--config.batch_size={config.batch_size} does not divide by {jax.device_count()} "
+            f"devices x {config.micro_batches} micro-batches: set it to a multiple of {n}"
         )
 
 
@@ -168,7 +169,11 @@ def _items(state) -> dict[str, dict]:
     """Split a state into what a reader of the run needs and what only more training does."""
     return {
         "variables": {"params": state.params, "batch_stats": state.batch_stats},
-        "training": {"step": state.step, "opt_state": state.opt_state},
+        "training": {
+            "step": state.step,
+            "opt_state": state.opt_state,
+            "carried": state.carried,
+        },
     }
 
 

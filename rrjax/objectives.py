@@ -38,6 +38,20 @@ def margin(apply: Apply, label: jax.Array) -> Objective:
     return objective
 
 
+def divergence(apply: Apply, logits: jax.Array) -> Objective:
+    """Return KL(p || q), p = softmax(logits) and q the image's prediction, in nats.
+
+    With the logits of the clean image, what the adversary of TRADES maximises (Zhang et al. 2019).
+    """
+    log_p = jax.nn.log_softmax(logits)
+
+    def objective(image):
+        log_q = jax.nn.log_softmax(apply(image)[0])
+        return optax.losses.kl_divergence_with_log_targets(log_q, log_p)
+
+    return objective
+
+
 def match(apply: Apply, target: jax.Array) -> Objective:
     """Return |R(x) - target| / |target|, the normalised representation distance.
 

@@ -97,18 +97,23 @@ def l2_ball(center: jax.Array, eps: float) -> Projection:
     The 1e-7 is the reference's (torch's `renorm`).
     """
 
-    def project(x):
-        delta = x - center
-        norm = jnp.linalg.norm(delta)
-        shrink = jnp.where(norm > eps, eps / (norm + 1e-7), 1.0)
-        return unit_cube(center + shrink * delta)
-
-    return project
+    return lambda x: unit_cube(center + within_l2(x - center, eps))
 
 
 def linf_ball(center: jax.Array, eps: float) -> Projection:
     """Project onto the linf ball of radius `eps` about `center`, then onto the cube [0,1]."""
-    return lambda x: unit_cube(center + jnp.clip(x - center, -eps, eps))
+    return lambda x: unit_cube(center + within_linf(x - center, eps))
+
+
+def within_l2(delta: jax.Array, eps: float) -> jax.Array:
+    """Shrink a perturbation to l2 norm `eps` if it is longer."""
+    norm = jnp.linalg.norm(delta)
+    return jnp.where(norm > eps, eps / (norm + 1e-7), 1.0) * delta
+
+
+def within_linf(delta: jax.Array, eps: float) -> jax.Array:
+    """Clip every pixel of a perturbation to [-eps, eps]."""
+    return jnp.clip(delta, -eps, eps)
 
 
 def unit_cube(x: jax.Array) -> jax.Array:

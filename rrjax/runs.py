@@ -234,6 +234,12 @@ def _barriers() -> ocp.options.MultiprocessingOptions:
     return ocp.options.MultiprocessingOptions(active_processes=set(range(jax.process_count())))
 
 
+def started(workdir: str | Path) -> bool:
+    """Say whether a run has a finished checkpoint to go on from."""
+    with open_checkpoints(workdir) as manager:
+        return manager.latest_step() is not None
+
+
 def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 

@@ -1,8 +1,8 @@
 """Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits
 
 One process drives all devices of its machine. Several: the same command in each, with --distributed
-in a SLURM step or on a TPU pod, or with --coordinator, --processes and --process. If one of them
-dies the others end within about a minute; the same command, in all of them, goes on.
+(SLURM, TPU pods) or with --coordinator, --processes and --process. If one dies the others end within
+a minute, and the same command in all of them goes on.
 """
 
 import faulthandler
@@ -13,7 +13,7 @@ from absl import flags
 from rrjax import data, loop
 from rrjax.door import open_door
 from rrjax.errors import BadInput
-from rrjax.tasks import classifier
+from rrjax.tasks import classifier, finetune
 
 CHANGES = flags.DEFINE_bool("accept_changes", False, "Go on with a run whose config has changed.")
 CLUSTER = flags.DEFINE_bool("distributed", False, "Join the processes of a SLURM step or TPU pod.")
@@ -25,14 +25,15 @@ PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0."
 def main(config, workdir: str) -> None:
     if CLUSTER.value or COORDINATOR.value:
         faulthandler.disable()  # its pages of threads would hide why jax ends a process
-        address = (COORDINATOR.value, PROCESSES.value, PROCESS.value)
+        where = (COORDINATOR.value, PROCESSES.value, PROCESS.value)
         try:
-            jax.distributed.initialize(*address, heartbeat_timeout_seconds=30)
+            jax.distributed.initialize(*where, heartbeat_timeout_seconds=30)
         except (ValueError, RuntimeError) as error:
             raise BadInput(f"the processes do not find each other: {error}") from error
     loop.check(config)
     batches = data.create(config)
-    task = classifier.create(config, batches.steps_per_epoch)
+    source = finetune.source(config, workdir)
+    task = classifier.create(config, batches.steps_per_epoch, source)
     loop.fit(task, batches, config, workdir, CHANGES.value)
 
 

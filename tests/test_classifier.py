@@ -5,14 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from configs import robust_digits
 from rrjax import loop, models
 from rrjax.attack import adversary
 from rrjax.errors import BadInput
-from rrjax.tasks import classifier
+from rrjax.tasks import classifier, optimizer
 
 
 def config(model="tiny", eps=1.0, **optimizer):
@@ -149,18 +148,52 @@ def test_random_starts_are_drawn_anew_each_step():
     [
         ("step", [0.5, 0.5, 0.05, 0.05, 0.005]),
         ("cosine", [0.5, 0.45225, 0.32725, 0.17275, 0.04775]),
+        ("linear", [0.5, 0.5, 0.3, 0.1, 0.1]),
+        ("cyclic", [0.0, 0.5, 0.375, 0.25, 0.125]),  # 5 epochs: the top is after 20 // 15
     ],
 )
 def test_the_learning_rate_of_each_epoch(schedule, rates):
     c = config(learning_rate=0.5, schedule=schedule, drops=(2, 4), momentum=0.0, weight_decay=0.0)
-    optimizer = classifier._optimizer(c.optimizer, epochs=5, steps_per_epoch=3)
-    params = {"w": jnp.array(0.0)}
-    state, seen = optimizer.init(params), []
-    for _ in range(5 * 3):
-        updates, state = optimizer.update({"w": jnp.array(1.0)}, state, params)
-        seen.append(-float(updates["w"]))
+    c.optimizer.points = ((1, 1), (3, 0.2))
+    seen = rates_of(c, epochs=5, steps_per_epoch=3)
     np.testing.assert_allclose(seen[::3], rates, rtol=1e-4)
-    assert isinstance(optimizer, optax.GradientTransformation)
+
+
+def rates_of(c, epochs, steps_per_epoch):
+    """Return the rate of every update of a run."""
+    sgd = optimizer.create(c.optimizer, epochs, steps_per_epoch)
+    params = {"w": jnp.array(0.0)}
+    state, seen = sgd.init(params), []
+    for _ in range(epochs * steps_per_epoch):
+        updates, state = sgd.update({"w": jnp.array(1.0)}, state, params)
+        seen.append(-float(updates["w"]))
+    return seen
+
+
+def test_a_straight_schedule_moves_at_every_step():
+    c = config(learning_rate=3.0, schedule="cyclic", momentum=0.0, weight_decay=0.0)
+    np.testing.assert_allclose(rates_of(c, 5, 3)[:6], [0, 1, 2, 3, 2.75, 2.5], rtol=1e-5)
+    np.testing.assert_allclose(rates_of(c, 2, 2), [3, 2.25, 1.5, 0.75], rtol=1e-5)  # no way up
+
+
+def test_the_eps_schedule_moves_the_radius_of_training_alone():
+    c = config(eps=2.0)
+    c.attack.eps_schedule = ((0, 0), (2, 1))
+    plain = config(eps=2.0)
+    task, whole = classifier.create(c, 10), classifier.create(plain, 10)
+    plain.attack.eps = 1.0
+    half, standard = classifier.create(plain, 10), classifier.create(config(eps=0.0), 10)
+    first = jax.device_get(task.init())
+
+    def at(task, step):
+        state = first.replace(step=np.int32(step))
+        return on_devices(task.train_step, 1, state, batch())[0].params
+
+    assert_trees_close(at(task, 0), at(standard, 0), rtol=1e-4, atol=1e-6)
+    assert_trees_close(at(task, 10), at(half, 10), rtol=1e-4, atol=1e-6)
+    assert_trees_close(at(task, 35), at(whole, 35), rtol=1e-4, atol=1e-6)
+    judged = [on_devices(t.eval_step, 1, first, batch()) for t in (task, whole)]
+    assert judged[0] == judged[1]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +205,13 @@ def test_the_learning_rate_of_each_epoch(schedule, rates):
         (lambda c: c.attack.update(norm="l7"), "attack.norm='l7'"),
         (lambda c: c.attack.update(keep="first"), "attack.keep='first'"),
         (lambda c: c.optimizer.update(learning_rate=-1.0), "learning_rate=-1.0"),
+        (lambda c: c.optimizer.update(schedule="linear"), r"optimizer.points=\(\): give points"),
+        (
+            lambda c: c.optimizer.update(schedule="linear", points=((2, 1), (1, 0))),
+            "optimizer.points=.*rising epochs",
+        ),
+        (lambda c: c.attack.update(eps_schedule=((0, -1.0),)), "attack.eps_schedule=.*negative"),
+        (lambda c: c.attack.update(eps_schedule=(0, 1)), "attack.eps_schedule=.*points"),
         (lambda c: c.model.update(name="vgg16"), "cannot take images of 8 pixels"),
         (lambda c: c.model.update(dtype="float64"), "JAX_ENABLE_X64"),
         (lambda c: c.model.update(name="resnet9000"), "resnet9000"),

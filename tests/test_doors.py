@@ -28,7 +28,8 @@ IMAGENET = ["robust_imagenet", "standard_imagenet", "vgg16_imagenet"]
 RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
 CIFAR10 = ["robust_cifar10", "standard_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
-RAN |= {*IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
+CHEAP = ["fast_digits", "free_digits", "trades_digits"]
+RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"import_torch", "export_torch"}
 
 
@@ -99,6 +100,16 @@ def test_convert_there_and_back(trained, tmp_path):
     assert models["standard"] == models["robust"]
     message = refused(*TRAIN, *SHRUNK, f"--workdir={workdir}")
     assert "holds another run (convert was 'import', now None" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHEAP)
+def test_the_other_trainers(name, tmp_path):
+    small = [*SHRUNK, "--config.eval_attack_steps=1"]
+    works("train", f"--config=configs/{name}.py", f"--workdir={tmp_path}", *small)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 2]
+    assert "test_adversarial_accuracy" in log[1]
 
 
 @pytest.mark.slow
@@ -339,6 +350,10 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         ([*TRAIN, "--config.atack.eps=3"], 'Did you mean "attack"'),
         ([*TRAIN, "--config.attack.eps=3/255"], "could not convert string to float: '3/255'"),
         ([*TRAIN, "--config.attack.steps=7.5"], "7.5"),
+        ([*TRAIN, "--config.start_from=/no/such"], "/no/such: not a run folder"),
+        ([*TRAIN, "--config.replays=2", "--config.micro_batches=2"], "micro_batches=2: with"),
+        ([*TRAIN, "--config.micro_batches=3"], "set it to a multiple of 6"),
+        ([*TRAIN, "--config.ema_decay=1.0"], "ema_decay=1.0"),
         ([*TRAIN, "--config.attack.norm=l3"], "attack.norm='l3'"),
         ([*TRAIN, "--config.model.name=resnet51"], "model name 'resnet51': choose from"),
         ([*TRAIN, "--config.model.classes=5"], "set --config.model.classes=10"),

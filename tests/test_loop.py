@@ -263,6 +263,21 @@ def c_value(c, name):
     return operator.attrgetter(name)(c)
 
 
+def test_a_resumed_run_brings_back_its_average_and_its_perturbation(tmp_path):
+    c = config(**SHORT, **{"ema_decay": 0.9, "replays": 2, "attack.random_start": "none"})
+    fit(c, tmp_path / "run")
+    step, whole = checkpoint(tmp_path / "run")
+    shutil.rmtree(tmp_path / f"run/checkpoints/{step}")
+    fit(c, tmp_path / "run")
+    assert checkpoint(tmp_path / "run")[0] == step == 22
+    jax.tree.map(np.testing.assert_array_equal, checkpoint(tmp_path / "run")[1], whole)
+    carried = whole["training"]["carried"]
+    assert carried["delta"].shape == (64, 16, 16, 1) and np.abs(carried["delta"]).max() > 0
+    loaded = runs.load(tmp_path / "run").variables["params"]["fc2"]["bias"]
+    np.testing.assert_array_equal(loaded, whole["variables"]["params"]["fc2"]["bias"])
+    assert np.abs(loaded - carried["trained"]["params"]["fc2"]["bias"]).max() > 1e-5
+
+
 def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
     c = config(**SHORT)
     fit(c, tmp_path / "run")
@@ -323,6 +338,8 @@ def test_evaluation_counts_every_example_once():
     ("change", "message"),
     [
         ({"batch_size": 7}, r"batch_size=7 .*multiple of 2"),
+        ({"micro_batches": 5}, r"batch_size=64 .*2 devices x 5 micro-batches.*multiple of 10"),
+        ({"micro_batches": 0}, "micro_batches=0: it must be at least 1"),
         ({"batch_size": -2}, "batch_size=-2: it must be at least 1"),
         ({"epochs": 0}, "epochs=0: it must be at least 1"),
         ({"save_every": 0}, "save_every=0"),

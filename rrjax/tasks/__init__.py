@@ -8,12 +8,17 @@ from flax import struct
 
 
 class TrainState(struct.PyTreeNode):
-    """Everything a training step changes."""
+    """Everything a training step changes.
+
+    params, batch_stats: what is evaluated, and what a reader of the run loads.
+    carried: what else only more training needs, such as a perturbation; {} if nothing.
+    """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    carried: Any = struct.field(default_factory=dict)
 
 
 class Task(NamedTuple):

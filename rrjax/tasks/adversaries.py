@@ -1,0 +1,60 @@
+"""The adversaries of a training config: the one trained against, and the one a run is judged by."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+
+from rrjax import attack
+from rrjax.errors import BadInput
+from rrjax.tasks import optimizer
+
+OPTIONS = ("norm", "step_size", "steps", "loss", "random_start", "restarts", "keep")
+Adversary = Callable[..., jax.Array]  # (apply, step, images, labels, keys) -> images
+
+
+def radius(config, steps_per_epoch: int) -> Callable:
+    """Return step -> eps of an `attack` config, by the multipliers of its `eps_schedule`.
+
+    They move eps alone, not the step size, and in training only, as in the reference
+    (MadryLab/robustness, `custom_eps_multiplier`).
+
+    Raises:
+      BadInput: naming the points, if they are none.
+    """
+    if not config.eps_schedule:
+        return lambda step: config.eps
+    points = optimizer.interpolated("attack.eps_schedule", config.eps_schedule, steps_per_epoch)
+    return lambda step: config.eps * points(step)
+
+
+def trainer(config, eps: Callable) -> Adversary:
+    """Make the adversary of an `attack` config, of radius `eps(step)`."""
+    options = {name: config[name] for name in OPTIONS}
+    return partial(_attack, lambda step: {"eps": eps(step)} | options)
+
+
+def judge(config, steps: int) -> Adversary:
+    """Make the adversary of evaluation: the `attack` config's own, or for steps > 0 the protocol's.
+
+    The protocol (`attack.protocol`) goes up the cross-entropy from the image itself and keeps the
+    best iterate: the measure to take for networks that were trained by different attacks.
+    """
+    options = {"eps": config.eps} | {name: config[name] for name in OPTIONS}
+    if steps:
+        options = {"norm": config.norm} | attack.protocol(config.eps, steps)
+    return partial(_attack, lambda step: options)
+
+
+def _attack(options_at, apply, step, images, labels, keys) -> jax.Array:
+    return jax.vmap(partial(attack.adversary, apply, **options_at(step)))(images, labels, keys)
+
+
+def check(config) -> None:
+    """Raise BadInput, naming the field, unless an `attack` config is possible."""
+    if not min(config.eps, config.step_size, config.steps) >= 0:  # so that a NaN is refused too
+        raise BadInput(
+            f"attack.eps={config.eps}, step_size={config.step_size}, steps={config.steps}: "
+            "none may be negative"
+        )
+    attack.check(**{name: config[name] for name in OPTIONS if name not in ("step_size", "steps")})
