@@ -5,8 +5,6 @@ python -m rrjax.bench --config=configs/bench_data.py --workdir=runs/bench_data
 
 from ml_collections import ConfigDict
 
-from configs import robust_imagenet
-
 
 def get_config():
     config = ConfigDict()
@@ -18,6 +16,15 @@ def get_config():
     config.batches = 8  # timed in each round, after a warm-up
     config.rounds = 5  # in each of which every loader has its turn
     config.workers = (0, 2)
-    config.transform = robust_imagenet.get_config().data  # the training transform
+    # ImageNet's training transform; what the fields mean stands in defaults.py, under data.
+    config.transform = ConfigDict()
+    config.transform.image_size = 224
+    config.transform.resize = 256
+    config.transform.crop_scale = (0.08, 1.0)
+    config.transform.crop_padding = 0
+    config.transform.flip = True
+    config.transform.jitter = 0.1
+    config.transform.lighting = 0.05
+    config.transform.rotation = 0.0
     config.seed = 0
     return config.lock()

@@ -1,8 +1,7 @@
 """Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits
 
-One process drives all devices of its machine. Several: the same command in each, with --distributed
-(SLURM, TPU pods) or with --coordinator, --processes and --process. If one dies the others end within
-a minute, and the same command in all of them goes on.
+One process drives all devices of its machine; several are given the same command, and --distributed
+(SLURM, TPU pods) or --coordinator, --processes and --process. If one dies the others end as well.
 """
 
 import faulthandler

@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from golden.make_imagenet import write_tars
 from PIL import Image
 
 from rrjax.data import imagenet
@@ -196,26 +196,15 @@ def noise(seed):
 
 
 def pack(folder, images):
-    """Write the two tars of ImageNet: images is class number -> JPEG files, one of them to test."""
+    """Write the two tars of ImageNet: images is class number -> JPEG files, the last to test."""
     folder.mkdir()
     wnids, labels = imagenet.wnids(), imagenet.validation_labels()
-    with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as train:
-        for number, (*files, _) in images.items():
-            inner = io.BytesIO()
-            with tarfile.open(fileobj=inner, mode="w") as tar:
-                for i, content in enumerate(files):
-                    add(tar, f"{wnids[number]}_{i}.JPEG", content)
-            add(train, f"{wnids[number]}.tar", inner.getvalue())
-    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as val:
-        for number, (*_, content) in images.items():
-            place = labels.index(wnids[number]) + 1
-            add(val, f"ILSVRC2012_val_{place:08d}.JPEG", content)
-
-
-def add(tar, name, content):
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    tar.addfile(member, io.BytesIO(content))
+    train, val = {}, {}
+    for number, (*files, last) in images.items():
+        wnid = wnids[number]
+        train[wnid] = {f"{wnid}_{i}.JPEG": content for i, content in enumerate(files)}
+        val[f"ILSVRC2012_val_{labels.index(wnid) + 1:08d}.JPEG"] = last
+    write_tars(folder, train, val)
 
 
 SMALL = [
@@ -308,6 +297,17 @@ def test_bench_data(tmp_path):
     assert all(row["per_core"]["mean"] > 0 for row in rows)
     assert rows[0]["per_core_ratio"]["mean"] == 1
     assert "| Pillow loop" in shown.stdout
+    folder = tmp_path / "tree/train/noise"
+    folder.mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(noise(1))
+    arguments.append(f"--config.path={tmp_path / 'tree'}")
+    command = ["bench", "--config=configs/bench_data.py", f"--workdir={tmp_path}", *arguments]
+    works(*command)
+    (folder / "1.jpg").write_bytes(b"GIF")
+    message = refused(
+        "bench", "--config=configs/bench_data.py", f"--workdir={tmp_path}", *arguments
+    )
+    assert "1.jpg: not a JPEG file" in message
 
 
 @pytest.mark.slow
