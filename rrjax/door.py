@@ -25,7 +25,8 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
 
     def guarded(_):
         if not flags.FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.ERROR)  # Orbax tells of every file it moves
+            # Orbax tells of every file it moves, and of one failure many times over.
+            logging.set_verbosity(logging.FATAL)
         try:
             if kind not in config.value:
                 raise BadInput(f"--config has no field {kind!r}: it is another command's config")
