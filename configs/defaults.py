@@ -18,9 +18,8 @@ def get_config() -> ConfigDict:
     config.log_every = 10  # steps
     config.save_every = 500  # steps
     config.eval_every = 5  # epochs
-    config.start_from = (
-        ""  # a run folder, whose network to begin from; another class count: a new head
-    )
+    # A run folder, whose network to begin from; with another class count its head starts anew.
+    config.start_from = ""
     # PGD steps of 2.5 * eps / steps by which a run judges itself; 0: the attack it trains against.
     config.eval_attack_steps = 0
     config.tensorboard = False

@@ -222,3 +222,17 @@ def test_impossible_configs_are_named(change, message):
     change(c)
     with pytest.raises(BadInput, match=message):
         classifier.create(c, 10)
+
+
+def test_training_sees_the_colour_changes_that_were_drawn():
+    task = classifier.create(config(eps=0.0), 10)
+    state = jax.device_get(task.init())
+    images = batch()
+    black = images | {"image": np.zeros_like(images["image"])}
+    darkened = images | {
+        "jitter": np.tile(np.float32([0, 1, 1]), (8, 1)),  # brightness 0
+        "order": np.tile(np.int32([2, 0, 1]), (8, 1)),
+    }
+    one, two, other = (on_devices(task.train_step, 1, state, b) for b in (black, darkened, images))
+    assert_trees_close(one[0].params, two[0].params, rtol=0, atol=0)
+    assert abs(one[1]["loss"] - other[1]["loss"]) > 1e-4

@@ -1,0 +1,44 @@
+"""The configs say what the papers and the reference say."""
+
+import importlib
+
+import pytest
+
+PAPER = {"batch_size": 256, "optimizer.learning_rate": 0.1, "optimizer.momentum": 0.9}
+ATTACK = {"attack.norm": "l2", "attack.eps": 3.0, "attack.step_size": 0.5, "attack.steps": 7}
+ATTACK |= {"attack.random_start": "none", "attack.keep": "best"}
+IMAGENET = {"data.image_size": 224, "data.resize": 256, "data.crop_scale": (0.08, 1.0)}
+IMAGENET |= {"data.flip": True, "data.crop_padding": 0, "data.rotation": 0.0}
+COLOURS = {"data.jitter": 0.1, "data.lighting": 0.05}
+RIN = {"data.name": "restricted_imagenet", "model.classes": 9}
+RIN |= {"model.mean": (0.4717, 0.4499, 0.3837), "model.std": (0.26, 0.2516, 0.2575)}
+# Engstrom et al. (2019), Table 3.
+LONG = {"epochs": 110, "optimizer.weight_decay": 5e-4, "optimizer.gamma": 0.1}
+# torchvision's reference script.
+TORCHVISION = {"epochs": 90, "optimizer.weight_decay": 1e-4, "optimizer.drops": (30, 60)}
+CIFAR10 = {"data.name": "cifar10", "data.image_size": 32, "data.resize": 32, "data.crop_scale": ()}
+CIFAR10 |= {"data.crop_padding": 4, "data.jitter": 0.25, "data.rotation": 2.0, "data.flip": True}
+CIFAR10 |= {"data.lighting": 0.0, "epochs": 150, "batch_size": 128, "model.variant": "cifar"}
+CIFAR10 |= {"optimizer.drops": (50, 100), "optimizer.weight_decay": 5e-4, "model.classes": 10}
+PLAIN = {"attack.eps": 0.0}
+BN = {"model.name": "vgg16_bn"}
+
+EXPECTED = {
+    "robust_imagenet": PAPER | LONG | ATTACK | IMAGENET | COLOURS | {"optimizer.drops": (100,)},
+    "robust_rin": PAPER | LONG | ATTACK | IMAGENET | COLOURS | RIN | {"optimizer.drops": (30, 60)},
+    "standard_rin": PAPER | LONG | PLAIN | IMAGENET | COLOURS | RIN | {"optimizer.drops": (30, 60)},
+    "vgg16_rin": PAPER | LONG | PLAIN | IMAGENET | COLOURS | RIN | BN,
+    "standard_imagenet": PAPER | TORCHVISION | PLAIN | IMAGENET | {"data.jitter": 0.0},
+    "vgg16_imagenet": TORCHVISION | PLAIN | IMAGENET | BN | {"optimizer.learning_rate": 0.01},
+    "robust_cifar10": CIFAR10 | {"attack.eps": 0.5, "attack.step_size": 0.1, "attack.steps": 7},
+    "standard_cifar10": CIFAR10 | PLAIN,
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_config_is_the_papers(name):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    for field, value in EXPECTED[name].items():
+        room, _, leaf = field.rpartition(".")
+        found = (config[room] if room else config)[leaf]
+        assert found == value, f"{field} is {found}, not {value}"
