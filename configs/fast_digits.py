@@ -2,8 +2,8 @@
 
 Their recipe: linf, a start uniform in the ball, one step of 1.25 * eps, a cyclic rate. Here the
 ball is robust_digits' l2 one, our analogue: a uniform start lies near the sphere and almost across
-the gradient, so it takes up most of the ball, and what one step finds is weak. So it trains with 2.5
-times the radius that it is judged by, and averages; the README says how far that goes.
+the gradient, so it takes up most of the ball, and what one step finds is weak. So it trains with
+2.5 times the radius that it is judged by, and averages; the README says how far that goes.
 
 python -m rrjax.train --config=configs/fast_digits.py --workdir=runs/fast_digits
 """
