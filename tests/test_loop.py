@@ -3,13 +3,11 @@
 import itertools
 import json
 import operator
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,21 +69,18 @@ def checkpoint(workdir):
     return step, items
 
 
-def assert_same_run(a, b):
-    (step_a, items_a), (step_b, items_b) = checkpoint(a), checkpoint(b)
-    assert step_a == step_b == 44
-    jax.tree.map(np.testing.assert_array_equal, items_a, items_b)
-    clock = {"images_per_second", "data_wait"}
-    untimed = [
-        [{k: v for k, v in line.items() if k not in clock} for line in lines(w)] for w in (a, b)
-    ]
-    assert untimed[0] == untimed[1]
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("loop") / "undisturbed"
     fit(config(), workdir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A run of the tiny network, undisturbed."""
+    workdir = tmp_path_factory.mktemp("loop") / "short"
+    fit(config(**SHORT), workdir)
     return workdir
 
 
@@ -141,30 +136,9 @@ def test_a_run_that_is_done_is_not_trained_again(undisturbed):
 
 
 @pytest.mark.slow
-def test_a_run_killed_three_times_equals_one_never_killed(undisturbed, tmp_path):
-    """SIGKILL at three random steps; parameters, optimiser, data and log are equal bit for bit."""
-    workdir = tmp_path / "killed"
-    command = [sys.executable, "-m", "rrjax.train", f"--workdir={workdir}"]
-    command += ["--config=configs/robust_digits.py"]
-    command += [f"--config.{name}={value}" for name, value in OVERRIDES.items()]
-    # Far enough apart that a step is new when its process reaches it; a failure prints them.
-    kill_at = [random.randint(*bounds) for bounds in ((2, 10), (17, 25), (32, 40))]
-    for step in kill_at:
-        run = subprocess.Popen(command, cwd=ROOT, env=os.environ, stderr=subprocess.PIPE)
-        log = workdir / "metrics.jsonl"
-        while run.poll() is None and not (log.exists() and f'"step": {step},' in log.read_text()):
-            time.sleep(0.01)
-        run.send_signal(signal.SIGKILL)
-        _, errors = run.communicate()
-        assert run.returncode == -signal.SIGKILL, (kill_at, errors.decode())
-    subprocess.run(command, cwd=ROOT, check=True)
-    assert_same_run(workdir, undisturbed)
-
-
-@pytest.mark.slow
 def test_a_disturbed_run_equals_an_undisturbed_one(tmp_path):
     """The fault drill, short: SIGKILL and SIGTERM at random moments."""
-    signals = [signal.SIGTERM, signal.SIGKILL, signal.SIGTERM]
+    signals = [signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]
     random.shuffle(signals)
     drill.drill(tmp_path, 3, signals, longest=15)
 
@@ -188,8 +162,8 @@ def stop_at(monkeypatch, call):
 
 
 # The loop asks after each of 22 steps, and in its evaluation before each of 6 batches.
-@pytest.mark.parametrize(("call", "step"), [(1, 1), (7, 7), (22, 22), (23, 22), (25, 22)])
-def test_sigterm_saves_the_step_and_the_run_goes_on(tmp_path, monkeypatch, call, step):
+@pytest.mark.parametrize(("call", "step"), [(7, 7), (22, 22), (25, 22)])
+def test_sigterm_saves_the_step_and_the_run_goes_on(short, tmp_path, monkeypatch, call, step):
     c = config(**SHORT)
     with monkeypatch.context() as patch:
         stop_at(patch, call)
@@ -199,9 +173,7 @@ def test_sigterm_saves_the_step_and_the_run_goes_on(tmp_path, monkeypatch, call,
     assert not [line for line in lines(tmp_path / "run") if "test_loss" in line]
     fit(c, tmp_path / "run")
     assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [22]
-    fit(c, tmp_path / "whole")
-    ours, whole = checkpoint(tmp_path / "run"), checkpoint(tmp_path / "whole")
-    jax.tree.map(np.testing.assert_array_equal, ours, whole)
+    jax.tree.map(np.testing.assert_array_equal, checkpoint(tmp_path / "run"), checkpoint(short))
 
 
 def test_the_handlers_of_signals_are_put_back():
