@@ -223,6 +223,8 @@ def test_the_configs_of_imagenet(name, small_imagenet, tmp_path):
     small = [*SMALL, f"--config.data.path={small_imagenet}"]
     if not name.startswith("vgg"):
         small.append("--config.model.width=2")
+    if name in ("standard_rin", "robust_imagenet", "standard_imagenet"):
+        small.append("--config.model.name=resnet8")  # to compile ResNet-50 once is enough
     shown = works("train", f"--config=configs/{name}.py", f"--workdir={tmp_path}", *small)
     if name in RIN:
         assert "restricted_imagenet/train: 18 images of 9 classes (dog 2, cat 2" in shown.stdout
