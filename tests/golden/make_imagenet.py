@@ -2,9 +2,9 @@
 
 Run where TensorFlow is:
 
-python -m venv /tmp/tf
-/tmp/tf/bin/pip install tensorflow-cpu tensorflow-datasets array_record importlib_resources pillow
-/tmp/tf/bin/python tests/golden/make_imagenet.py
+python -m venv tf-venv
+tf-venv/bin/pip install tensorflow-cpu tensorflow-datasets array_record importlib_resources pillow
+tf-venv/bin/python tests/golden/make_imagenet.py
 """
 
 import base64
