@@ -1,10 +1,13 @@
 """What every door shares: flags to a config, and bad input to one line and exit code 2."""
 
+import importlib
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -39,6 +42,21 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
             sys.exit(EXIT_CODE)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def chosen(package: ModuleType, field: str) -> Callable[[ConfigDict, str], None]:
+    """Make the main(config, workdir) that calls `run` of the package's module config.`field` names.
+
+    It raises BadInput, with the modules' names, for one that is not there.
+    """
+
+    def main(config: ConfigDict, workdir: str) -> None:
+        names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+        if config[field] not in names:
+            raise BadInput(f"config.{field}={config[field]!r}: choose one of {', '.join(names)}")
+        importlib.import_module(f"{package.__name__}.{config[field]}").run(config, workdir)
+
+    return main
 
 
 def _parse(argv: list[str]) -> list[str]:

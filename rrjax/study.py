@@ -1,19 +1,7 @@
 """Study: python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart"""
 
-import importlib
-import pkgutil
-
 from rrjax import studies
-from rrjax.door import open_door
-from rrjax.errors import BadInput
-
-
-def main(config, workdir: str) -> None:
-    names = sorted(module.name for module in pkgutil.iter_modules(studies.__path__))
-    if config.study not in names:
-        raise BadInput(f"config.study={config.study!r}: choose one of {', '.join(names)}")
-    importlib.import_module(f"rrjax.studies.{config.study}").run(config, workdir)
-
+from rrjax.door import chosen, open_door
 
 if __name__ == "__main__":
-    open_door(main, kind="study")
+    open_door(chosen(studies, "study"), kind="study")

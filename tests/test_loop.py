@@ -26,18 +26,7 @@ from rrjax.tasks import Task, TrainState, classifier
 ROOT = Path(__file__).parents[1]
 # A run of 44 steps that takes seconds, with everything a resumed run must bring back: BN, momentum,
 # random starts and crops. The overrides are those a user would type.
-OVERRIDES = {
-    "model.width": 2,
-    "attack.steps": 2,
-    "attack.random_start": "sphere",
-    "data.crop_padding": 1,
-    "data.jitter": 0.2,
-    "data.rotation": 5.0,
-    "epochs": 2,
-    "eval_every": 1,
-    "save_every": 5,
-    "log_every": 1,
-}
+OVERRIDES = drill.OVERRIDES | {"data.rotation": 5.0, "epochs": 2}
 
 
 def config(**changes):
@@ -56,17 +45,6 @@ def fit(c, workdir):
 
 def lines(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def checkpoint(workdir):
-    """Return every array of a run's last checkpoint."""
-    c = runs.read_config(workdir)
-    like = jax.eval_shape(classifier.create(c, 1).init)
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with runs.open_checkpoints(workdir) as manager:
-        step = manager.latest_step()
-        items = runs.restore(manager, step, sharding, **loop._items(like))
-    return step, items
 
 
 @pytest.fixture(scope="module")
@@ -169,11 +147,11 @@ def test_sigterm_saves_the_step_and_the_run_goes_on(short, tmp_path, monkeypatch
         stop_at(patch, call)
         with pytest.raises(Stopped, match=f"told to stop; step {step} of 22 is saved"):
             fit(c, tmp_path / "run")
-    assert checkpoint(tmp_path / "run")[0] == step
+    assert drill.saved(tmp_path / "run")[0] == step
     assert not [line for line in lines(tmp_path / "run") if "test_loss" in line]
     fit(c, tmp_path / "run")
     assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [22]
-    jax.tree.map(np.testing.assert_array_equal, checkpoint(tmp_path / "run"), checkpoint(short))
+    jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run"), drill.saved(short))
 
 
 def test_the_handlers_of_signals_are_put_back():
@@ -195,7 +173,7 @@ def test_a_changed_config_is_named_and_taken_only_when_asked(tmp_path):
     batches = data.create(longer)
     task = classifier.create(longer, batches.steps_per_epoch)
     loop.fit(task, batches, longer, tmp_path / "run", accept_changes=True)
-    assert checkpoint(tmp_path / "run")[0] == 44
+    assert drill.saved(tmp_path / "run")[0] == 44
     assert runs.read_config(tmp_path / "run").epochs == 2
     assert json.loads((tmp_path / "run/config.old.json").read_text())["epochs"] == 1
 
@@ -224,9 +202,9 @@ def test_a_disk_that_is_full_leaves_the_last_good_checkpoint(tmp_path):
     assert full.returncode == 2, full.stderr
     assert "a checkpoint could not be written" in full.stderr.splitlines()[-1]
     assert "its last whole one is of step 22" in full.stderr.splitlines()[-1]
-    assert checkpoint(tmp_path / "run")[0] == 22
+    assert drill.saved(tmp_path / "run")[0] == 22
     subprocess.run(command, cwd=ROOT, check=True)
-    assert checkpoint(tmp_path / "run")[0] == 44
+    assert drill.saved(tmp_path / "run")[0] == 44
 
 
 def c_value(c, name):
@@ -236,11 +214,11 @@ def c_value(c, name):
 def test_a_resumed_run_brings_back_its_average_and_its_perturbation(tmp_path):
     c = config(**SHORT, **{"ema_decay": 0.9, "replays": 2, "attack.random_start": "none"})
     fit(c, tmp_path / "run")
-    step, whole = checkpoint(tmp_path / "run")
+    step, whole = drill.saved(tmp_path / "run")
     shutil.rmtree(tmp_path / f"run/checkpoints/{step}")
     fit(c, tmp_path / "run")
-    assert checkpoint(tmp_path / "run")[0] == step == 22
-    jax.tree.map(np.testing.assert_array_equal, checkpoint(tmp_path / "run")[1], whole)
+    assert drill.saved(tmp_path / "run")[0] == step == 22
+    jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run")[1], whole)
     carried = whole["training"]["carried"]
     assert carried["delta"].shape == (64, 16, 16, 1) and np.abs(carried["delta"]).max() > 0
     loaded = runs.load(tmp_path / "run").variables["params"]["fc2"]["bias"]
