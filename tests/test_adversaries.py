@@ -37,7 +37,7 @@ def log_softmax(apply, image):
 def test_fast_is_one_step_of_a_random_start(float64):
     """Wong et al. (2020), Algorithm 3, in linf: delta ~ U(-eps, eps), one step of 1.25 eps."""
     c = fast_digits.get_config()
-    c.attack.update(norm="linf", step_size=1.25 * EPS)
+    c.attack.step_size = 1.25 * EPS
     apply, (images, labels, keys) = network(c), batch()
     found = trained_against(c, apply, images, labels, keys)
     gradient = jax.jit(jax.grad(lambda x, y: -log_softmax(apply, x)[y]))

@@ -28,7 +28,7 @@ IMAGENET = ["robust_imagenet", "standard_imagenet", "vgg16_imagenet"]
 RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
 CIFAR10 = ["robust_cifar10", "standard_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
-CHEAP = ["fast_digits", "free_digits", "trades_digits"]
+CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"import_torch", "export_torch"}
 
