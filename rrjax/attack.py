@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rrjax import objectives
-from rrjax.data import Batch, pixels
+from rrjax.batches import Batch, pixels
 from rrjax.errors import BadInput
 from rrjax.pgd import (
     Found,

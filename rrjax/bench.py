@@ -1,4 +1,12 @@
-"""Bench: python -m rrjax.bench --config=configs/bench_data.py --workdir=runs/bench"""
+"""Bench: python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+if not importlib.util.find_spec("ml_collections"):
+    # A bare GPU image has JAX and PyTorch, and is where speed matters: it is measured as it is.
+    sys.path.append(str(Path(__file__).parent / "benches/bare"))
 
 from rrjax import benches
 from rrjax.door import chosen, open_door

@@ -1,7 +1,5 @@
-"""Image grids, curves, and the HTML report of a folder. Takes arrays and text; knows no study."""
+"""Image grids and curves, as PNG. Takes arrays; knows no study."""
 
-import dataclasses
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,22 +9,6 @@ matplotlib.use("Agg")  # files only: no window system is asked for
 
 import matplotlib.pyplot as plt
 import numpy as np
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """One study's part of report.html.
-
-    text: paragraphs, plain. header, rows: a table of strings. figures: (file name under figures/,
-    caption) pairs.
-    """
-
-    name: str
-    title: str
-    text: Sequence[str]
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    figures: Sequence[tuple[str, str]]
 
 
 def save_grid(workdir: str | Path, name: str, rows: Mapping[str, np.ndarray]) -> str:
@@ -74,75 +56,9 @@ def save_curves(
     return _save(figure, workdir, name)
 
 
-def write_report(workdir: str | Path, section: Section) -> Path:
-    """Put one study's section into the folder's report.html, beside those of other studies."""
-    workdir = Path(workdir)
-    sections = workdir / "sections"
-    sections.mkdir(parents=True, exist_ok=True)
-    (sections / f"{section.name}.html").write_text(_section(section))
-    body = "".join(path.read_text() for path in sorted(sections.glob("*.html")))
-    page = workdir / "report.html"
-    page.write_text(_PAGE.format(title=html.escape(workdir.name), body=body))
-    return page
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a table as aligned Markdown, for the terminal and a README."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-
-    def line(cells):
-        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        return "| " + " | ".join(padded) + " |"
-
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
-
-
-def with_interval(summary: Mapping[str, float], digits: int = 2) -> str:
-    """Format a summary as 'mean [low, high]'."""
-    mean, low, high = (f"{summary[k]:.{digits}f}" for k in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
-
-
 def _save(figure, workdir: str | Path, name: str) -> str:
     folder = Path(workdir) / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=120)
     plt.close(figure)
     return f"{name}.png"
-
-
-def _section(section: Section) -> str:
-    def line(tag, cells):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>\n"
-
-    text = "".join(f"<p>{html.escape(paragraph)}</p>\n" for paragraph in section.text)
-    table = line("th", section.header) + "".join(line("td", row) for row in section.rows)
-    figures = [
-        f'<figure><figcaption>{html.escape(caption)}</figcaption><img src="figures/{name}" '
-        f'alt="{html.escape(caption)}"></figure>\n'
-        for name, caption in section.figures
-    ]
-    # The first picture says what the numbers are about.
-    parts = [f"<h2>{html.escape(section.title)}</h2>\n", text, *figures[:1]]
-    parts += [f"<table>\n{table}</table>\n", *figures[1:]]
-    return f"<section>\n{''.join(parts)}</section>\n"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>rrjax: {title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
-body {{ padding: 0 1rem; }}
-table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
-th, td {{ border-bottom: 1px solid #ddd; padding: .25rem .7rem; text-align: left; }}
-td {{ font-size: .85rem; white-space: nowrap; }}
-figure {{ margin: 1.5rem 0; }}
-figcaption {{ margin-bottom: .3rem; color: #444; }}
-img {{ max-width: 100%; }}
-</style>
-<h1>{title}</h1>
-{body}</html>
-"""

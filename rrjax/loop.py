@@ -9,31 +9,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from rrjax import runs
-from rrjax.data import Batch, Data
+from rrjax import parallel, runs
+from rrjax.batches import Batch
+from rrjax.data import Data
 from rrjax.errors import BadInput
 from rrjax.prefetch import prefetched
 from rrjax.signals import Stopped, asked_to_stop
-
-
-def data_parallel(step: Callable, donate: bool = False) -> Callable:
-    """Run a per-device pure step, (state, batch) -> anything, on every device.
-
-    The step's collectives name the axis "batch". The state is one replicated tree, not a stacked
-    one; `donate` gives its memory to the result. This is the only line that knows pmap. What
-    leaves the step must agree between devices (pmean or psum): pmap does not check it.
-    """
-    return jax.pmap(
-        step,
-        axis_name="batch",
-        in_axes=(None, 0),
-        out_axes=None,
-        donate_argnums=(0,) if donate else (),
-    )
 
 
 def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = False) -> None:
@@ -49,8 +33,8 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
     runs.claim(workdir, config, accept_changes)
     workdir = Path(workdir)
     total = config.epochs * data.steps_per_epoch
-    train_step = data_parallel(task.train_step, donate=True)
-    eval_step = data_parallel(task.eval_step)
+    train_step = parallel.data_parallel(task.train_step, donate=True)
+    eval_step = parallel.data_parallel(task.eval_step)
     with ExitStack() as stack:
         stack.enter_context(runs.one_writer(workdir))
         manager = stack.enter_context(runs.open_checkpoints(workdir, write=True))
@@ -58,7 +42,7 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
         state = _start(task, manager)
         first = int(state.step)
         write = _open_log(workdir, first, config.tensorboard, stack)
-        following = stack.enter_context(prefetched(data.train(first), _place))
+        following = stack.enter_context(prefetched(data.train(first), parallel.place))
         quiet = jax.process_index() > 0 or None  # None: where there is no terminal
         bar = tqdm(total=total, initial=first, disable=quiet, unit="step", desc=workdir.name)
         stack.enter_context(bar)
@@ -117,7 +101,7 @@ def evaluate(
     for batch in batches:
         if asked():
             return None
-        for name, value in eval_step(state, shard(batch)).items():
+        for name, value in eval_step(state, parallel.shard(batch)).items():
             sums[name] = sums.get(name, 0.0) + float(value)
     count = sums.pop("count")
     means = {name: value / count for name, value in sums.items()}
@@ -125,18 +109,6 @@ def evaluate(
         if not math.isfinite(value):
             raise BadInput(f"evaluation: {name} is {value}; no checkpoint holds this state")
     return means
-
-
-def shard(batch: Batch) -> Batch:
-    """Split the leading axis of one process's batch over its devices."""
-    n = jax.local_device_count()
-    return {name: x.reshape(n, -1, *x.shape[1:]) for name, x in batch.items()}
-
-
-def _place(batch: Batch) -> dict[str, jax.Array]:
-    """Start a batch's way to this process's devices."""
-    mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-    return jax.device_put(shard(batch), NamedSharding(mesh, PartitionSpec("batch")))
 
 
 def check(config) -> None:
@@ -156,12 +128,11 @@ def check(config) -> None:
 
 def _start(task, manager):
     """Return the replicated first state, or the last saved one."""
-    everywhere = NamedSharding(Mesh(np.array(jax.devices()), ("batch",)), PartitionSpec())
     step = manager.latest_step()
     if step is None:
-        return jax.device_put(task.init(), everywhere)
+        return jax.device_put(task.init(), parallel.replicated())
     like = jax.eval_shape(task.init)
-    items = runs.restore(manager, step, everywhere, **_items(like))
+    items = runs.restore(manager, step, parallel.replicated(), **_items(like))
     return like.replace(**items["variables"], **items["training"])
 
 

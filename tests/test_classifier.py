@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import robust_digits
-from rrjax import loop, models
+from rrjax import models, parallel
 from rrjax.attack import adversary
 from rrjax.errors import BadInput
 from rrjax.tasks import classifier, optimizer
@@ -124,8 +124,8 @@ def test_masked_examples_count_nothing():
     whole, half = batch(8), batch(8)
     half["mask"][5:] = 0
     half["image"][5:] = 0
-    step = loop.data_parallel(task.eval_step)
-    sums = jax.device_get(step(state, loop.shard(half)))
+    step = parallel.data_parallel(task.eval_step)
+    sums = jax.device_get(step(state, parallel.shard(half)))
     assert sums["count"] == 5
     first = {k: v[:5] for k, v in whole.items()}
     alone = on_devices(task.eval_step, 1, state, first)

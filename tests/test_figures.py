@@ -3,11 +3,11 @@
 import numpy as np
 from PIL import Image
 
-from rrjax import figures
+from rrjax import figures, report
 
 
 def section(name, title="A question"):
-    return figures.Section(
+    return report.Section(
         name=name,
         title=title,
         text=["Why & how < that"],
@@ -35,9 +35,9 @@ def test_curves_are_written(tmp_path):
 
 
 def test_the_report_keeps_other_studies_and_replaces_its_own(tmp_path):
-    figures.write_report(tmp_path, section("one", "First title"))
-    figures.write_report(tmp_path, section("two", "Other study"))
-    page = figures.write_report(tmp_path, section("one", "Second title")).read_text()
+    report.write_report(tmp_path, section("one", "First title"))
+    report.write_report(tmp_path, section("two", "Other study"))
+    page = report.write_report(tmp_path, section("one", "Second title")).read_text()
     assert "First title" not in page
     assert page.count("Second title") == page.count("Other study") == 1
     assert "Why &amp; how &lt; that" in page
@@ -45,7 +45,7 @@ def test_the_report_keeps_other_studies_and_replaces_its_own(tmp_path):
 
 
 def test_tables_are_aligned_markdown():
-    assert figures.text_table(["a", "long"], [["1", "2"]]).splitlines() == [
+    assert report.text_table(["a", "long"], [["1", "2"]]).splitlines() == [
         "| a | long |",
         "| - | ---- |",
         "| 1 | 2    |",
@@ -53,4 +53,4 @@ def test_tables_are_aligned_markdown():
 
 
 def test_a_summary_reads_as_mean_and_interval():
-    assert figures.with_interval({"mean": 0.123, "low": 0.1, "high": 0.2}) == "0.12 [0.10, 0.20]"
+    assert report.with_interval({"mean": 0.123, "low": 0.1, "high": 0.2}) == "0.12 [0.10, 0.20]"

@@ -15,7 +15,7 @@ import optax
 import pytest
 
 from configs import robust_digits
-from rrjax import attack, data, loop, models, runs
+from rrjax import attack, batches, data, loop, models, runs
 from rrjax.tasks import classifier
 
 with warnings.catch_warnings():  # foolbox 3.3.4 imports gaussian_filter from where it once was
@@ -57,7 +57,7 @@ def case(request):
 def digits(run, n):
     """Give the trained network n test digits."""
     batch = next(iter(data.test_batches(run.config, n)))
-    images, labels = jnp.asarray(data.pixels(batch["image"])), jnp.asarray(batch["label"])
+    images, labels = jnp.asarray(batches.pixels(batch["image"])), jnp.asarray(batch["label"])
     return Case(run.model, run.variables, images, labels, {"l2": 1.0, "linf": 0.1})
 
 

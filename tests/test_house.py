@@ -8,8 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rrjax"
 # A room may import rooms of a lower layer, and modules of its own package.
 LAYERS = (
-    ("errors", "prefetch", "signals"),
-    ("locks",),
+    ("errors", "prefetch", "signals", "batches", "report"),
+    ("locks", "parallel"),
     ("pgd", "objectives", "attribution", "metrics", "models", "data", "figures", "door"),
     ("safetensors", "torch_pickle"),
     ("attack", "representation", "runs", "torch_checkpoint", "torch_files"),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from configs import robust_digits
-from rrjax import data, loop, runs
+from rrjax import batches, data, loop, parallel, runs
 from rrjax.errors import BadInput
 from rrjax.signals import Stopped, asked_to_stop
 from rrjax.tasks import Task, TrainState, classifier
@@ -71,7 +71,7 @@ def test_a_run_leaves_its_folder(undisturbed):
     assert all(0 <= line["data_wait"] <= 1 for line in seen if "data_wait" in line)
     network = runs.load(undisturbed)
     batch = next(iter(data.test_batches(network.config, 360)))
-    logits, reps = network(data.pixels(batch["image"]))
+    logits, reps = network(batches.pixels(batch["image"]))
     accuracy = (logits.argmax(-1) == batch["label"]).mean()
     np.testing.assert_allclose(accuracy, scores[-1]["test_accuracy"], atol=1e-6)
     assert reps["representation"].shape[0] == 360
@@ -100,7 +100,7 @@ def test_the_best_checkpoint_is_the_one_of_best_score(undisturbed):
     best = runs.load(undisturbed, "best")
     batches = data.test_batches(best.config, 64)
     found = loop.evaluate(
-        loop.data_parallel(classifier.create(best.config, 22).eval_step),
+        parallel.data_parallel(classifier.create(best.config, 22).eval_step),
         TrainState(jnp.array(0), best.variables["params"], best.variables["batch_stats"], None),
         batches,
     )
@@ -277,7 +277,7 @@ def test_evaluation_counts_every_example_once():
     labels = data.create_source(c.data, "test").labels
     for batch_size in (64, 100, 400):  # 360 examples
         means = loop.evaluate(
-            loop.data_parallel(eval_step), jnp.zeros(()), data.test_batches(c, batch_size)
+            parallel.data_parallel(eval_step), jnp.zeros(()), data.test_batches(c, batch_size)
         )
         np.testing.assert_allclose(means["labels"], labels.mean(), rtol=1e-6)
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from rrjax import figures, runs
+from rrjax import report, runs
 from rrjax.data import folder, pipeline, sources, transforms
 from rrjax.data.decode import decode
 from rrjax.errors import BadInput
@@ -40,8 +40,8 @@ def run(config, workdir: str) -> None:
     results = _summarize(rates, {name: one or cores for name, (_, one) in loaders.items()})
     runs.write_results(workdir, "data", {"cores": cores, "n": len(contents), "loaders": results})
     section = _report(config, contents, cores, results)
-    figures.write_report(workdir, section)
-    print(" ".join(section.text), figures.text_table(section.header, section.rows), sep="\n\n")
+    report.write_report(workdir, section)
+    print(" ".join(section.text), report.text_table(section.header, section.rows), sep="\n\n")
 
 
 def _check(config) -> None:
@@ -172,18 +172,18 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {"mean": np.median(values), "low": values.min(), "high": values.max()}
 
 
-def _report(config, contents, cores: int, results: list[dict]) -> figures.Section:
+def _report(config, contents, cores: int, results: list[dict]) -> report.Section:
     size = np.mean([len(content) for content in contents]) / 1000
     rows = [
         [
             row["loader"],
-            figures.with_interval(row["images_per_second"], 0),
-            figures.with_interval(row["per_core"], 0),
-            figures.with_interval(row["per_core_ratio"], 2),
+            report.with_interval(row["images_per_second"], 0),
+            report.with_interval(row["per_core"], 0),
+            report.with_interval(row["per_core_ratio"], 2),
         ]
         for row in results
     ]
-    return figures.Section(
+    return report.Section(
         name="data",
         title="Data pipeline",
         text=[

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from rrjax.batches import Batch, pixels
 from rrjax.data import folder, imagenet, pipeline, records, sources, transforms
 from rrjax.errors import BadInput
-
-Batch = dict[str, np.ndarray]
 
 
 class Data(NamedTuple):
@@ -67,17 +66,6 @@ def test_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
     chosen = rng.choice(len(source), n, replace=False)
     records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
     return pixels(np.stack([transform(record)["image"] for record in records]))
-
-
-def pixels(images):
-    """Map uint8 images, of numpy or jax, to float32 in [0,1]."""
-    return images.astype(np.float32) / 255
-
-
-def augmented(batch) -> jax.Array:
-    """Map a training batch to its images, float32 in [0,1], with the colour changes it drew."""
-    draws = {name: batch[name] for name in transforms.DRAWS if name in batch}
-    return jax.vmap(transforms.augment)(pixels(batch["image"]), draws)
 
 
 def _test_batches(source: sources.Source, config, batch_size: int) -> Iterator[Batch]:

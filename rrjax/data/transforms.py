@@ -1,25 +1,21 @@
-"""Change one image as the reference does: crop and mirror on the host, colours on the device.
+"""Change one image as the reference does, on the host; what the device shall change is drawn here.
 
-On the host (numpy, Pillow) an image is uint8 (H, W, 1 or 3) and chance comes from the given
-generator. Changes of colour, and the rotation after them, are drawn there, record by record, and
-applied by `augment`, which is pure JAX: so uint8 travels, and a resumed run draws what the killed
-one would have drawn.
+An image is uint8 (H, W, 1 or 3), numpy's, and chance comes from the given generator. Changes of
+colour, and the rotation after them, are drawn record by record and applied by
+`rrjax.batches.augment`: so uint8 travels, and a resumed run draws what the killed one would have
+drawn.
 """
 
 import math
 from functools import partial
 from numbers import Real
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from rrjax.errors import BadInput
 
-DRAWS = ("jitter", "order", "lighting", "angle")  # what a training record may gain
 LOG_RATIO = math.log(4 / 3)  # a random resized crop is 3:4 to 4:3
-GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
 # Principal colours of ImageNet's pixels in [0,1] (Krizhevsky et al. 2012; the reference's digits);
 # an eigenvector is a column.
 EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
@@ -157,7 +153,7 @@ def horizontal_flip(image, rng):
 
 
 def draw_augmentation(rng, *, jitter, lighting, rotation):
-    """Draw what `augment` applies, a change of strength 0 left out.
+    """Draw what `rrjax.batches.augment` applies, a change of strength 0 left out.
 
     Returns:
       A dict of "jitter", float32 (3,), the factors of brightness, contrast and saturation, uniform
@@ -179,47 +175,3 @@ def draw_augmentation(rng, *, jitter, lighting, rotation):
     if rotation:
         draws["angle"] = np.float32(angle)
     return draws
-
-
-def augment(image: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
-    """Apply what `draw_augmentation` drew to one image (H, W, C), float32 in [0,1]: the same again.
-
-    Jitter, then rotation, then lighting, as the reference; but the reference cuts down to 8 bits
-    after each of jitter's changes, and lets lighting leave [0,1].
-    """
-    image = jnp.asarray(image)
-    if "jitter" in draws:
-        image = _jitter(image, draws["jitter"], draws["order"])
-    if "angle" in draws:
-        image = _rotate(image, draws["angle"])
-    if "lighting" in draws:
-        image = jnp.clip(image + draws["lighting"].reshape(1, 1, 3), 0, 1)
-    return image
-
-
-def _jitter(image, factors, order):
-    weights = jnp.array(GREY if image.shape[2] == 3 else (1,), image.dtype).reshape(1, 1, -1)
-    for k in range(3):
-        change = order[k]
-        grey = jnp.sum(weights * image, axis=2, keepdims=True)
-        # Away from black, from the mean grey, from each pixel's own grey.
-        base = jnp.where(change == 0, 0, jnp.where(change == 1, grey.mean(), grey))
-        factor = factors[change]
-        image = jnp.clip(factor * image + (1 - factor) * base, 0, 1)
-    return image
-
-
-def _rotate(image, degrees):
-    # Counterclockwise about the centre, nearest pixel, zeros outside. In Pillow's fixed point,
-    # 1/65536 of a pixel, so that the same pixels are chosen; it holds to 2^14 pixels a side.
-    height, width, _ = image.shape
-    cos, sin = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
-    y, x = (height - 1) / 2, (width - 1) / 2
-    top, left = height / 2 - sin * x - cos * y, width / 2 - cos * x + sin * y
-    cos, sin, top, left = (jnp.round(a * 2**16).astype(jnp.int32) for a in (cos, sin, top, left))
-    rows, columns = jnp.indices((height, width), dtype=jnp.int32)
-    from_row = (top + sin * columns + cos * rows) >> 16
-    from_column = (left + cos * columns - sin * rows) >> 16
-    return image.at[from_row, from_column].get(
-        mode="fill", fill_value=0, wrap_negative_indices=False
-    )

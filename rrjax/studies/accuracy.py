@@ -9,7 +9,7 @@ python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 import jax
 from tqdm import tqdm
 
-from rrjax import attack, data, figures, metrics, runs
+from rrjax import attack, data, figures, metrics, report, runs
 from rrjax.errors import BadInput
 
 
@@ -24,8 +24,8 @@ def run(config, workdir: str) -> None:
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
     runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
     section = _report(config, paths, results, workdir)
-    figures.write_report(workdir, section)
-    print(figures.text_table(section.header, section.rows))
+    report.write_report(workdir, section)
+    print(report.text_table(section.header, section.rows))
 
 
 def _check(config) -> None:
@@ -58,20 +58,20 @@ def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     ]
 
 
-def _report(config, paths: dict[str, str], results: dict, workdir: str) -> figures.Section:
+def _report(config, paths: dict[str, str], results: dict, workdir: str) -> report.Section:
     header = ["network", "PGD steps", *(f"eps {eps:g}" for eps in config.eps)]
     rows, curves = [], {}
     for name, cells in results.items():
         for steps in config.steps:
             line = [cell for cell in cells if cell["steps"] == steps]
-            rows.append([name, str(steps), *(figures.with_interval(c, 3) for c in line)])
+            rows.append([name, str(steps), *(report.with_interval(c, 3) for c in line)])
         curves[name] = (config.eps, line)  # of the last, strongest attack
     figure = figures.save_curves(
         workdir, "accuracy", curves, xlabel=f"{config.norm} eps", ylabel="test accuracy"
     )
     n = next(iter(results.values()))[0]["n"]
     origin = ", ".join(f"{name}: {path}" for name, path in paths.items())
-    return figures.Section(
+    return report.Section(
         name="accuracy",
         title="Accuracy under attack",
         text=[

@@ -10,7 +10,7 @@ python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, representation, runs
+from rrjax import data, figures, metrics, report, representation, runs
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
@@ -58,8 +58,8 @@ def run(config, workdir: str) -> None:
             shown.append((figures.save_grid(workdir, file, grid), caption))
     runs.write_results(workdir, "inversion", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
-    figures.write_report(workdir, section)
-    print(figures.text_table(section.header, section.rows))
+    report.write_report(workdir, section)
+    print(report.text_table(section.header, section.rows))
 
 
 def _images(trained, config) -> tuple[dict, dict]:
@@ -85,8 +85,8 @@ def _images(trained, config) -> tuple[dict, dict]:
     return {k: targets[k] for k in config.targets}, {k: starts[k] for k in config.starts}
 
 
-def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> figures.Section:
-    return figures.Section(
+def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> report.Section:
+    return report.Section(
         name="inversion",
         title="Representation inversion",
         text=[
@@ -101,7 +101,7 @@ def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> figures.
         header=["target", "start", "network", *SCORES],
         rows=[
             [row["target"], row["start"], row["network"]]
-            + [figures.with_interval(row[score]) for score in SCORES]
+            + [report.with_interval(row[score]) for score in SCORES]
             for row in rows
         ],
         figures=shown,

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import attack, data, figures, metrics, representation, runs
+from rrjax import attack, data, figures, metrics, report, representation, runs
 
 SCORES = ("correlation", "distance")
 
@@ -30,8 +30,8 @@ def run(config, workdir: str) -> None:
     columns = [f"accuracy at eps {eps:g}" for eps in config.test_eps] + list(SCORES)
     runs.write_results(workdir, "training_eps", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, columns, workdir)
-    figures.write_report(workdir, section)
-    print(figures.text_table(section.header, section.rows))
+    report.write_report(workdir, section)
+    print(report.text_table(section.header, section.rows))
 
 
 def _measure(network: runs.Frozen, config) -> dict[str, float]:
@@ -61,7 +61,7 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
     return {name: float(value) for name, value in scores.items()}
 
 
-def _section(config, rows: list[dict], columns: list[str], workdir: str) -> figures.Section:
+def _section(config, rows: list[dict], columns: list[str], workdir: str) -> report.Section:
     over_seeds = {
         column: [
             _spread([row[column] for row in rows if row["eps"] == eps]) for eps in config.train_eps
@@ -72,7 +72,7 @@ def _section(config, rows: list[dict], columns: list[str], workdir: str) -> figu
     figure = figures.save_curves(
         workdir, "training_eps", curves, xlabel="l2 eps of training", ylabel="on the test set"
     )
-    return figures.Section(
+    return report.Section(
         name="training_eps",
         title="What the radius of training gives",
         text=[
@@ -83,7 +83,7 @@ def _section(config, rows: list[dict], columns: list[str], workdir: str) -> figu
         ],
         header=["trained with eps", *columns],
         rows=[
-            [f"{eps:g}", *(figures.with_interval(over_seeds[c][i], 3) for c in columns)]
+            [f"{eps:g}", *(report.with_interval(over_seeds[c][i], 3) for c in columns)]
             for i, eps in enumerate(config.train_eps)
         ],
         figures=[(figure, "Accuracy and pixel correlation against the eps of training")],

@@ -14,7 +14,7 @@ import optax
 from jax import lax
 
 from rrjax import attack, models
-from rrjax.data import augmented, pixels
+from rrjax.batches import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.tasks import Task, TrainState, adversaries, finetune, free, gradients, losses, optimizer
 from rrjax.tasks.average import averaged
@@ -26,7 +26,8 @@ def create(config, steps_per_epoch: int, start=None) -> Task:
     start: the variables of another run's network to begin with (`finetune.source`), or None.
 
     Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,); for training the colour changes
-    that were drawn (`rrjax.data.augmented`), for evaluation "index" int32 (B,), "mask" float (B,).
+    that were drawn (`rrjax.batches.augmented`), for evaluation "index" int32 (B,) and "mask" float
+    (B,).
 
     Raises:
       BadInput: naming a field that is not possible.

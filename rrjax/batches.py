@@ -1,0 +1,65 @@
+"""A batch on its device: uint8 to pixels in [0,1], and the changes of colour that it drew."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Batch = dict[str, np.ndarray]
+
+DRAWS = ("jitter", "order", "lighting", "angle")  # what a training record may gain
+GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
+
+
+def pixels(images):
+    """Map uint8 images, of numpy or jax, to float32 in [0,1]."""
+    return images.astype(np.float32) / 255
+
+
+def augmented(batch) -> jax.Array:
+    """Map a training batch to its images, float32 in [0,1], with the colour changes it drew."""
+    draws = {name: batch[name] for name in DRAWS if name in batch}
+    return jax.vmap(augment)(pixels(batch["image"]), draws)
+
+
+def augment(image: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
+    """Apply what `data.transforms` drew to one image (H, W, C), float32 in [0,1]: the same again.
+
+    Jitter, then rotation, then lighting, as the reference; but the reference cuts down to 8 bits
+    after each of jitter's changes, and lets lighting leave [0,1].
+    """
+    image = jnp.asarray(image)
+    if "jitter" in draws:
+        image = _jitter(image, draws["jitter"], draws["order"])
+    if "angle" in draws:
+        image = _rotate(image, draws["angle"])
+    if "lighting" in draws:
+        image = jnp.clip(image + draws["lighting"].reshape(1, 1, 3), 0, 1)
+    return image
+
+
+def _jitter(image, factors, order):
+    weights = jnp.array(GREY if image.shape[2] == 3 else (1,), image.dtype).reshape(1, 1, -1)
+    for k in range(3):
+        change = order[k]
+        grey = jnp.sum(weights * image, axis=2, keepdims=True)
+        # Away from black, from the mean grey, from each pixel's own grey.
+        base = jnp.where(change == 0, 0, jnp.where(change == 1, grey.mean(), grey))
+        factor = factors[change]
+        image = jnp.clip(factor * image + (1 - factor) * base, 0, 1)
+    return image
+
+
+def _rotate(image, degrees):
+    # Counterclockwise about the centre, nearest pixel, zeros outside. In Pillow's fixed point,
+    # 1/65536 of a pixel, so that the same pixels are chosen; it holds to 2^14 pixels a side.
+    height, width, _ = image.shape
+    cos, sin = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))
+    y, x = (height - 1) / 2, (width - 1) / 2
+    top, left = height / 2 - sin * x - cos * y, width / 2 - cos * x + sin * y
+    cos, sin, top, left = (jnp.round(a * 2**16).astype(jnp.int32) for a in (cos, sin, top, left))
+    rows, columns = jnp.indices((height, width), dtype=jnp.int32)
+    from_row = (top + sin * columns + cos * rows) >> 16
+    from_column = (left + cos * columns - sin * rows) >> 16
+    return image.at[from_row, from_column].get(
+        mode="fill", fill_value=0, wrap_negative_indices=False
+    )

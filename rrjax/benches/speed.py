@@ -1,0 +1,281 @@
+"""How fast are a training step, an evaluation and an inversion? How near to the chip's best?
+
+python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench
+
+Where PyTorch is, MadryLab's `robustness` and a tuned PyTorch loop do the same work beside us
+(`launch/bench_peers.sh` installs them). In each round every program has its turn, so that what the
+machine does besides meets all of them; ratios are taken within a round.
+"""
+
+import copy
+import importlib.util
+import time
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rrjax import models, parallel, report, representation, runs
+from rrjax.errors import BadInput
+from rrjax.tasks import classifier
+
+OURS = "rrjax"
+KINDS = ("adversarial", "standard", "evaluation", "inversion")
+
+
+def run(config, workdir: str) -> None:
+    """Time every case; write results.json and a section of report.html, and print the tables."""
+    cases = [
+        dict(zip(("kind", "name", "variant", "size", "n"), c, strict=True)) for c in config.cases
+    ]
+    _check(config, cases)
+    runs.make_folder(workdir)
+    results = {"device": _device(), "ceiling": _ceiling(config.training.dtype), "cases": []}
+    print(f"{results['device']}: {_said(results['ceiling'])}", flush=True)
+    for case in cases:
+        for row in _case(config, case, results["ceiling"]):
+            results["cases"].append(row)
+            print(" ".join(_cells(row)), flush=True)
+    results["compilation"] = _compilation(config, cases)
+    runs.write_results(workdir, config.name, results)
+    section = _section(config, results)
+    report.write_report(workdir, section)
+    print(*section.text, report.text_table(section.header, section.rows), sep="\n\n")
+
+
+def _check(config, cases: list[dict]) -> None:
+    if config.rounds < 1:
+        raise BadInput(f"--config.rounds={config.rounds}: it must be at least 1")
+    for case in cases:
+        if case["kind"] not in KINDS:
+            raise BadInput(f"--config.cases: kind {case['kind']!r}: choose one of {KINDS}")
+        models.create(_training(config, case).model)
+
+
+def _training(config, case: dict):
+    """Return the training config of a case: `config.training`, with its network and its size."""
+    training = copy.deepcopy(config.training)
+    training.batch_size = case["n"]
+    training.model.name, training.model.variant = case["name"], case["variant"]
+    training.model.dtype = training.dtype
+    training.data.image_size = case["size"]
+    training.data.jitter = training.data.lighting = 0.0
+    if case["kind"] == "standard":
+        training.attack.eps = 0.0
+    if case["kind"] == "evaluation":
+        training.eval_attack_steps = config.evaluation_steps
+    return training
+
+
+def _case(config, case: dict, ceiling: dict) -> list[dict]:
+    """Time one case with every program there is: a row each."""
+    training = _training(config, case)
+    images, labels = _batch(config.seed, case, training.model.classes)
+    work, memory = OUR[case["kind"]](config, training, images, labels)
+    programs = {OURS: work}
+    if importlib.util.find_spec("torch") and config.peers:
+        from rrjax.benches import peers  # PyTorch is imported for this alone
+
+        programs |= peers.programs(config, training, case["kind"], images, labels)
+    seconds = {name: [] for name in programs}
+    for program in programs.values():
+        for _ in range(config.warmup):
+            program()
+    for _ in range(config.rounds):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            program()
+            seconds[name].append(time.perf_counter() - start)
+    flops = _passes(config, training, case["kind"]) * _forward_flops(training) * case["n"]
+    return [
+        {
+            **case,
+            "program": name,
+            "seconds": _spread(times),
+            "images_per_second": case["n"] / np.median(times),
+            "flops_per_second": flops / np.median(times),
+            "share_of_ceiling": flops / np.median(times) / ceiling["flops_per_second"],
+            "bytes": memory if name == OURS else None,
+            "our_time": _spread(np.array(seconds[OURS]) / np.array(times)),
+        }
+        for name, times in seconds.items()
+    ]
+
+
+def _batch(seed: int, case: dict, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shape = (case["n"], case["size"], case["size"], 3)
+    return rng.integers(0, 256, shape, np.uint8), rng.integers(0, classes, case["n"], np.int32)
+
+
+def _our_training(config, training, images, labels) -> tuple[Callable, int]:
+    task = classifier.create(training, steps_per_epoch=1000)
+    step = parallel.data_parallel(task.train_step, donate=True)
+    batch = parallel.place({"image": images, "label": labels})
+    carried = [jax.device_put(task.init(), parallel.replicated())]
+    step = step.lower(carried[0], batch).compile()
+
+    def work():
+        state, metrics = step(carried.pop(), batch)
+        carried.append(state)
+        jax.block_until_ready((state, metrics))
+
+    return work, _bytes(step)
+
+
+def _our_evaluation(config, training, images, labels) -> tuple[Callable, int]:
+    task = classifier.create(training, steps_per_epoch=1000)
+    everyone = {"index": np.arange(len(labels), dtype=np.int32), "mask": np.ones(len(labels))}
+    batch = parallel.place({"image": images, "label": labels, **everyone})
+    state = jax.device_put(task.init(), parallel.replicated())
+    step = parallel.data_parallel(task.eval_step).lower(state, batch).compile()
+    return lambda: jax.block_until_ready(step(state, batch)), _bytes(step)
+
+
+def _our_inversion(config, training, images, labels) -> tuple[Callable, int]:
+    model = models.create(training.model)
+    apply = models.frozen(model, models.init(model, jax.random.key(0), images.shape[1:]))
+    starts, targets = (
+        jnp.asarray(images[::-1] / 255, jnp.float32),
+        jnp.asarray(images / 255, jnp.float32),
+    )
+    options = {"eps": 1000.0, "step_size": 1.0, "steps": config.inversion_steps}
+    step = representation.invert_images.lower(apply, apply, starts, targets, **options).compile()
+    return lambda: jax.block_until_ready(step(apply, apply, starts, targets, **options)), _bytes(
+        step
+    )
+
+
+OUR = {
+    "adversarial": _our_training,
+    "standard": _our_training,
+    "evaluation": _our_evaluation,
+    "inversion": _our_inversion,
+}
+
+
+def _bytes(step) -> int:
+    """Return what a compiled program needs on its device, arguments included."""
+    memory = step.memory_analysis()
+    return memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+
+
+def _passes(config, training, kind: str) -> int:
+    """Count forward passes; a gradient of the image costs as much again, one of the network too.
+
+    The attack: a forward and the image's gradient a step, and a forward to judge its last iterate.
+    """
+    return {
+        "standard": 3,
+        "adversarial": 2 * training.attack.steps + 1 + 3,
+        "evaluation": 1 + 2 * config.evaluation_steps + 1 + 1,
+        "inversion": 1 + 2 * config.inversion_steps + 1,
+    }[kind]
+
+
+def _forward_flops(training) -> float:
+    """Return the floating point operations of one image's forward pass, as XLA counts them."""
+    model = models.create(training.model)
+    size = training.data.image_size
+    image = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
+    variables = jax.eval_shape(partial(models.init, model, jax.random.key(0), image.shape))
+    forward = jax.jit(lambda v, x: models.frozen(model, v)(x)[0])
+    return forward.lower(variables, image).cost_analysis()["flops"]
+
+
+def _ceiling(dtype: str) -> dict[str, float]:
+    """Measure what the device reaches at best: a large matrix product, and a large copy."""
+    big = jax.default_backend() != "cpu"
+    n, length = (8192, 2**28) if big else (2048, 2**25)
+    a = jnp.ones((n, n), dtype)
+    b = jnp.ones(length, jnp.float32)
+    product, copy_ = jax.jit(lambda a: a @ a), jax.jit(lambda b: b + 1)
+    return {
+        "flops_per_second": 2 * n**3 / _best(product, a),
+        "bytes_per_second": 2 * b.nbytes / _best(copy_, b),
+    }
+
+
+def _best(program: Callable, argument) -> float:
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        jax.block_until_ready(program(argument))
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _compilation(config, cases: list[dict]) -> list[dict]:
+    """Time tracing and compiling the first case's training step, by the steps of its attack."""
+    training = _training(config, cases[0] | {"kind": "adversarial"})
+    images, labels = _batch(config.seed, cases[0], training.model.classes)
+    batch = parallel.place({"image": images, "label": labels})
+    rows = []
+    with jax.enable_compilation_cache(False):
+        for steps in config.compiled_steps:
+            training.attack.steps = steps
+            task = classifier.create(training, steps_per_epoch=1000)
+            state = jax.eval_shape(task.init)
+            jax.clear_caches()
+            start = time.perf_counter()
+            parallel.data_parallel(task.train_step, donate=True).lower(state, batch).compile()
+            rows.append({"steps": steps, "seconds": time.perf_counter() - start})
+    return rows
+
+
+def _device() -> str:
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+def _spread(values) -> dict[str, float]:
+    return {"mean": np.median(values), "low": np.min(values), "high": np.max(values)}
+
+
+def _said(ceiling: dict) -> str:
+    return (
+        f"a matrix product reaches {ceiling['flops_per_second'] / 1e12:.3g} TFLOP/s, "
+        f"a copy {ceiling['bytes_per_second'] / 1e9:.3g} GB/s"
+    )
+
+
+def _cells(row: dict) -> list[str]:
+    return [
+        f"{row['kind']} {row['name']} {row['size']}, {row['n']}",
+        row["program"],
+        report.with_interval(row["seconds"], 3),
+        f"{row['images_per_second']:.1f}",
+        f"{row['flops_per_second'] / 1e12:.3g}",
+        f"{row['share_of_ceiling']:.0%}",
+        "" if row["bytes"] is None else f"{row['bytes'] / 2**30:.2f}",
+        report.with_interval(row["our_time"], 2),
+    ]
+
+
+def _section(config, results: dict) -> report.Section:
+    compiled = ", ".join(f"{c['steps']} steps {c['seconds']:.1f} s" for c in results["compilation"])
+    return report.Section(
+        name=config.name,
+        title="Speed",
+        text=[
+            f"{results['device']}, {config.training.dtype}: {_said(results['ceiling'])}. "
+            f"Attack: {config.training.attack.norm}, {config.training.attack.steps} steps; of an "
+            f"evaluation {config.evaluation_steps}, of an inversion {config.inversion_steps}. "
+            f"Median [least, greatest] of {config.rounds} rounds; our time over theirs, within a "
+            "round.",
+            f"Tracing and compiling the first case's training step: {compiled}.",
+        ],
+        header=[
+            "case, images",
+            "program",
+            "seconds",
+            "images/s",
+            "TFLOP/s",
+            "of ceiling",
+            "GiB",
+            "our time / theirs",
+        ],
+        rows=[_cells(row) for row in results["cases"]],
+        figures=[],
+    )
