@@ -30,7 +30,7 @@ def programs(config, training, kind: str, images, labels) -> dict[str, Callable[
     images: uint8 (N, H, W, 3); labels: int32 (N,).
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    x = torch.tensor(images, device=device).permute(0, 3, 1, 2).float() / 255
+    x = torch.tensor(images, device=device).permute(0, 3, 1, 2).contiguous().float() / 255
     y = torch.tensor(labels, device=device).long()
     made = {"robustness": _robustness, "PyTorch, tuned": _tuned}
     return {name: make(config, training, kind, x, y) for name, make in made.items()}

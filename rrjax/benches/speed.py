@@ -213,15 +213,14 @@ def _compilation(config, cases: list[dict]) -> list[dict]:
     images, labels = _batch(config.seed, cases[0], training.model.classes)
     batch = parallel.place({"image": images, "label": labels})
     rows = []
-    with jax.enable_compilation_cache(False):
-        for steps in config.compiled_steps:
-            training.attack.steps = steps
-            task = classifier.create(training, steps_per_epoch=1000)
-            state = jax.eval_shape(task.init)
-            jax.clear_caches()
-            start = time.perf_counter()
-            parallel.data_parallel(task.train_step, donate=True).lower(state, batch).compile()
-            rows.append({"steps": steps, "seconds": time.perf_counter() - start})
+    for steps in config.compiled_steps:
+        training.attack.steps = steps
+        task = classifier.create(training, steps_per_epoch=1000)
+        state = jax.eval_shape(task.init)
+        jax.clear_caches()
+        start = time.perf_counter()
+        parallel.data_parallel(task.train_step, donate=True).lower(state, batch).compile()
+        rows.append({"steps": steps, "seconds": time.perf_counter() - start})
     return rows
 
 

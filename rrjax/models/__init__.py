@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rrjax.errors import BadInput
+from rrjax.models import folding
 from rrjax.models.alexnet import AlexNet
 from rrjax.models.layers import at_least_float32
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
@@ -88,8 +89,10 @@ def init(model, key, image_shape):
 def frozen(model, variables):
     """Make `apply`: one image (H, W, C), float in [0, 1] -> (logits, reps), in eval mode.
 
-    It is a pytree over the variables: passed through jit they are arguments, not constants.
+    It is a pytree over the variables: passed through jit they are arguments, not constants. BN is
+    folded into the convolutions, once, here.
     """
+    model, variables = folding.fold(model, variables)
     return jax.tree_util.Partial(_one_image(model), variables)
 
 

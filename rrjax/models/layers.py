@@ -12,6 +12,8 @@ _NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 _NHWC_HWOI = lax.ConvDimensionNumbers((0, 3, 1, 2), (2, 3, 0, 1), (0, 3, 1, 2))
 _CHWN_IHWO_HWNC = lax.ConvDimensionNumbers((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0, 1))
 
+BN_EPSILON = 1e-5  # torch's
+
 # torch: nn.init.kaiming_normal_(mode="fan_out", nonlinearity="relu"): N(0, 2 / fan_out).
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -117,7 +119,7 @@ def conv(features, size, stride=1, pad=0, **fields):
 
 
 def batch_norm(train, *, dtype, param_dtype, **fields):
-    """Make torch's BatchNorm2d (epsilon 1e-5, a running average that keeps 0.9 of itself).
+    """Make torch's BatchNorm2d (a running average that keeps 0.9 of itself).
 
     Statistics stay float32 under bfloat16 and are float64 in float64. The running variance
     averages the biased batch variance, as flax does; torch averages the unbiased one, larger
@@ -126,7 +128,7 @@ def batch_norm(train, *, dtype, param_dtype, **fields):
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
-        epsilon=1e-5,
+        epsilon=BN_EPSILON,
         dtype=dtype,
         param_dtype=param_dtype,
         # flax's "float32 reductions" would also hold float64 statistics down to float32.

@@ -74,11 +74,12 @@ class ResNet(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     last_act: Callable = nn.relu
+    norm: Callable = layers.batch_norm
 
     @nn.compact
     def __call__(self, images, train):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        norm = partial(layers.batch_norm, train, **types)
+        norm = partial(self.norm, train, **types)
         conv = partial(layers.conv, use_bias=False, kernel_init=self._kernel_init, **types)
         x = self._stem(layers.normalize(images, self.mean, self.std, self.dtype), conv, norm)
         reps = {"stem": x}

@@ -29,6 +29,7 @@ class VGG(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     last_act: Callable = nn.relu
+    norm: Callable = layers.batch_norm
 
     @nn.compact
     def __call__(self, images, train):
@@ -41,7 +42,7 @@ class VGG(nn.Module):
                 name = f"features_{index}"
                 x = layers.conv(channels, 3, 1, 1, name=name, **init, **types)(x)
                 if self.batch_norm:
-                    x = layers.batch_norm(train, name=f"features_{index + 1}", **types)(x)
+                    x = self.norm(train, name=f"features_{index + 1}", **types)(x)
                 last = (block, i) == (len(_BLOCKS), convolutions - 1)
                 x = self.last_act(x) if last and self.variant == "cifar" else nn.relu(x)
                 index += 3 if self.batch_norm else 2

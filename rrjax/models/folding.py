@@ -1,0 +1,59 @@
+"""Batch normalisation folded into the convolutions: what a network that changes no more computes.
+
+In eval mode BN is an affine map of each channel, so its factor goes into the kernel before it and
+its shift is added after: one pass over the activations less, forward and backward. The same function
+up to rounding; a gradient of the variables it has not.
+"""
+
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from rrjax.models import layers
+
+
+class Shift(nn.Module):
+    """What is left of a folded BN: `bias`, a number a channel, is added."""
+
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x):
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+        return x + bias.astype(self.dtype)
+
+
+def fold(model: nn.Module, variables: dict) -> tuple[nn.Module, dict]:
+    """Return the model without BN, and its variables: equal to `model` in eval mode.
+
+    Its variables are in the precision that the model computes in, so that a loop around it casts
+    nothing. A model without BN keeps its own.
+    """
+    params = flatten_dict(variables["params"])
+    statistics = flatten_dict(variables.get("batch_stats", {}))
+    for path in {path[:-1] for path in statistics}:
+        mean, variance = statistics[*path, "mean"], statistics[*path, "var"]
+        factor = params.pop((*path, "scale")) * jax.lax.rsqrt(variance + layers.BN_EPSILON)
+        convolution = (*path[:-1], _convolution(path[-1]))
+        params[*convolution, "kernel"] = params[*convolution, "kernel"] * factor
+        if (*convolution, "bias") in params:
+            params[*convolution, "bias"] = params[*convolution, "bias"] * factor
+        params[*path, "bias"] = params[*path, "bias"] - mean * factor
+    params = {path: x.astype(model.dtype) for path, x in params.items()}
+    folded = model.clone(norm=_shift) if statistics else model
+    return folded, {"params": unflatten_dict(params)}
+
+
+def _shift(train, *, dtype, param_dtype, **fields):
+    return Shift(dtype, **fields)
+
+
+def _convolution(norm: str) -> str:
+    """Name the convolution before a BN: bn1 comes after conv1, downsample_1 after downsample_0."""
+    if norm.startswith("bn"):
+        return norm.replace("bn", "conv")
+    stem, number = re.fullmatch(r"(.*_)(\d+)", norm).groups()
+    return f"{stem}{int(number) - 1}"
