@@ -6,6 +6,14 @@ The small public API, for notebooks; every command's room can be imported as wel
 from rrjax.errors import BadInput
 from rrjax.pgd import l2_ball, linf_ball, pgd
 from rrjax.representation import invert
-from rrjax.runs import load
 
 __all__ = ["BadInput", "invert", "l2_ball", "linf_ball", "load", "pgd"]
+
+
+def __getattr__(name: str):
+    # Orbax takes seconds to import, and only `load` needs it.
+    if name != "load":
+        raise AttributeError(f"module 'rrjax' has no attribute {name!r}")
+    from rrjax.runs import load
+
+    return load

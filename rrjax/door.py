@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
@@ -30,6 +31,7 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
         if not flags.FLAGS["verbosity"].present:
             # Orbax tells of every file it moves, and of one failure many times over.
             logging.set_verbosity(logging.FATAL)
+        _keep_programs()
         try:
             if kind not in config.value:
                 raise BadInput(f"--config has no field {kind!r}: it is another command's config")
@@ -42,6 +44,14 @@ def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:
             sys.exit(EXIT_CODE)
 
     app.run(guarded, flags_parser=_parse)
+
+
+def _keep_programs() -> None:
+    """Read from disk what was compiled before, in ~/.cache/rrjax or JAX_COMPILATION_CACHE_DIR."""
+    if jax.config.jax_compilation_cache_dir is None:
+        folder = Path("~/.cache/rrjax").expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def chosen(package: ModuleType, field: str) -> Callable[[ConfigDict, str], None]:

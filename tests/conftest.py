@@ -1,12 +1,16 @@
 """Strict by default: two CPU devices, no silent rank promotion, warnings are errors."""
 
 import os
+from pathlib import Path
 
 # Before jax starts its backend: two fake devices, so every data-parallel test is a real one.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
+# What one test's process compiled the next one's reads, as with every command (rrjax.door).
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/programs")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import jax
 import pytest

@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ CIFAR10 = ["robust_cifar10", "standard_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
+RAN |= {"bench_cpu", "bench_gpu"}
 RAN |= {"import_torch", "export_torch"}
 
 
@@ -284,6 +287,76 @@ def test_cifar10_as_a_folder_and_as_records(tmp_path):
         log = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
         seen.append((log[0]["train_loss"], log[1]["test_loss"]))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("bench_cpu", ("adversarial", "standard", "evaluation", "inversion")),
+        ("bench_gpu", ("adversarial",)),
+    ],
+)
+def test_bench_speed(name, kinds, tmp_path):
+    cases = tuple((kind, "resnet8", "cifar", 8, 2) for kind in kinds)
+    small = ["--config.rounds=2", "--config.warmup=1", f"--config.cases={cases}"]
+    small += ["--config.training.attack.steps=1", "--config.compiled_steps=(1, 2)"]
+    small += ["--config.evaluation_steps=2", "--config.inversion_steps=2"]
+    command = ["bench", f"--config=configs/{name}.py", f"--workdir={tmp_path}", *small]
+    shown = works(*command, "--config.peers=False").stdout
+    results = json.loads((tmp_path / "results.json").read_text())[f"speed_{name[-3:]}"]
+    assert [row["kind"] for row in results["cases"]] == list(kinds)
+    for row in results["cases"]:
+        assert 0 < row["seconds"]["low"] <= row["seconds"]["mean"] <= row["seconds"]["high"]
+        assert row["images_per_second"] == pytest.approx(2 / row["seconds"]["mean"])
+        assert row["our_time"] == {"mean": 1, "low": 1, "high": 1}
+        assert row["share_of_ceiling"] > 0 and row["bytes"] > 0
+    assert [row["steps"] for row in results["compilation"]] == [1, 2]
+    assert "| adversarial resnet8 8, 2 | rrjax " in shown
+
+
+@pytest.mark.slow
+def test_bench_speed_without_our_other_packages(tmp_path):
+    """On a bare GPU image there are JAX, flax, optax, orbax and numpy: nothing else is imported."""
+    for name in with_what_they_need("jax", "flax", "optax", "orbax-checkpoint", "numpy"):
+        files = metadata.distribution(name).files
+        for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
+            link = tmp_path / "packages" / top
+            link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                link.symlink_to(metadata.distribution(name).locate_file(top))
+    assert not (tmp_path / "packages/ml_collections").exists()
+    command = [sys.executable, "-S", "-m", "rrjax.bench", "--config=configs/bench_cpu.py"]
+    command += [
+        f"--workdir={tmp_path / 'bench'}",
+        "--config.rounds=1",
+        "--config.compiled_steps=()",
+    ]
+    command += ["--config.cases=(('adversarial', 'resnet8', 'cifar', 8, 2),)"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "packages")}
+    command += ["--config.training.attack.steps=1"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "| adversarial resnet8 8, 2 | rrjax " in result.stdout
+    result = subprocess.run(
+        [*command, "--config.roundz=1"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 2 and "no field 'roundz'" in result.stderr
+
+
+def with_what_they_need(*names):
+    """Return distributions and all that they require, extras aside."""
+    found, left = set(), list(names)
+    while left:
+        name = left.pop()
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # of another platform or Python
+            continue
+        if name not in found:
+            found.add(name)
+            left += [re.match(r"[\w.-]+", n)[0] for n in needs if "extra ==" not in n]
+    return found
 
 
 @pytest.mark.slow

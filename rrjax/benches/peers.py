@@ -27,8 +27,11 @@ NORMS = {"l2": "2", "linf": "inf"}
 def programs(config, training, kind: str, images, labels) -> dict[str, Callable[[], None]]:
     """Return name -> program: the `kind` of work that `rrjax.benches.speed` describes, in PyTorch.
 
-    images: uint8 (N, H, W, 3); labels: int32 (N,).
+    images: uint8 (N, H, W, 3); labels: int32 (N,). There are none for a network that robustness has
+    not.
     """
+    if training.model.name not in _names(training):
+        return {}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     x = torch.tensor(images, device=device).permute(0, 3, 1, 2).contiguous().float() / 255
     y = torch.tensor(labels, device=device).long()
@@ -38,9 +41,12 @@ def programs(config, training, kind: str, images, labels) -> dict[str, Callable[
 
 def _network(training):
     """Make robustness' network of a training config."""
+    return _names(training)[training.model.name](num_classes=training.model.classes)
+
+
+def _names(training):
     family = imagenet_models if training.model.variant == "imagenet" else cifar_models
-    names = {name.lower(): name for name in dir(family)}
-    return getattr(family, names[training.model.name])(num_classes=training.model.classes)
+    return {name.lower(): value for name, value in vars(family).items() if callable(value)}
 
 
 def _optimizer(training, parameters):
@@ -114,8 +120,10 @@ def _tuned(config, training, kind: str, x, y) -> Callable[[], None]:
     """
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    network = _network(training).to(x.device, memory_format=torch.channels_last)
-    x = x.contiguous(memory_format=torch.channels_last)
+    vgg = training.model.name.startswith("vgg")  # robustness' takes a view of its features
+    layout = torch.contiguous_format if vgg else torch.channels_last
+    network = _network(training).to(x.device, memory_format=layout)
+    x = x.contiguous(memory_format=layout)
     mean, std = (
         torch.tensor(v, device=x.device).view(-1, 1, 1)
         for v in (training.model.mean, training.model.std)

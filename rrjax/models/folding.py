@@ -1,8 +1,7 @@
 """Batch normalisation folded into the convolutions: what a network that changes no more computes.
 
-In eval mode BN is an affine map of each channel, so its factor goes into the kernel before it and
-its shift is added after: one pass over the activations less, forward and backward. The same function
-up to rounding; a gradient of the variables it has not.
+In eval mode BN is an affine map of each channel: its factor goes into the kernel before it, and its
+shift is added after. The same function of the image, up to rounding.
 """
 
 import re
@@ -23,7 +22,7 @@ class Shift(nn.Module):
     @nn.compact
     def __call__(self, x):
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        return x + bias.astype(self.dtype)
+        return x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
 
 def fold(model: nn.Module, variables: dict) -> tuple[nn.Module, dict]:
@@ -38,7 +37,9 @@ def fold(model: nn.Module, variables: dict) -> tuple[nn.Module, dict]:
         mean, variance = statistics[*path, "mean"], statistics[*path, "var"]
         factor = params.pop((*path, "scale")) * jax.lax.rsqrt(variance + layers.BN_EPSILON)
         convolution = (*path[:-1], _convolution(path[-1]))
-        params[*convolution, "kernel"] = params[*convolution, "kernel"] * factor
+        params[*convolution, "kernel"] = params[*convolution, "kernel"] * factor.reshape(
+            1, 1, 1, -1
+        )
         if (*convolution, "bias") in params:
             params[*convolution, "bias"] = params[*convolution, "bias"] * factor
         params[*path, "bias"] = params[*path, "bias"] - mean * factor

@@ -3,39 +3,36 @@
 import ast
 import runpy
 import sys
-from functools import cached_property
 from pathlib import Path
 
 from absl import flags
 
 
-class _Holder:
-    def __init__(self, name):
-        self.name = name
+class _Config(flags.ArgumentParser):
+    """From a file's path to its config, with the fields that the command line overrides."""
 
-    @cached_property
-    def value(self):
+    def __init__(self, overrides):
+        self.overrides = overrides
+
+    def parse(self, path):
         sys.path.insert(0, str(Path.cwd()))  # config files import each other
-        config = runpy.run_path(flags.FLAGS[self.name].value)["get_config"]()
-        for override in _overrides(self.name):
-            *parents, field = override.split(".")[1:]
+        config = runpy.run_path(path)["get_config"]()
+        for name, text in self.overrides.items():
+            *parents, field = name.split(".")[1:]
             node = config
             for parent in parents:
                 node = getattr(node, parent)
-            node[field] = _parsed(flags.FLAGS[override].value, getattr(node, field))
+            node[field] = _parsed(text, getattr(node, field))
         return config
 
 
 def DEFINE_config_file(name, lock_config):
     """Define the flags of a config and of what overrides its fields."""
-    flags.DEFINE_string(name, None, "The config file.")
-    for override in _overrides(name):
+    start = f"--{name}."
+    overrides = dict(a[2:].split("=", 1) for a in sys.argv if a.startswith(start) and "=" in a)
+    for override in overrides:
         flags.DEFINE_string(override, None, "A field.")
-    return _Holder(name)
-
-
-def _overrides(name):
-    return [a[2:].split("=")[0] for a in sys.argv if a.startswith(f"--{name}.") and "=" in a]
+    return flags.DEFINE(_Config(overrides), name, None, "The config file.")
 
 
 def _parsed(text, old):
