@@ -19,7 +19,7 @@ def get_config():
         ("adversarial", "resnet18", "cifar", 32, 64),
         ("standard", "resnet50", "imagenet", 224, 8),
         ("standard", "resnet18", "cifar", 32, 64),
-        ("evaluation", "resnet18", "cifar", 32, 64),
+        ("evaluation", "resnet18", "cifar", 32, 32),
         ("inversion", "resnet18", "cifar", 32, 10),
     )
     config.training = defaults.get_config()  # of every case; its `dtype` counts too

@@ -19,7 +19,7 @@ if [ "$which" = gpu ]; then
 else
   # XLA:CPU runs a convolution of few channels on one thread: a device for each core uses them all.
   # PyTorch's threads shall not spin while ours work.
-  XLA_FLAGS="--xla_force_host_platform_device_count=$(nproc)"
+  XLA_FLAGS="--xla_force_host_platform_device_count=$(nproc) --xla_cpu_multi_thread_eigen=false"
   export XLA_FLAGS OMP_WAIT_POLICY=passive JAX_PLATFORMS=cpu
 fi
 .venv-peers/bin/python -m rrjax.bench --config="configs/bench_$which.py" \
