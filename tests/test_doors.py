@@ -446,6 +446,10 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
         (["convert", "--config=configs/export_torch.py", "--config.run=/no"], "not a run folder"),
         (["bench", "--config=configs/bench_data.py", "--config.bench=all"], "choose one of data"),
+        (
+            ["bench", "--config=configs/bench_cpu.py", "--config.cases=(('train', 'tiny'),)"],
+            "('train', 'tiny'): give (kind, name,",
+        ),
         (["bench", "--config=configs/bench_data.py", "--config.workers=(-1,)"], "workers=(-1,)"),
         (["bench", "--config=configs/bench_data.py", "--config.rounds=0"], "rounds=0"),
         (

@@ -1,9 +1,9 @@
 """How fast are a training step, an evaluation and an inversion? How near to the chip's best?
 
-python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench
+python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench_cpu
 
-Where PyTorch is, MadryLab's `robustness` and a tuned PyTorch loop do the same work beside us
-(`launch/bench_peers.sh` installs them). In each round every program has its turn, so that what the
+Where MadryLab's `robustness` is, it and a tuned PyTorch loop do the same work beside us
+(`launch/bench_peers.sh` installs both). In each round every program has its turn, so that what the
 machine does besides meets all of them; ratios are taken within a round.
 """
 
@@ -20,19 +20,17 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 from rrjax import models, parallel, report, representation, runs
+from rrjax.batches import pixels
 from rrjax.errors import BadInput
 from rrjax.tasks import classifier
 
 OURS = "rrjax"
-KINDS = ("adversarial", "standard", "evaluation", "inversion")
+FIELDS = ("kind", "name", "variant", "size", "n")  # of a case
 
 
 def run(config, workdir: str) -> None:
     """Time every case; write results.json and a section of report.html, and print the tables."""
-    cases = [
-        dict(zip(("kind", "name", "variant", "size", "n"), c, strict=True)) for c in config.cases
-    ]
-    _check(config, cases)
+    cases = _cases(config)
     runs.make_folder(workdir)
     results = {"device": _device(), "ceiling": _ceiling(config.training.dtype), "cases": []}
     print(f"{results['device']}: {_said(results['ceiling'])}", flush=True)
@@ -47,13 +45,19 @@ def run(config, workdir: str) -> None:
     print(*section.text, report.text_table(section.header, section.rows), sep="\n\n")
 
 
-def _check(config, cases: list[dict]) -> None:
+def _cases(config) -> list[dict]:
     if config.rounds < 1:
         raise BadInput(f"--config.rounds={config.rounds}: it must be at least 1")
-    for case in cases:
-        if case["kind"] not in KINDS:
-            raise BadInput(f"--config.cases: kind {case['kind']!r}: choose one of {KINDS}")
-        models.create(_training(config, case).model)
+    cases = []
+    for fields in config.cases:
+        if len(fields) != len(FIELDS) or fields[0] not in OUR or fields[-1] % jax.device_count():
+            raise BadInput(
+                f"--config.cases: {fields!r}: give ({', '.join(FIELDS)}), a kind of "
+                f"{', '.join(OUR)}, and as many images as divide by {jax.device_count()} devices"
+            )
+        cases.append(dict(zip(FIELDS, fields, strict=True)))
+        models.create(_training(config, cases[-1]).model)
+    return cases
 
 
 def _training(config, case: dict):
@@ -77,7 +81,7 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
     images, labels = _batch(config.seed, case, training.model.classes)
     work, memory = OUR[case["kind"]](config, training, images, labels)
     programs = {OURS: work}
-    if importlib.util.find_spec("torch") and config.peers:
+    if importlib.util.find_spec("robustness") and config.peers:
         from rrjax.benches import peers  # PyTorch is imported for this alone
 
         programs |= peers.programs(config, training, case["kind"], images, labels)
@@ -139,15 +143,11 @@ def _our_evaluation(config, training, images, labels) -> tuple[Callable, int]:
 def _our_inversion(config, training, images, labels) -> tuple[Callable, int]:
     model = models.create(training.model)
     apply = models.frozen(model, models.init(model, jax.random.key(0), images.shape[1:]))
-    starts, targets = (
-        jnp.asarray(images[::-1] / 255, jnp.float32),
-        jnp.asarray(images / 255, jnp.float32),
-    )
+    targets = pixels(jnp.asarray(images))
+    arguments = (apply, apply, targets[::-1], targets)
     options = {"eps": 1000.0, "step_size": 1.0, "steps": config.inversion_steps}
-    step = representation.invert_images.lower(apply, apply, starts, targets, **options).compile()
-    return lambda: jax.block_until_ready(step(apply, apply, starts, targets, **options)), _bytes(
-        step
-    )
+    step = representation.invert_images.lower(*arguments, **options).compile()
+    return lambda: jax.block_until_ready(step(*arguments, **options)), _bytes(step)
 
 
 OUR = {
