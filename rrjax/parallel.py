@@ -1,5 +1,6 @@
-"""One step on every device: the only mention of pmap."""
+"""One step on every device of every process: the only mention of pmap."""
 
+import faulthandler
 from collections.abc import Callable
 
 import jax
@@ -7,6 +8,23 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rrjax.batches import Batch
+from rrjax.errors import BadInput
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Meet the other processes of this run; None: as SLURM or the TPU pod says.
+
+    If one of them dies, the others end within about half a minute.
+
+    Raises:
+      BadInput: if they do not find each other.
+    """
+    faulthandler.disable()  # its pages of threads would hide why jax ends a process
+    where = (coordinator, processes, process)
+    try:
+        jax.distributed.initialize(*where, heartbeat_timeout_seconds=30)
+    except (ValueError, RuntimeError) as error:
+        raise BadInput(f"the processes do not find each other: {error}") from error
 
 
 def data_parallel(step: Callable, donate: bool = False) -> Callable:

@@ -4,14 +4,10 @@ One process drives all devices of its machine; several are given the same comman
 (SLURM, TPU pods) or --coordinator, --processes and --process. If one dies the others end as well.
 """
 
-import faulthandler
-
-import jax
 from absl import flags
 
-from rrjax import data, loop
+from rrjax import data, loop, parallel
 from rrjax.door import open_door
-from rrjax.errors import BadInput
 from rrjax.tasks import classifier, finetune
 
 CHANGES = flags.DEFINE_bool("accept_changes", False, "Go on with a run whose config has changed.")
@@ -23,12 +19,7 @@ PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0."
 
 def main(config, workdir: str) -> None:
     if CLUSTER.value or COORDINATOR.value:
-        faulthandler.disable()  # its pages of threads would hide why jax ends a process
-        where = (COORDINATOR.value, PROCESSES.value, PROCESS.value)
-        try:
-            jax.distributed.initialize(*where, heartbeat_timeout_seconds=30)
-        except (ValueError, RuntimeError) as error:
-            raise BadInput(f"the processes do not find each other: {error}") from error
+        parallel.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     loop.check(config)
     batches = data.create(config)
     source = finetune.source(config, workdir)

@@ -1,5 +1,8 @@
 """A folded network is the unfolded one in eval mode: values and gradients of the image."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -60,3 +63,32 @@ def test_nothing_is_cast_in_a_loop_around_a_folded_network():
     init = partial(models.init, model, image_shape=(8, 8, 3))
     apply = jax.eval_shape(lambda key: models.frozen(model, init(key)), jax.random.key(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(apply)} == {jnp.dtype("bfloat16")}
+
+
+PROGRAM = """
+import jax
+from configs import defaults
+from rrjax import models
+c = defaults.get_config().model
+c.update(name="resnet8", variant="cifar", width=2, classes=5)
+model = models.create(c)
+shape = (8, 8, 3)
+variables = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
+image = jax.ShapeDtypeStruct(shape, "float32")
+print(jax.jit(lambda v, x: models.frozen(model, v)(x)).lower(variables, image).as_text())
+"""
+
+
+def test_every_process_folds_in_one_order():
+    """Or the collectives of a run's processes do not match, and no program is found on disk."""
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert texts[0] == texts[1] and "stablehlo.convolution" in texts[0]

@@ -33,7 +33,8 @@ def fold(model: nn.Module, variables: dict) -> tuple[nn.Module, dict]:
     """
     params = flatten_dict(variables["params"])
     statistics = flatten_dict(variables.get("batch_stats", {}))
-    for path in {path[:-1] for path in statistics}:
+    # In one order: every process of a run must build the same program.
+    for path in sorted({path[:-1] for path in statistics}):
         mean, variance = statistics[*path, "mean"], statistics[*path, "var"]
         factor = params.pop((*path, "scale")) * jax.lax.rsqrt(variance + layers.BN_EPSILON)
         convolution = (*path[:-1], _convolution(path[-1]))
