@@ -6,14 +6,14 @@ CDPATH='' cd -- "$(dirname -- "$0")/.."
 
 which=${1:-cpu}
 shift || true
-if [ ! -e .venv-peers/installed ]; then
+if [ ! -e ".venv-peers/installed-$which" ]; then
   "${PYTHON:-python3}" -m venv --clear .venv-peers
   extras=$([ "$which" = gpu ] && echo "[cuda]" || true)
   .venv-peers/bin/pip install --quiet --editable ".$extras" torch torchvision robustness
-  touch .venv-peers/installed
+  touch ".venv-peers/installed-$which"
 fi
 if [ "$which" = gpu ]; then
-  # PyTorch shares the card; convolutions are tried out thoroughly, steps are launched as graphs.
+  # PyTorch shares the card; convolutions are tried out thoroughly, collectives overlap.
   export XLA_PYTHON_CLIENT_MEM_FRACTION=.6
   export XLA_FLAGS="--xla_gpu_autotune_level=4 --xla_gpu_enable_latency_hiding_scheduler=true"
 else

@@ -5,6 +5,8 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -43,6 +45,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(padded) + " |"
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
+
+
+def spread(values) -> dict[str, float]:
+    """Summarise repeats for `with_interval`: their median, least and greatest."""
+    return {"mean": np.median(values), "low": np.min(values), "high": np.max(values)}
 
 
 def with_interval(summary: Mapping[str, float], digits: int = 2) -> str:

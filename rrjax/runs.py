@@ -24,6 +24,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from rrjax import models
 from rrjax.errors import BadInput
 from rrjax.locks import locked
+from rrjax.models import folding
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
 
@@ -93,9 +94,11 @@ def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
         if step is None:
             raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
         variables = restore(manager, step, sharding, variables=like)["variables"]
-    through = model.clone(last_act=straight_through_relu)
+    # Folded here, so that both share one set of folded arrays.
+    folded, arrays = folding.fold(model, variables)
+    through = folded.clone(last_act=straight_through_relu)
     return Frozen(
-        config, model, variables, models.frozen(model, variables), models.frozen(through, variables)
+        config, model, variables, models.frozen(folded, arrays), models.frozen(through, arrays)
     )
 
 

@@ -160,16 +160,12 @@ def _summarize(rates: dict[str, list[float]], cores: dict[str, int]) -> list[dic
     return [
         {
             "loader": name,
-            "images_per_second": _spread(np.array(rate)),
-            "per_core": _spread(np.array(rate) / cores[name]),
-            "per_core_ratio": _spread(np.array(rate) / cores[name] / baseline),
+            "images_per_second": report.spread(np.array(rate)),
+            "per_core": report.spread(np.array(rate) / cores[name]),
+            "per_core_ratio": report.spread(np.array(rate) / cores[name] / baseline),
         }
         for name, rate in rates.items()
     ]
-
-
-def _spread(values: np.ndarray) -> dict[str, float]:
-    return {"mean": np.median(values), "low": values.min(), "high": values.max()}
 
 
 def _report(config, contents, cores: int, results: list[dict]) -> report.Section:

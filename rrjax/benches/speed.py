@@ -99,12 +99,12 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
         {
             **case,
             "program": name,
-            "seconds": _spread(times),
+            "seconds": report.spread(times),
             "images_per_second": case["n"] / np.median(times),
             "flops_per_second": flops / np.median(times),
             "share_of_ceiling": flops / np.median(times) / ceiling["flops_per_second"],
             "bytes": memory if name == OURS else None,
-            "our_time": _spread(np.array(seconds[OURS]) / np.array(times)),
+            "our_time": report.spread(np.array(seconds[OURS]) / np.array(times)),
         }
         for name, times in seconds.items()
     ]
@@ -239,10 +239,6 @@ def _compilation(config, cases: list[dict]) -> list[dict]:
 
 def _device() -> str:
     return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-
-
-def _spread(values) -> dict[str, float]:
-    return {"mean": np.median(values), "low": np.min(values), "high": np.max(values)}
 
 
 def _said(ceiling: dict) -> str:
