@@ -1,0 +1,35 @@
+"""The small CIFAR-10 networks that come with rrjax: a ResNet-18 of a quarter's width, l2.
+
+python -m rrjax.train --config=configs/small_cifar10.py --config.data.path=DATA \
+  --workdir=runs/small_cifar10
+
+DATA is a tree DATA/{train,test}/<class>/*.jpg. `launch/train_cifar10.sh` trains all of them.
+Settings for few epochs on two cores: one attack step of 1.25 * eps from a random start and a cyclic
+rate (Wong et al. 2020), chosen on 5,000 held-out training images.
+"""
+
+from configs import robust_cifar10
+
+
+def get_config():
+    config = robust_cifar10.get_config()
+    config.epochs = 10
+    config.log_every = 50
+    config.eval_every = 10
+
+    config.model.name = "resnet18"
+    config.model.width = 16
+
+    config.data.name = "folder"
+    config.data.jitter = 0.0
+    config.data.rotation = 0.0
+
+    config.optimizer.learning_rate = 0.2
+    config.optimizer.schedule = "cyclic"
+
+    config.attack.eps = 0.5
+    config.attack.random_start = "uniform"
+    config.attack.steps = 1
+    config.attack.step_size = 0.625
+    config.attack.keep = "last"
+    return config
