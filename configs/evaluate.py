@@ -2,7 +2,8 @@
 
 python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 
-Another run folder: --config.robust=runs/mine, and --config.standard= (empty) to leave one out.
+Another network: --config.robust=runs/mine, and --config.standard= (empty) to leave one out. A
+network is a run folder or a name of `rrjax.models_available()`, as cifar10_robust_l2_eps05.
 """
 
 from ml_collections import ConfigDict
@@ -12,12 +13,16 @@ def get_config():
     config = ConfigDict()
     config.standard = "runs/quickstart/standard"
     config.robust = "runs/quickstart/robust"
+    config.more = ()  # further networks
     config.checkpoint = "latest"  # or "best"
+    # Where the networks' test data lie now; empty: where they lay in training.
+    config.data = ConfigDict({"name": "", "path": ""})
     config.norm = "l2"
     config.eps = (0.0, 0.5, 1.0, 2.0)  # in units of pixels in [0,1]
     config.steps = (20, 100)  # each of size 2.5 * eps / steps
     config.random_start = "none"
     config.restarts = 1
+    config.n = 0  # test images, drawn by the seed; 0: all
     config.batch_size = 128
     config.seed = 0
     return config.lock()

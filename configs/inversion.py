@@ -12,6 +12,8 @@ def get_config():
     config.standard = "runs/quickstart/standard"
     config.robust = "runs/quickstart/robust"
     config.checkpoint = "latest"  # or "best"
+    # Where the networks' test data lie now; empty: where they lay in training.
+    config.data = ConfigDict({"name": "", "path": ""})
     config.targets = ("test images", "photographs", "patterns")
     config.starts = ("noise", "other test images")
     config.n = 32  # images of each kind

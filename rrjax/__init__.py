@@ -5,9 +5,10 @@ The small public API, for notebooks; every command's room can be imported as wel
 
 from rrjax.errors import BadInput
 from rrjax.pgd import l2_ball, linf_ball, pgd
+from rrjax.pretrained import models_available
 from rrjax.representation import invert
 
-__all__ = ["BadInput", "invert", "l2_ball", "linf_ball", "load", "pgd"]
+__all__ = ["BadInput", "invert", "l2_ball", "linf_ball", "load", "models_available", "pgd"]
 
 
 def __getattr__(name: str):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import models, runs, torch_checkpoint, torch_files
+from rrjax import models, pretrained, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
 LAYOUTS = ("torchvision", "robustness")
@@ -81,6 +81,24 @@ def export_network(config, workdir: str | Path) -> None:
         f"{config.layout} layout; images in [0,1] less mean {tuple(model.mean)}, over std "
         f"{tuple(model.std)}"
     )
+
+
+def export_pretrained(config, workdir: str | Path) -> None:
+    """Write the network of the run folder `config.run` as rrjax ships its own (`pretrained`).
+
+    Where its data lay stays out of it.
+
+    Raises:
+      BadInput: for a name that is there already.
+    """
+    network = runs.load(config.run, config.checkpoint)
+    if (Path(workdir) / f"{config.name}.safetensors").exists():
+        raise BadInput(f"{workdir} holds {config.name} already: choose another --config.name")
+    runs.make_folder(workdir)
+    trained = network.config.copy_and_resolve_references().unlock()
+    trained.data.path = trained.start_from = ""
+    pretrained.write(Path(workdir), config.name, trained, network.variables)
+    print(f"{config.run} -> {workdir}/{config.name}.safetensors")
 
 
 def _template(config):

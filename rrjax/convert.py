@@ -16,8 +16,10 @@ def main(config, workdir: str) -> None:
         conversion.import_network(config, workdir)
     elif config.convert == "export":
         conversion.export_network(config, workdir)
+    elif config.convert == "pretrained":
+        conversion.export_pretrained(config, workdir)
     else:
-        raise BadInput(f"config.convert={config.convert!r}: choose import or export")
+        raise BadInput(f"config.convert={config.convert!r}: choose import, export or pretrained")
 
 
 if __name__ == "__main__":

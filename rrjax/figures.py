@@ -41,6 +41,7 @@ def save_curves(
     *,
     xlabel: str,
     ylabel: str,
+    ylim: tuple[float, float] | None = (-0.05, 1.05),
 ) -> str:
     """Write figures/`name`.png: a curve a label, x against summaries with mean, low and high."""
     figure, axis = plt.subplots(figsize=(6, 3.6))
@@ -48,7 +49,7 @@ def save_curves(
         mean, low, high = (np.array([s[k] for s in summaries]) for k in ("mean", "low", "high"))
         (line,) = axis.plot(x, mean, marker="o", markersize=4, label=label)
         axis.fill_between(x, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
-    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.05, 1.05))
+    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)

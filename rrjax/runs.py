@@ -8,7 +8,7 @@ evaluation. Orbax ignores half-written ones.
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from rrjax import models
+from configs import defaults
+from rrjax import models, pretrained
 from rrjax.errors import BadInput
 from rrjax.locks import locked
 from rrjax.models import folding
@@ -72,19 +73,52 @@ def _forward(apply, images):
     return jax.vmap(apply)(images)
 
 
-def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
-    """Load the network of a run folder, onto one device.
+def load(
+    path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
+) -> Frozen:
+    """Load the network of a run folder, or one that comes with rrjax, onto one device.
 
     Args:
-      checkpoint: "latest", or "best" (by the run's test score: never judge a test set with it).
+      path: a folder, or a name of `rrjax.models_available()`.
+      checkpoint: of a folder: "latest", or "best" (by the run's test score: never judge a test set
+        with it).
+      data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
+        value replaces nothing.
 
     Raises:
       BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read.
     """
     if checkpoint not in ("latest", "best"):
         raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
-    config = read_config(path)
-    model = models.create(config.model)
+    if not Path(path).exists() and str(path) in pretrained.models_available():
+        config, variables = pretrained.read(str(path))
+        model = models.create(config.model)
+        variables = jax.device_put(variables, jax.local_devices()[0])
+    else:
+        config = read_config(path)
+        _check_fields(path, config)
+        model = models.create(config.model)
+        variables = _restored(path, config, model, checkpoint)
+    with config.unlocked():
+        config.data.update({field: value for field, value in (data or {}).items() if value})
+    # Folded here, so that both share one set of folded arrays.
+    folded, arrays = folding.fold(model, variables)
+    through = folded.clone(last_act=straight_through_relu)
+    return Frozen(
+        config, model, variables, models.frozen(folded, arrays), models.frozen(through, arrays)
+    )
+
+
+def _check_fields(path: str | Path, config: ConfigDict) -> None:
+    missing = sorted(_flat(defaults.get_config()).keys() - _flat(config).keys())
+    if missing:
+        raise BadInput(
+            f"{Path(path) / 'config.json'} is older than the fields {', '.join(missing)}: put them "
+            "in, with the values of configs/defaults.py"
+        )
+
+
+def _restored(path: str | Path, config: ConfigDict, model: nn.Module, checkpoint: str) -> dict:
     shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     like = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
@@ -93,13 +127,7 @@ def load(path: str | Path, checkpoint: str = "latest") -> Frozen:
         step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
         if step is None:
             raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
-        variables = restore(manager, step, sharding, variables=like)["variables"]
-    # Folded here, so that both share one set of folded arrays.
-    folded, arrays = folding.fold(model, variables)
-    through = folded.clone(last_act=straight_through_relu)
-    return Frozen(
-        config, model, variables, models.frozen(folded, arrays), models.frozen(through, arrays)
-    )
+        return restore(manager, step, sharding, variables=like)["variables"]
 
 
 def claim(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
@@ -170,8 +198,9 @@ def read_config(path: str | Path) -> ConfigDict:
         config = ConfigDict(json.loads(path.read_text())).lock()
     except OSError as error:
         raise BadInput(
-            f"{path.parent}: not a run folder (no readable config.json); "
-            "make one with python -m rrjax.train"
+            f"{path.parent}: not a run folder (no readable config.json), nor one of the networks "
+            f"that come with rrjax ({', '.join(pretrained.models_available())}); make one with "
+            "python -m rrjax.train"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a config ({error}); restore it or delete the run") from error

@@ -28,12 +28,12 @@ SHRUNK = [
 ]
 IMAGENET = ["robust_imagenet", "standard_imagenet", "vgg16_imagenet"]
 RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
-CIFAR10 = ["robust_cifar10", "standard_cifar10"]
-RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps"}
+CIFAR10 = ["robust_cifar10", "standard_cifar10", "small_cifar10"]
+RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps", "masking"}
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "export_torch"}
+RAN |= {"import_torch", "export_torch", "pretrain"}
 
 
 def door(name, *arguments):
@@ -88,6 +88,21 @@ def test_train_and_evaluate(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_s_network_is_put_on_the_shelf_and_judged_on_a_part_of_the_test_set(
+    trained, tmp_path
+):
+    arguments = [f"--config.run={trained / 'robust'}", "--config.name=mine"]
+    works("convert", "--config=configs/pretrain.py", f"--workdir={tmp_path}", *arguments)
+    assert {path.name for path in tmp_path.iterdir()} >= {"mine.json", "mine.safetensors"}
+    more = f"--config.more=('{trained / 'robust'}',)"
+    arguments = ["--config.standard=", "--config.robust=", "--config.n=50", more]
+    arguments += ["--config.steps=(2,)", "--config.restarts=2", "--config.random_start=sphere"]
+    works("evaluate", "--config=configs/evaluate.py", f"--workdir={tmp_path}", *arguments)
+    (cells,) = json.loads((tmp_path / "results.json").read_text())["accuracy"]["models"].values()
+    assert [cell["n"] for cell in cells] == [50] * 4
+
+
+@pytest.mark.slow
 def test_convert_there_and_back(trained, tmp_path):
     for file in ("network.pth", "network.safetensors"):
         arguments = [f"--config.run={trained / 'robust'}", f"--config.file={file}"]
@@ -128,6 +143,26 @@ def test_inversion(trained, tmp_path):
     for picture in pictures:
         assert f'src="figures/{picture.name}"' in page
         assert np.asarray(Image.open(picture)).std() > 1
+
+
+@pytest.mark.slow
+def test_masking(trained, tmp_path):
+    paths = [str(trained / name) for name in ("standard", "robust")]
+    arguments = [f"--config.networks={tuple(paths)}", f"--config.source={paths[1]}"]
+    arguments += ["--config.n=6", "--config.steps=2", "--config.more_steps=3"]
+    arguments += ["--config.restarts=2", "--config.curve=(1, 2)", f"--workdir={tmp_path}"]
+    works("study", "--config=configs/masking.py", *arguments)
+    results = json.loads((tmp_path / "results.json").read_text())["masking"]["networks"]
+    assert list(results) == paths
+    for result in results.values():
+        accuracy = result["accuracy"]
+        assert len(accuracy) == 9 and all(cell["n"] == 6 for cell in accuracy.values())
+        assert accuracy["foolbox PGD-2"] == accuracy["PGD-2"]
+        assert accuracy["clean"]["mean"] >= accuracy["PGD-2"]["mean"]
+        assert len(result["loss"]) == 2
+    # A network's own examples, made on it, are those of its own attack.
+    own = results[paths[1]]["accuracy"]
+    assert own["transfer"] == own["PGD-2"]
 
 
 @pytest.mark.slow
@@ -279,6 +314,7 @@ def test_cifar10_as_a_folder_and_as_records(tmp_path):
         ("robust_cifar10", "folder", tmp_path / "tree"),
         ("robust_cifar10", "small", tmp_path / "data"),
         ("standard_cifar10", "folder", tmp_path / "tree"),
+        ("small_cifar10", "folder", tmp_path / "tree"),
     ):
         arguments = [f"--config.data.name={source}", f"--config.data.path={path}", *SMALL]
         arguments += ["--config.model.name=resnet8", "--config.model.width=2"]

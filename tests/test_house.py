@@ -12,6 +12,7 @@ LAYERS = (
     ("locks", "parallel"),
     ("pgd", "objectives", "attribution", "metrics", "models", "data", "figures", "door"),
     ("safetensors", "torch_pickle"),
+    ("pretrained",),
     ("attack", "representation", "runs", "torch_checkpoint", "torch_files"),
     ("loop", "conversion"),
     ("tasks",),

@@ -50,22 +50,32 @@ def create(config) -> Data:
     )
 
 
-def test_batches(config, batch_size: int) -> Iterator[Batch]:
-    """Open the test set of a training config: one pass, the last batch padded and masked."""
-    return _test_batches(_open(config, "test"), config, batch_size)
+def test_batches(config, batch_size: int, n: int = 0, seed: int = 0) -> Iterator[Batch]:
+    """Open the test set of a training config: one pass, the last batch padded and masked.
+
+    n: how many images, drawn by the seed; 0: all.
+    """
+    source = _open(config, "test")
+    if n:
+        source = sources.part(source, _drawn(source, n, np.random.default_rng(seed)))
+    return _test_batches(source, config, batch_size)
 
 
 def test_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
     """Choose `n` different test images: (n, H, W, C), float32 in [0,1]."""
     source = _open(config, "test")
+    transform = transforms.test_transform(config.data)
+    chosen = _drawn(source, n, rng)
+    records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
+    return pixels(np.stack([transform(record)["image"] for record in records]))
+
+
+def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarray:
     if n > len(source):
         raise BadInput(
             f"{source.name} holds {len(source)} images, {n} are asked for: set a smaller --config.n"
         )
-    transform = transforms.test_transform(config.data)
-    chosen = rng.choice(len(source), n, replace=False)
-    records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
-    return pixels(np.stack([transform(record)["image"] for record in records]))
+    return rng.choice(len(source), n, replace=False)
 
 
 def _test_batches(source: sources.Source, config, batch_size: int) -> Iterator[Batch]:

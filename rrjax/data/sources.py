@@ -123,6 +123,11 @@ def with_channels(source, channels):
     return replace(source, read=read)
 
 
+def part(source, chosen):
+    """Make the view of a source that holds only the records `chosen`, in that order."""
+    return replace(source, read=lambda i: source.read(int(chosen[i])), labels=source.labels[chosen])
+
+
 def grouped(source, groups, names, balanced):
     """Make the view of a source in which class `i` is all the records of the classes `groups[i]`.
 

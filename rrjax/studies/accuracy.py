@@ -14,12 +14,15 @@ from rrjax.errors import BadInput
 
 
 def run(config, workdir: str) -> None:
-    """Evaluate config.standard and config.robust (run folders; "" leaves one out)."""
+    """Evaluate config.standard and config.robust ("" leaves one out), and those of config.more."""
     paths = {name: path for name in ("standard", "robust") if (path := config[name])}
+    paths |= {path: path for path in config.more}
     if not paths:
         raise BadInput("give at least one run folder: --config.standard=... or --config.robust=...")
     _check(config)
-    networks = {name: runs.load(path, config.checkpoint) for name, path in paths.items()}
+    networks = {
+        name: runs.load(path, config.checkpoint, config.data) for name, path in paths.items()
+    }
     runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
     runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
@@ -35,6 +38,8 @@ def _check(config) -> None:
         raise BadInput(f"eps={config.eps}, steps={config.steps}: give numbers, and no eps below 0")
     if min(*config.steps, config.batch_size) < 1:
         raise BadInput(f"steps={config.steps}, batch_size={config.batch_size}: none may be below 1")
+    if config.n < 0:
+        raise BadInput(f"n={config.n}: give a number of test images, or 0 for all of them")
 
 
 def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
@@ -44,7 +49,7 @@ def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     hits = attack.survivors(
         network.apply,
         tqdm(
-            data.test_batches(network.config, config.batch_size),
+            data.test_batches(network.config, config.batch_size, config.n, config.seed),
             disable=None,
             desc=f"accuracy of {name}",
             unit="batch",
@@ -75,10 +80,16 @@ def _report(config, paths: dict[str, str], results: dict, workdir: str) -> repor
         name="accuracy",
         title="Accuracy under attack",
         text=[
-            f"{n} test images; PGD ({config.norm}) in steps of 2.5 * eps / steps; 95 % bootstrap "
-            f"intervals over images. {origin}."
+            f"{n} test images; PGD ({config.norm}{_starts(config)}) in steps of 2.5 * eps / "
+            f"steps; 95 % bootstrap intervals over images. {origin}."
         ],
         header=header,
         rows=rows,
         figures=[(figure, f"Test accuracy against the radius of a PGD-{config.steps[-1]} attack")],
     )
+
+
+def _starts(config) -> str:
+    if config.random_start == "none":
+        return ""
+    return f", worst of {config.restarts} {config.random_start} starts"

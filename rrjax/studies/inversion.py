@@ -24,7 +24,10 @@ def run(config, workdir: str) -> None:
         raise BadInput(
             f"n={config.n}, steps={config.steps}: give n of at least 2, steps of 0 or more"
         )
-    networks = {name: runs.load(config[name], config.checkpoint) for name in ("standard", "robust")}
+    networks = {
+        name: runs.load(config[name], config.checkpoint, config.data)
+        for name in ("standard", "robust")
+    }
     standard, robust = (network.config for network in networks.values())
     if standard.data.to_dict() != robust.data.to_dict():
         raise BadInput(f"{config.standard} and {config.robust}: trained on different data")

@@ -1,0 +1,180 @@
+"""Is the robustness real? Attacks that see through masked gradients, beside PGD.
+
+A network may hide its gradients instead of being robust (Athalye et al. 2018). Then more steps,
+more starts, another loss, an outside implementation (foolbox) or examples made on another network
+win where PGD does not, or a ball so large that everything is lost in it is not enough. The list is
+that of Carlini et al. (2019), "On Evaluating Adversarial Robustness".
+
+python -m rrjax.study --config=configs/masking.py --workdir=runs/quickstart
+"""
+
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+from rrjax import attack, data, figures, metrics, report, runs
+from rrjax.batches import pixels
+from rrjax.errors import BadInput
+
+NORMS = ("l2", "linf")
+
+
+def run(config, workdir: str) -> None:
+    """Attack every network of config.networks in every way, in the ball of config.norm and eps."""
+    _check(config)
+    load = partial(runs.load, checkpoint=config.checkpoint, data=config.data)
+    networks = {path: load(path) for path in config.networks}
+    source = load(config.source)
+    runs.make_folder(workdir)
+    results = {path: _judge(network, source, config, path) for path, network in networks.items()}
+    runs.write_results(workdir, "masking", {"config": config.to_dict(), "networks": results})
+    section = _section(config, results, workdir)
+    report.write_report(workdir, section)
+    print(report.text_table(section.header, section.rows))
+
+
+def _check(config) -> None:
+    if config.norm not in NORMS or not config.networks or not config.curve:
+        raise BadInput(
+            f"norm={config.norm!r}, networks={config.networks}, curve={config.curve}: give a norm "
+            f"of {NORMS}, at least one network and at least one number of steps"
+        )
+    counts = (config.steps, config.more_steps, config.restarts, config.batch_size, *config.curve)
+    if min(counts) < 1 or min(config.eps, config.far) <= 0 or config.n < 0:
+        raise BadInput(
+            f"steps={config.steps}, more_steps={config.more_steps}, restarts={config.restarts}, "
+            f"batch_size={config.batch_size}, curve={config.curve}, eps={config.eps}, "
+            f"far={config.far}: they must be positive; n={config.n} may be 0 for all"
+        )
+
+
+def _attacks(config) -> dict[str, dict]:
+    """Return our attacks by name: options of `attack.adversary`."""
+    pgd = {"norm": config.norm} | attack.protocol(config.eps, config.steps)
+    name = f"PGD-{config.steps}"
+    starts = {"random_start": "uniform", "restarts": config.restarts}
+    return {
+        "clean": pgd | attack.protocol(0.0, config.steps),
+        name: pgd,
+        f"PGD-{config.more_steps}": pgd | attack.protocol(config.eps, config.more_steps),
+        f"{name}, {config.restarts} starts": pgd | starts,
+        f"{name}, margin": pgd | {"loss": "margin"},
+        f"{name}, {config.far:g} eps": pgd | attack.protocol(config.far * config.eps, config.steps),
+    }
+
+
+def _judge(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict:
+    """Return a summary of accuracy for each attack, and of the loss for each number of steps."""
+    attacks = _attacks(config)
+    key = jax.random.key(config.seed)
+    batches = list(data.test_batches(network.config, config.batch_size, config.n, config.seed))
+    bar = partial(tqdm, disable=None, unit="batch")
+    hits = attack.survivors(network.apply, bar(batches, path), key, list(attacks.values()))
+    accuracy = dict(zip(attacks, hits, strict=True))
+    outside = {"transfer": partial(_transferred, network, source, config)} | _foolbox(
+        network, config
+    )
+    for name, survives in outside.items():
+        accuracy[name] = _over(bar(batches, f"{path}, {name}"), survives)
+    loss = [
+        _over(bar(batches, f"{path}, {steps} steps"), partial(_loss, network, config, steps))
+        for steps in config.curve
+    ]
+    summarize = partial(metrics.summarize, seed=config.seed)
+    return {
+        "accuracy": {name: summarize(values) for name, values in accuracy.items()},
+        "loss": [summarize(values) for values in loss],
+    }
+
+
+def _over(batches, judge: Callable) -> np.ndarray:
+    """Collect judge(images, labels), (N,), over the real examples of every batch."""
+    found = []
+    for batch in batches:
+        images = pixels(jnp.asarray(batch["image"]))
+        values = np.asarray(judge(images, jnp.asarray(batch["label"])))
+        found.append(values[batch["mask"] == 1])
+    return np.concatenate(found)
+
+
+@partial(jax.jit, static_argnames=("norm", "loss", "random_start", "restarts", "keep"))
+def _adversaries(apply, images, labels, **options):
+    return jax.vmap(partial(attack.adversary, apply, **options))(images, labels)
+
+
+@jax.jit
+def _logits(apply, images):
+    return jax.vmap(apply)(images)[0]
+
+
+def _transferred(network, source, config, images, labels):
+    """Say which of the source's adversarial examples the network still classifies right."""
+    options = attack.protocol(config.eps, config.steps)
+    found = _adversaries(source.apply, images, labels, norm=config.norm, **options)
+    return _logits(network.apply, found).argmax(-1) == labels
+
+
+def _loss(network, config, steps: int, images, labels):
+    """Return the cross-entropy that PGD of that many steps reaches, in nats."""
+    options = attack.protocol(config.eps, steps)
+    found = _adversaries(network.apply, images, labels, norm=config.norm, **options)
+    logits = _logits(network.apply, found)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def _foolbox(network, config) -> dict[str, Callable]:
+    """Return foolbox's PGD, with our steps, and its DeepFool; nothing where it is not installed."""
+    if importlib.util.find_spec("foolbox") is None:
+        return {}
+    import foolbox  # a check only: the package does not need it
+
+    model = foolbox.JAXModel(partial(_logits, network.apply), bounds=(0, 1))
+    kinds = {
+        "l2": (foolbox.attacks.L2PGD, foolbox.attacks.L2DeepFoolAttack),
+        "linf": (foolbox.attacks.LinfPGD, foolbox.attacks.LinfDeepFoolAttack),
+    }
+    pgd, deepfool = kinds[config.norm]
+    step_size = 2.5 * config.eps / config.steps
+    attacks = {
+        f"foolbox PGD-{config.steps}": pgd(
+            steps=config.steps, abs_stepsize=step_size, random_start=False
+        ),
+        "foolbox DeepFool": deepfool(),
+    }
+
+    def survives(attack_, images, labels):
+        _, _, success = attack_(model, images, labels, epsilons=config.eps)
+        return ~success
+
+    return {name: partial(survives, attack_) for name, attack_ in attacks.items()}
+
+
+def _section(config, results: dict, workdir: str) -> report.Section:
+    curves = {path: (config.curve, result["loss"]) for path, result in results.items()}
+    figure = figures.save_curves(
+        workdir, "masking", curves, xlabel="attack steps", ylabel="cross-entropy, nats", ylim=None
+    )
+    names = list(next(iter(results.values()))["accuracy"])
+    n = next(iter(results.values()))["accuracy"]["clean"]["n"]
+    return report.Section(
+        name="masking",
+        title="Is the robustness real?",
+        text=[
+            f"Accuracy of {n} test images in the {config.norm} ball of {config.eps:g}, mean and 95 "
+            "% bootstrap interval over images; PGD in steps of 2.5 * eps / steps. Where gradients "
+            f"are masked, something below wins more than PGD-{config.steps}, or a ball of "
+            f"{config.far:g} eps leaves accuracy. Transfer: examples made on {config.source}.",
+        ],
+        header=["attack", *results],
+        rows=[
+            [name, *(report.with_interval(r["accuracy"][name], 3) for r in results.values())]
+            for name in names
+        ],
+        figures=[(figure, "The loss that PGD reaches, against its steps: it must level off")],
+    )
