@@ -1,7 +1,7 @@
 """Every field of a training run, with the settings of Engstrom et al. (2019), Table 3.
 
 A config starts from here and overrides what it means to; the result is locked, so a misspelt
-field is an error.
+field is an error. What every study asks for is here too.
 """
 
 from ml_collections import ConfigDict
@@ -90,3 +90,18 @@ def get_config() -> ConfigDict:
     config.attack.restarts = 1
     config.attack.keep = "best"
     return config.lock()
+
+
+def study(name: str) -> ConfigDict:
+    config = ConfigDict()
+    config.study = name
+    # Networks: run folders, or names of `rrjax.models_available()`; empty: none.
+    config.standard = "runs/quickstart/standard"
+    config.robust = "runs/quickstart/robust"
+    config.more = ()  # further networks, of the same data
+    config.checkpoint = "latest"  # or "best"
+    # Where the networks' test data lie now; empty: where they lay in training.
+    config.data = ConfigDict({"name": "", "path": ""})
+    config.batch_size = 32  # images at a time
+    config.seed = 0
+    return config

@@ -3,17 +3,11 @@
 python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart
 """
 
-from ml_collections import ConfigDict
+from configs import defaults
 
 
 def get_config():
-    config = ConfigDict()
-    config.study = "inversion"
-    config.standard = "runs/quickstart/standard"
-    config.robust = "runs/quickstart/robust"
-    config.checkpoint = "latest"  # or "best"
-    # Where the networks' test data lie now; empty: where they lay in training.
-    config.data = ConfigDict({"name": "", "path": ""})
+    config = defaults.study("inversion")
     config.targets = ("test images", "photographs", "patterns")
     config.starts = ("noise", "other test images")
     config.n = 32  # images of each kind
@@ -24,5 +18,4 @@ def get_config():
     # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
     config.keep = "best"  # the paper's notebook: "last"
-    config.seed = 0
     return config.lock()

@@ -1,5 +1,7 @@
 """A batch on its device: uint8 to pixels in [0,1], and the changes of colour that it drew."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,3 +65,16 @@ def _rotate(image, degrees):
     return image.at[from_row, from_column].get(
         mode="fill", fill_value=0, wrap_negative_indices=False
     )
+
+
+def in_parts(function: Callable, size: int, *stacks, each: Callable = iter):
+    """Call `function` on stacks of n rows, `size` rows at a time, and put the results together.
+
+    The last part is filled up with rows again, so that `function` is compiled once. `each` wraps
+    the parts, as a progress bar does.
+    """
+    n = len(stacks[0])
+    size = min(size, n)
+    rows = np.arange(-(-n // size) * size).reshape(-1, size) % n
+    parts = [function(*(jnp.asarray(stack[part]) for stack in stacks)) for part in each(rows)]
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *parts)

@@ -18,10 +18,14 @@ Projection = Callable[[jax.Array], jax.Array]
 
 
 class Found(NamedTuple):
-    """What a search ends with: the image, and its objective (free under jit when unused)."""
+    """What a search ends with: the image, its objective and the steps it took to stop.
+
+    Free under jit where unused.
+    """
 
     x: jax.Array
     value: jax.Array
+    steps: jax.Array
 
 
 def pgd(
@@ -47,7 +51,7 @@ def pgd(
       stop: image -> bool; an image for which it holds moves no more.
 
     Returns:
-      `Found(x, value)`. No gradient flows through it.
+      `Found(x, value, steps)`. No gradient flows through it.
 
     Raises:
       BadInput: if `keep` is neither "best" nor "last".
@@ -67,7 +71,7 @@ def pgd(
         i, x, step_state, best, _ = carry
         value, gradient = jax.value_and_grad(objective)(x)
         if keep == "best":
-            best = _better(best, Found(x, value))
+            best = _better(best, (x, value))
         updates, step_state = step.update(gradient, step_state, x)
         moved = project(optax.apply_updates(x, updates))
         if stop is None:
@@ -75,18 +79,19 @@ def pgd(
         done = stop(x)
         return i + 1, jnp.where(done, x, moved), step_state, best, done
 
-    start = Found(x, jnp.array(jnp.inf, dtype))
+    start = (x, jnp.array(jnp.inf, dtype))
     carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
-    _, x, _, best, _ = jax.lax.while_loop(unfinished, advance, carry)
-    found = Found(x, objective(x))
+    i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
+    found = (x, objective(x))
     if keep == "best":
         found = _better(best, found)
-    return jax.tree.map(jax.lax.stop_gradient, found)
+    # The round that finds an image done does not move it.
+    return jax.tree.map(jax.lax.stop_gradient, Found(*found, i - done))
 
 
-def _better(best: Found, candidate: Found) -> Found:
-    """Return the candidate only where it is strictly better, so that the first of equals wins."""
-    replaces = candidate.value < best.value
+def _better(best: tuple, candidate: tuple) -> tuple:
+    """Return the (x, value) of less value; the first of equals wins."""
+    replaces = candidate[1] < best[1]
     return jax.tree.map(lambda new, old: jnp.where(replaces, new, old), candidate, best)
 
 

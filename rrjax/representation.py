@@ -3,9 +3,11 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rrjax import objectives
+from rrjax.errors import BadInput
 from rrjax.pgd import Found, l2_ball, l2_step, pgd
 
 
@@ -33,7 +35,7 @@ def invert(
       keep: "best", or "last" as in the paper's notebook.
 
     Returns:
-      `Found(x, value)`: the image (H, W, C) and its normalised representation distance.
+      `Found`: the image x (H, W, C); as value its normalised representation distance.
     """
     return pgd(
         objectives.match(apply, target),
@@ -77,6 +79,149 @@ def invert_images(
         )
 
     return jax.vmap(one)(starts, targets)
+
+
+def interpolate(
+    apply: objectives.Apply,
+    left: jax.Array,
+    right: jax.Array,
+    weight: jax.Array,
+    *,
+    eps: float = 1000.0,
+    step_size: float = 1.0,
+    steps: int = 10_000,
+) -> Found:
+    """Find an image whose representation lies between those of two images.
+
+    Engstrom et al. (2019), section 3.2 and appendix A.6 (the defaults): the inversion of
+    (1 - weight) R(left) + weight R(right), from the same mixture of the pixels.
+
+    Args:
+      apply: image -> (logits, reps).
+      left, right: (H, W, C), float in [0,1].
+      weight: 0 is left, 1 is right.
+
+    Returns:
+      `Found`: the image x (H, W, C); as value its normalised representation distance.
+    """
+    (_, first), (_, second) = apply(left), apply(right)
+    target = _mixed(first["representation"], second["representation"], weight)
+    start = _mixed(left, right, weight)
+    return invert(apply, start, target, eps=eps, step_size=step_size, steps=steps)
+
+
+def _mixed(left: jax.Array, right: jax.Array, weight: jax.Array) -> jax.Array:
+    return (1 - weight) * left + weight * right
+
+
+def visualize(
+    apply: objectives.Apply,
+    start: jax.Array,
+    unit: jax.Array,
+    *,
+    eps: float = 1000.0,
+    step_size: float = 1.0,
+    steps: int = 200,
+    keep: str = "last",
+) -> Found:
+    """Grow one coordinate of the representation, from an image or from noise.
+
+    Engstrom et al. (2019), section 4.1 and appendix A.6 (the defaults).
+
+    Args:
+      apply: image -> (logits, reps); with the straight-through last ReLU a unit that is zero
+        grows too.
+      start: (H, W, C), float in [0,1]; the centre of the ball.
+      unit: which coordinate.
+
+    Returns:
+      `Found`: the image x (H, W, C); as value -R(x)[unit].
+    """
+    return pgd(
+        objectives.activate(apply, unit),
+        start,
+        project=l2_ball(start, eps),
+        step=l2_step(step_size),
+        steps=steps,
+        keep=keep,
+    )
+
+
+STOPS = ("largest", "threshold")
+
+
+def manipulate(
+    apply: objectives.Apply,
+    image: jax.Array,
+    unit: jax.Array,
+    *,
+    stop: str = "largest",
+    threshold: float = 1.0,
+    eps: float = 1000.0,
+    step_size: float = 0.1,
+    steps: int = 800,
+) -> Found:
+    """Add a feature to an image: grow one coordinate of its representation until it is enough.
+
+    Engstrom et al. (2019), section 4.2.
+
+    Args:
+      apply: image -> (logits, reps).
+      image: (H, W, C), float in [0,1]; the centre of the ball.
+      unit: which coordinate.
+      stop: "largest", the paper's: it exceeds all others; "threshold", its code's: it reaches
+        `threshold`.
+
+    Returns:
+      `Found`: the image x (H, W, C); as value -R(x)[unit]; steps, fewer than were allowed where it
+      stopped.
+
+    Raises:
+      BadInput: for another `stop`.
+    """
+    if stop not in STOPS:
+        raise BadInput(f"stop={stop!r}: choose one of {STOPS}")
+
+    def enough(x):
+        _, reps = apply(x)
+        grown = reps["representation"]
+        if stop == "threshold":
+            return grown[unit] >= threshold
+        others = jnp.where(jnp.arange(len(grown)) == unit, -jnp.inf, grown)
+        return grown[unit] > others.max()
+
+    return pgd(
+        objectives.activate(apply, unit),
+        image,
+        project=l2_ball(image, eps),
+        step=l2_step(step_size),
+        steps=steps,
+        keep="last",
+        stop=enough,
+    )
+
+
+@jax.jit
+def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the logits (N, classes) and the representations (N, D) of images (N, H, W, C)."""
+
+    def one(image):
+        logits, reps = apply(image)
+        return logits, reps["representation"]
+
+    return jax.vmap(one)(images)
+
+
+def alive_units(representations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose `n` different coordinates that are not the same for all of the images, (N, D).
+
+    Raises:
+      BadInput: if there are fewer.
+    """
+    alive = np.flatnonzero(np.ptp(np.asarray(representations), axis=0) > 0)
+    if n > len(alive):
+        raise BadInput(f"{n} units are asked for, of {len(alive)} that tell images apart: fewer")
+    return rng.choice(alive, n, replace=False)
 
 
 def noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -109,6 +109,31 @@ def load(
     )
 
 
+def load_networks(config: ConfigDict) -> dict[str, Frozen]:
+    """Load what a study compares: config.standard, .robust (either may be "") and all of .more.
+
+    Raises:
+      BadInput: as `load` does, and if there is none, or if their test data differ.
+    """
+    paths = {name: path for name in ("standard", "robust") if (path := config[name])}
+    paths |= {path: path for path in config.more}
+    if not paths:
+        raise BadInput("give at least one network: --config.standard=... or --config.robust=...")
+    networks = {name: load(path, config.checkpoint, config.data) for name, path in paths.items()}
+    first = next(iter(networks))
+    for name, network in networks.items():
+        ours, theirs = (_test_set(each.config.data) for each in (network, networks[first]))
+        if ours != theirs:
+            raise BadInput(f"{paths[first]} and {paths[name]}: their test data differ")
+    return networks
+
+
+def _test_set(data: ConfigDict) -> list:
+    """Return what decides a test set: two trainings may differ in augmentation."""
+    fields = ("name", "path", "groups", "group_names", "balanced", "image_size", "resize")
+    return [data[field] for field in fields]
+
+
 def _check_fields(path: str | Path, config: ConfigDict) -> None:
     missing = sorted(_flat(defaults.get_config()).keys() - _flat(config).keys())
     if missing:

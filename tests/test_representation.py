@@ -1,12 +1,14 @@
-"""Inversion finds what a linear network determines, and keeps what it does not."""
+"""What gradient steps reach where it is known in closed form: linear networks and squares."""
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rrjax import representation
+from rrjax.errors import BadInput
 
 SHAPE = (4, 4, 1)
 SEEN = jax.random.normal(jax.random.key(0), (6, 16))
@@ -57,6 +59,75 @@ def test_many_images_are_each_inverted_alone():
         apply, starts[1], reps["representation"], eps=1000.0, step_size=0.01, steps=30
     )
     np.testing.assert_allclose(found.x[1], alone.x, atol=1e-5)
+
+
+def squares(image):
+    """A network whose representation is its pixels, squared."""
+    return jnp.zeros(2), {"representation": image.ravel() ** 2}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_interpolation_mixes_representations_and_not_pixels(weight):
+    left, right = jnp.full((1, 2, 1), 0.2), jnp.full((1, 2, 1), 0.8)
+    between = jax.jit(partial(representation.interpolate, squares, step_size=1e-3, steps=400))
+    found = between(left, right, weight)
+    expected = np.sqrt((1 - weight) * 0.2**2 + weight * 0.8**2)
+    np.testing.assert_allclose(found.x, expected, atol=2e-3)
+    assert found.value < 0.01
+
+
+def test_of_a_linear_network_the_mixture_of_pixels_is_the_interpolation():
+    left, right = images(1)[0], images(2)[0]
+    found = representation.interpolate(apply, left, right, 0.5, steps=3)
+    np.testing.assert_allclose(found.x, (left + right) / 2, atol=1e-6)
+
+
+# Three orthogonal units that see one pixel each, with these weights.
+WEIGHTS = np.array([2.0, 1.0, 0.5], np.float32)
+
+
+def pixels(image):
+    return jnp.zeros(2), {"representation": WEIGHTS * image.ravel()}
+
+
+def test_a_unit_grows_along_its_weights_alone():
+    start = jnp.full((1, 3, 1), 0.25)
+    grow = jax.vmap(partial(representation.visualize, pixels, step_size=0.125), (None, 0))
+    found = grow(start, jnp.arange(3))
+    np.testing.assert_allclose(found.x.reshape(3, 3), 0.25 + 0.75 * np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(found.value, -WEIGHTS, rtol=1e-6)
+    few = representation.visualize(pixels, start, 1, step_size=0.125, steps=2)
+    np.testing.assert_allclose(few.x.ravel(), [0.25, 0.5, 0.25], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("stop", "unit", "steps"),
+    [
+        ("largest", 1, 3),  # from .25 by eighths past the first unit's .5: .625
+        ("largest", 0, 0),  # it is already
+        ("largest", 2, 5),  # .5 times at most 1 never passes .5, however many steps
+        ("threshold", 0, 2),  # from .5 by quarters to 1
+        ("threshold", 1, 5),  # at most 1 at the sixth
+    ],
+)
+def test_a_manipulation_stops_as_soon_as_it_is_enough(stop, unit, steps):
+    start = jnp.full((1, 3, 1), 0.25)
+    manipulate = jax.jit(partial(representation.manipulate, pixels, stop=stop, step_size=0.125))
+    found = manipulate(start, unit, steps=5)
+    assert found.steps == steps
+    expected = np.full(3, 0.25)
+    expected[unit] += steps * 0.125
+    np.testing.assert_allclose(found.x.ravel(), expected, atol=1e-6)
+
+
+def test_a_unit_that_is_zero_as_all_others_has_not_won():
+    found = representation.manipulate(pixels, jnp.zeros((1, 3, 1)), 0, step_size=0.125, steps=4)
+    assert found.steps == 1
+
+
+def test_an_unknown_stop_is_refused():
+    with pytest.raises(BadInput, match="'never': choose one of"):
+        representation.manipulate(pixels, jnp.zeros((1, 3, 1)), 0, stop="never")
 
 
 def test_noise_is_the_papers():

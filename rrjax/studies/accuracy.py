@@ -15,18 +15,12 @@ from rrjax.errors import BadInput
 
 def run(config, workdir: str) -> None:
     """Evaluate config.standard and config.robust ("" leaves one out), and those of config.more."""
-    paths = {name: path for name in ("standard", "robust") if (path := config[name])}
-    paths |= {path: path for path in config.more}
-    if not paths:
-        raise BadInput("give at least one run folder: --config.standard=... or --config.robust=...")
     _check(config)
-    networks = {
-        name: runs.load(path, config.checkpoint, config.data) for name, path in paths.items()
-    }
+    networks = runs.load_networks(config)
     runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
     runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
-    section = _report(config, paths, results, workdir)
+    section = _report(config, results, workdir)
     report.write_report(workdir, section)
     print(report.text_table(section.header, section.rows))
 
@@ -63,7 +57,7 @@ def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     ]
 
 
-def _report(config, paths: dict[str, str], results: dict, workdir: str) -> report.Section:
+def _report(config, results: dict, workdir: str) -> report.Section:
     header = ["network", "PGD steps", *(f"eps {eps:g}" for eps in config.eps)]
     rows, curves = [], {}
     for name, cells in results.items():
@@ -75,7 +69,8 @@ def _report(config, paths: dict[str, str], results: dict, workdir: str) -> repor
         workdir, "accuracy", curves, xlabel=f"{config.norm} eps", ylabel="test accuracy"
     )
     n = next(iter(results.values()))[0]["n"]
-    origin = ", ".join(f"{name}: {path}" for name, path in paths.items())
+    paths = {"standard": config.standard, "robust": config.robust}
+    origin = ", ".join(f"{name}: {path}" for name, path in paths.items() if path)
     return report.Section(
         name="accuracy",
         title="Accuracy under attack",

@@ -19,22 +19,16 @@ SCORES = ("distance", "correlation", "ssim", "psnr")
 
 
 def run(config, workdir: str) -> None:
-    """Invert with config.standard and config.robust (run folders of the same data)."""
+    """Invert with every network of the config."""
     if config.n < 2 or config.steps < 0:
         raise BadInput(
             f"n={config.n}, steps={config.steps}: give n of at least 2, steps of 0 or more"
         )
-    networks = {
-        name: runs.load(config[name], config.checkpoint, config.data)
-        for name in ("standard", "robust")
-    }
-    standard, robust = (network.config for network in networks.values())
-    if standard.data.to_dict() != robust.data.to_dict():
-        raise BadInput(f"{config.standard} and {config.robust}: trained on different data")
-    targets, starts = _images(robust, config)
+    networks = runs.load_networks(config)
+    targets, starts = _images(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
     cells = [(t, s) for t in targets for s in starts]
-    bar = tqdm(total=2 * len(cells), disable=None, desc="inversion", unit="grid")
+    bar = tqdm(total=len(networks) * len(cells), disable=None, desc="inversion", unit="grid")
     rows, shown = [], []
     with bar:
         for target, start in cells:

@@ -1,0 +1,137 @@
+"""What lies between two images?
+
+Engstrom et al. (2019), Figures 12, 17 and 18: images whose representations lie on the line between
+two images' representations, beside the mixtures of their pixels. With a robust network the path is
+said to go through images; a mixture of pixels shows both images, as ghosts. The number for that:
+how far the midpoint is from the nearest real test image, as *another* network sees it (the standard
+one for the robust one's paths, and the other way round), beside that of the mixture of pixels.
+
+python -m rrjax.study --config=configs/interpolation.py --workdir=runs/quickstart
+"""
+
+from functools import partial
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from rrjax import data, figures, metrics, report, representation, runs
+from rrjax.batches import in_parts
+from rrjax.errors import BadInput
+
+SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
+
+
+def run(config, workdir: str) -> None:
+    """Walk between config.n pairs of test images with every network."""
+    if config.n < 2 or config.points < 3 or min(config.steps, config.batch_size) < 1:
+        raise BadInput(
+            f"n={config.n}, points={config.points}, steps={config.steps}, "
+            f"batch_size={config.batch_size}: give n of at least 2, points of 3, the others of 1"
+        )
+    networks = runs.load_networks(config)
+    rng = np.random.default_rng(config.seed)
+    trained = next(iter(networks.values())).config
+    images = data.test_images(trained, 2 * config.n + config.gallery, rng)
+    left, right, gallery = np.split(images, [config.n, 2 * config.n])
+    runs.make_folder(workdir)
+    rows, shown = [], []
+    for name, network in networks.items():
+        paths, distance = _walk(name, network, left, right, config)
+        judge_name, judge = _judge(name, networks)
+        blend = (left + right) / 2
+        middle = _middle(network, left, right, config)
+        scores = {
+            "distance reached": distance.mean(1),
+            "midpoint to blend, pixels": _norms(middle - blend),
+            "midpoint to a real image": _nearest(judge, middle, gallery, config),
+            "blend to a real image": _nearest(judge, blend, gallery, config),
+        }
+        summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
+        rows.append({"network": name, "judge": judge_name, **summary})
+        shown.append(_picture(workdir, name, len(shown), left, right, paths, config))
+    runs.write_results(workdir, "interpolation", {"config": config.to_dict(), "rows": rows})
+    section = _section(config, rows, shown)
+    report.write_report(workdir, section)
+    print(report.text_table(section.header, section.rows))
+
+
+def _judge(name: str, networks: dict) -> tuple[str, runs.Frozen]:
+    """Choose another network than `name` to judge by, the first; itself where it is alone."""
+    other = next((each for each in networks if each != name), name)
+    return other, networks[other]
+
+
+@jax.jit
+def _interpolate(apply, left, right, weights, **options):
+    return jax.vmap(partial(representation.interpolate, apply, **options))(left, right, weights)
+
+
+def _between(network: runs.Frozen, left, right, weights, config, each=iter):
+    apply = network.straight_through if config.straight_through else network.apply
+    options = {"step_size": config.step_size, "steps": config.steps}
+    found = in_parts(
+        partial(_interpolate, apply, **options), config.batch_size, left, right, weights, each=each
+    )
+    return found.x, found.value
+
+
+def _walk(name: str, network: runs.Frozen, left, right, config):
+    """Return the images of every path, (n, points, H, W, C), and the distances reached."""
+    weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), config.n)
+    ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
+    bar = partial(tqdm, disable=None, desc=f"interpolation, {name}", unit="batch")
+    images, distance = _between(network, *ends, weights, config, bar)
+    shape = (config.n, config.points)
+    return images.reshape(*shape, *images.shape[1:]), distance.reshape(shape)
+
+
+def _middle(network: runs.Frozen, left, right, config) -> np.ndarray:
+    """Return the images half way; a path of an even number of points has none."""
+    return _between(network, left, right, np.full(len(left), 0.5, np.float32), config)[0]
+
+
+def _nearest(judge: runs.Frozen, images, gallery, config) -> np.ndarray:
+    """Return each image's least normalised representation distance to the gallery's images."""
+    represent = partial(representation.represent, judge.apply)
+    _, ours = in_parts(represent, config.batch_size, images)
+    _, theirs = in_parts(represent, config.batch_size, gallery)
+    distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
+    return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
+
+
+def _norms(images) -> np.ndarray:
+    return np.linalg.norm(images.reshape(len(images), -1), axis=1)
+
+
+def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, str]:
+    weights = np.linspace(0, 1, config.points)[:, None, None, None]
+    grid = {}
+    for i in range(min(SHOWN, config.n)):
+        grid[f"pixels {i + 1}"] = (1 - weights) * left[i] + weights * right[i]
+        grid[f"R(x) {i + 1}"] = paths[i]
+    file = figures.save_grid(workdir, f"interpolation_{number}", grid)
+    return file, f"{name}: mixtures of pixels, and images of mixed representations"
+
+
+def _section(config, rows: list[dict], shown: list) -> report.Section:
+    scores = [key for key in rows[0] if key not in ("network", "judge")]
+    return report.Section(
+        name="interpolation",
+        title="Between two images",
+        text=[
+            "Each pair of rows: the mixtures of two test images' pixels, and images found by "
+            "gradient steps whose representations are the mixtures of the two representations.",
+            f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
+            f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
+            "normalised, the mean of a path. To a real image: the least normalised representation "
+            f"distance to {config.gallery} other test images, as the judge sees it: less is more "
+            "like an image.",
+        ],
+        header=["network", "judge", *scores],
+        rows=[
+            [row["network"], row["judge"], *(report.with_interval(row[s]) for s in scores)]
+            for row in rows
+        ],
+        figures=shown,
+    )
