@@ -34,6 +34,15 @@ CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu"}
 RAN |= {"import_torch", "export_torch", "pretrain"}
+# Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
+PICTURES = {
+    "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
+    "interpolation": (1, 1, ["--config.points=3", "--config.gallery=4"]),
+    "visualization": (1, 1, ["--config.units=2"]),
+    "manipulation": (2, 2, ["--config.units=2"]),
+    "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
+}
+RAN |= PICTURES.keys()
 
 
 def door(name, *arguments):
@@ -143,6 +152,24 @@ def test_inversion(trained, tmp_path):
     for picture in pictures:
         assert f'src="figures/{picture.name}"' in page
         assert np.asarray(Image.open(picture)).std() > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_studies_of_pictures(name, trained, tmp_path):
+    rows_each, pictures_each, small = PICTURES[name]
+    arguments = [*networks(trained), "--config.n=3", "--config.steps=2", "--config.batch_size=4"]
+    command = ["study", f"--config=configs/{name}.py", f"--workdir={tmp_path}"]
+    shown = works(*command, *arguments, *small).stdout
+    rows = json.loads((tmp_path / "results.json").read_text())[name]["rows"]
+    assert [row["network"] for row in rows] == ["standard"] * rows_each + ["robust"] * rows_each
+    page = (tmp_path / "report.html").read_text()
+    pictures = sorted((tmp_path / "figures").glob(f"{name}_*.png"))
+    assert len(pictures) == 2 * pictures_each
+    for picture in pictures:
+        assert f'src="figures/{picture.name}"' in page
+        assert np.asarray(Image.open(picture)).std() > 1
+    assert "| robust " in shown
 
 
 @pytest.mark.slow

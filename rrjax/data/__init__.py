@@ -63,11 +63,17 @@ def test_batches(config, batch_size: int, n: int = 0, seed: int = 0) -> Iterator
 
 def test_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
     """Choose `n` different test images: (n, H, W, C), float32 in [0,1]."""
+    return test_examples(config, n, rng)[0]
+
+
+def test_examples(config, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Choose `n` different test images, as `test_images`, with their labels, (n,) int32."""
     source = _open(config, "test")
     transform = transforms.test_transform(config.data)
     chosen = _drawn(source, n, rng)
     records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
-    return pixels(np.stack([transform(record)["image"] for record in records]))
+    images = pixels(np.stack([transform(record)["image"] for record in records]))
+    return images, np.array([record["label"] for record in records])
 
 
 def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -141,4 +147,5 @@ SOURCES = {
     "restricted_imagenet": _restricted,
 }
 
-test_batches.__test__ = test_images.__test__ = False  # the field's names; not pytest's
+# The field's names; not pytest's.
+test_batches.__test__ = test_images.__test__ = test_examples.__test__ = False

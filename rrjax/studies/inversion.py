@@ -7,56 +7,91 @@ elsewhere. A robust network gives the target back; a standard one gives somethin
 python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart
 """
 
+from functools import partial
+
 import numpy as np
 from tqdm import tqdm
 
 from rrjax import data, figures, metrics, report, representation, runs
+from rrjax.batches import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 SCORES = ("distance", "correlation", "ssim", "psnr")
+AGREEMENT = "agreement of starts"
 
 
 def run(config, workdir: str) -> None:
     """Invert with every network of the config."""
-    if config.n < 2 or config.steps < 0:
+    if config.n < 2 or config.steps < 0 or config.batch_size < 1:
         raise BadInput(
-            f"n={config.n}, steps={config.steps}: give n of at least 2, steps of 0 or more"
+            f"n={config.n}, steps={config.steps}, batch_size={config.batch_size}: give n of at "
+            "least 2, steps of 0 or more, batch_size of at least 1"
         )
     networks = runs.load_networks(config)
     targets, starts = _images(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
-    cells = [(t, s) for t in targets for s in starts]
-    bar = tqdm(total=len(networks) * len(cells), disable=None, desc="inversion", unit="grid")
+    total = len(networks) * len(targets) * len(starts) * -(-config.n // config.batch_size)
     rows, shown = [], []
-    with bar:
-        for target, start in cells:
-            grid = {"target": targets[target], "start": starts[start]}
-            for name, network in networks.items():
-                images, distance = representation.invert_images(
-                    network.apply,
-                    network.straight_through if config.straight_through else network.apply,
-                    starts[start],
-                    targets[target],
-                    eps=config.eps,
-                    step_size=config.step_size,
-                    steps=config.steps,
-                    keep=config.keep,
-                )
-                scores = {"distance": distance, **metrics.likeness(images, targets[target])}
-                summary = {k: metrics.summarize(scores[k], config.seed) for k in SCORES}
-                rows.append({"network": name, "target": target, "start": start, **summary})
-                grid[name] = images
-                bar.update()
-            file = f"inversion_{target}_from_{start}".replace(" ", "_")
-            grid = {label: images[:SHOWN] for label, images in grid.items()}
-            caption = f"{target}, started from {start}"
-            shown.append((figures.save_grid(workdir, file, grid), caption))
+    with tqdm(total=total, disable=None, desc="inversion", unit="batch") as bar:
+        for target, goals in targets.items():
+            found = {
+                (start, name): _invert(network, starts[start], goals, config, bar)
+                for start in starts
+                for name, network in networks.items()
+            }
+            rows += _rows(target, goals, found, config)
+            shown += _pictures(workdir, target, goals, starts, found)
     runs.write_results(workdir, "inversion", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
     report.write_report(workdir, section)
     print(report.text_table(section.header, section.rows))
+
+
+def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm):
+    invert = partial(
+        representation.invert_images,
+        network.apply,
+        network.straight_through if config.straight_through else network.apply,
+        eps=config.eps,
+        step_size=config.step_size,
+        steps=config.steps,
+        keep=config.keep,
+    )
+
+    def counted(parts):
+        for part in parts:
+            yield part
+            bar.update()
+
+    return in_parts(invert, config.batch_size, starts, targets, each=counted)
+
+
+def _rows(target: str, goals, found: dict, config) -> list[dict]:
+    """Score every inversion of one kind of target: against it, and against the other starts'."""
+    rows = []
+    for (start, name), inverted in found.items():
+        others = [f.x for (other, n), f in found.items() if n == name and other != start]
+        alike = [metrics.likeness(inverted.x, other)["correlation"] for other in others]
+        scores = {"distance": inverted.value, **metrics.likeness(inverted.x, goals)}
+        summary = {k: metrics.summarize(scores[k], config.seed) for k in SCORES}
+        if others:
+            summary[AGREEMENT] = metrics.summarize(np.mean(alike, axis=0), config.seed)
+        rows.append({"network": name, "target": target, "start": start, **summary})
+    return rows
+
+
+def _pictures(workdir: str, target: str, goals, starts: dict, found: dict) -> list[tuple]:
+    pictures = []
+    for start, begun in starts.items():
+        inverted = {name: f.x for (each, name), f in found.items() if each == start}
+        grid = {"target": goals, "start": begun, **inverted}
+        grid = {label: images[:SHOWN] for label, images in grid.items()}
+        file = f"inversion_{target}_from_{start}".replace(" ", "_")
+        file = figures.save_grid(workdir, file, grid)
+        pictures.append((file, f"{target}, started from {start}"))
+    return pictures
 
 
 def _images(trained, config) -> tuple[dict, dict]:
@@ -83,6 +118,7 @@ def _images(trained, config) -> tuple[dict, dict]:
 
 
 def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> report.Section:
+    scores = [score for score in (*SCORES, AGREEMENT) if score in rows[0]]
     return report.Section(
         name="inversion",
         title="Representation inversion",
@@ -93,12 +129,13 @@ def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> report.S
             "representation.",
             f"n = {config.n} images; {config.steps} l2 steps of {config.step_size:g}; mean and "
             "95 % bootstrap interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
-            "correlation, SSIM and PSNR (dB) compare pixels with the target's.",
+            "correlation, SSIM and PSNR (dB) compare pixels with the target's; agreement is the "
+            "correlation of two inversions of one target from different starts.",
         ],
-        header=["target", "start", "network", *SCORES],
+        header=["target", "start", "network", *scores],
         rows=[
             [row["target"], row["start"], row["network"]]
-            + [report.with_interval(row[score]) for score in SCORES]
+            + [report.with_interval(row[score]) for score in scores]
             for row in rows
         ],
         figures=shown,
