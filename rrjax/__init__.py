@@ -6,9 +6,20 @@ The small public API, for notebooks; every command's room can be imported as wel
 from rrjax.errors import BadInput
 from rrjax.pgd import l2_ball, linf_ball, pgd
 from rrjax.pretrained import models_available
-from rrjax.representation import invert
+from rrjax.representation import interpolate, invert, manipulate, visualize
 
-__all__ = ["BadInput", "invert", "l2_ball", "linf_ball", "load", "models_available", "pgd"]
+__all__ = [
+    "BadInput",
+    "interpolate",
+    "invert",
+    "l2_ball",
+    "linf_ball",
+    "load",
+    "manipulate",
+    "models_available",
+    "pgd",
+    "visualize",
+]
 
 
 def __getattr__(name: str):
