@@ -7,4 +7,5 @@ source launch/setup.sh
 ruff check .
 ruff format --check .
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
-python -m pytest "$@"
+# A file of tests to a worker at a time.
+python -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -8,8 +8,10 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 )
-# What one test's process compiled the next one's reads, as with every command (rrjax.door).
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/programs")
+# What one test's process compiled the next one's reads, as with every command (rrjax.door); each
+# worker of pytest-xdist for itself, since a program is not written at once.
+programs = f".pytest_cache/programs{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / programs)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import jax
