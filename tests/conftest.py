@@ -10,8 +10,9 @@ os.environ["XLA_FLAGS"] = (
 )
 # What one test's process compiled the next one's reads, as with every command (rrjax.door); each
 # worker of pytest-xdist for itself, since a program is not written at once.
-programs = f".pytest_cache/programs{os.environ.get('PYTEST_XDIST_WORKER', '')}"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / programs)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+    Path(__file__).parents[1] / f".pytest_cache/programs{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import jax
