@@ -1,8 +1,8 @@
 """What makes feature visualisations of standard networks legible: a Fourier basis and transforms.
 
 In the manner of Lucid (Olah et al. 2017, "Feature Visualization"): the image is written in
-decorrelated colours and Fourier coefficients, whose steps are scaled as natural images' spectra are,
-and is shifted, scaled and rotated a little at random before every step. One image each.
+decorrelated colours and Fourier coefficients, whose steps are scaled as natural images' spectra
+are, and is shifted, scaled and turned a little at random before every step. One image each.
 """
 
 from functools import partial

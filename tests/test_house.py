@@ -13,7 +13,7 @@ LAYERS = (
     ("pgd", "objectives", "attribution", "metrics", "models", "data", "figures", "door"),
     ("safetensors", "torch_pickle"),
     ("pretrained",),
-    ("attack", "representation", "runs", "torch_checkpoint", "torch_files"),
+    ("attack", "representation", "regularization", "runs", "torch_checkpoint", "torch_files"),
     ("loop", "conversion"),
     ("tasks",),
     ("studies", "benches"),
