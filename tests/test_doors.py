@@ -42,7 +42,7 @@ PICTURES = {
     "manipulation": (2, 2, ["--config.units=2"]),
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
-RAN |= PICTURES.keys()
+RAN |= {*PICTURES, "regularized", "transfer", "synthesis"}
 
 
 def door(name, *arguments):
@@ -170,6 +170,46 @@ def test_the_studies_of_pictures(name, trained, tmp_path):
         assert f'src="figures/{picture.name}"' in page
         assert np.asarray(Image.open(picture)).std() > 1
     assert "| robust " in shown
+
+
+@pytest.mark.slow
+def test_regularized(trained, tmp_path):
+    arguments = [*networks(trained), "--config.units=2", "--config.steps=2"]
+    arguments += ["--config.regularized_steps=2", f"--workdir={tmp_path}"]
+    works("study", "--config=configs/regularized.py", *arguments)
+    rows = json.loads((tmp_path / "results.json").read_text())["regularized"]["rows"]
+    arms = [(network, m) for network in ("standard", "robust") for m in ("plain", "regularised")]
+    assert [(row["network"], row["method"]) for row in rows] == arms
+    # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
+    assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
+    assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
+
+
+@pytest.mark.slow
+def test_synthesis(trained, tmp_path):
+    steps = ("steps", "fill_steps", "coarse_steps", "paint_steps")
+    small = ["--config.n=3", *(f"--config.{field}=2" for field in steps)]
+    arguments = [*networks(trained), *small, f"--workdir={tmp_path}"]
+    works("study", "--config=configs/synthesis.py", *arguments)
+    rows = json.loads((tmp_path / "results.json").read_text())["synthesis"]["rows"]
+    assert len({row["task"] for row in rows}) == 6 and len(rows) == 12
+    assert len(list((tmp_path / "figures").glob("synthesis_*.png"))) == 12
+    for row in rows:
+        if row["task"] in ("inpainting", "super-resolution"):
+            assert row["before"]["mean"] > 5  # dB: a start is near its original
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["patterns", "digits"])
+def test_transfer(other, trained, tmp_path):
+    arguments = [*networks(trained), f"--config.other.name={other}", "--config.train_n=60"]
+    arguments += ["--config.test_n=20", "--config.shown=2", f"--workdir={tmp_path}"]
+    works("study", "--config=configs/transfer.py", *arguments)
+    rows = json.loads((tmp_path / "results.json").read_text())["transfer"]["rows"]
+    assert [row["features"] for row in rows] == ["standard", "robust", "pixels"]
+    assert rows[2]["dimensions"] == 256
+    assert all(row["linear probe"]["n"] == 20 for row in rows)
+    assert len(list((tmp_path / "figures").glob("transfer_*.png"))) == 3
 
 
 @pytest.mark.slow

@@ -68,7 +68,20 @@ def test_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
 
 def test_examples(config, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n` different test images, as `test_images`, with their labels, (n,) int32."""
-    source = _open(config, "test")
+    return _examples(_open(config, "test"), config, n, rng)
+
+
+def examples(config, split: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Choose as `test_examples`, of either split, of data that need not have the model's classes.
+
+    Training images are not augmented.
+    """
+    source = create_source(config.data, split)
+    source = sources.with_channels(source, len(config.model.mean))
+    return _examples(source, config, n, rng)
+
+
+def _examples(source: sources.Source, config, n: int, rng: np.random.Generator):
     transform = transforms.test_transform(config.data)
     chosen = _drawn(source, n, rng)
     records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]

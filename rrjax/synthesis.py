@@ -1,0 +1,106 @@
+"""Pictures made by gradient steps towards a class: Santurkar et al. (2019), one image each.
+
+Generation, super-resolution and translation of images or sketches are one thing: the targeted
+attack (`attack.adversary(targeted=True)`) from a chosen start. Here are the starts, and the two
+tasks that keep a part of the image: inpainting and painting with a feature.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rrjax import objectives
+from rrjax.pgd import Found, l2_ball, l2_step, pgd
+
+
+def inpaint(
+    apply: objectives.Apply,
+    image: jax.Array,
+    mask: jax.Array,
+    label: jax.Array,
+    *,
+    weight: float = 10.0,
+    eps: float = 21.6,
+    step_size: float = 0.1,
+    steps: int = 720,
+) -> Found:
+    """Fill a masked part of an image so that it becomes one of its class.
+
+    The cross-entropy of `label`, and `weight` times the mean square of what changes outside of the
+    mask. The defaults are the paper's, at 224 pixels.
+
+    Args:
+      apply: image -> (logits, reps).
+      image: (H, W, C), float in [0,1], with anything in the masked part.
+      mask: (H, W, 1), 1 where the image is to be filled.
+
+    Returns:
+      `Found`: the image x, and the objective.
+    """
+    objective = _kept(objectives.cross_entropy(apply, label), image, mask, weight)
+    step = l2_step(step_size)
+    return pgd(objective, image, project=l2_ball(image, eps), step=step, steps=steps)
+
+
+def paint(
+    apply: objectives.Apply,
+    image: jax.Array,
+    mask: jax.Array,
+    unit: jax.Array,
+    *,
+    growth: float = 0.1,
+    weight: float = 90.0,
+    eps: float = 70.0,
+    step_size: float = 1.0,
+    steps: int = 140,
+) -> Found:
+    """Grow one coordinate of the representation in a masked part of an image.
+
+    `growth` times that coordinate, less `weight` times the mean square of what changes outside of
+    the mask. The defaults are the paper's, at 224 pixels. Arguments as those of `inpaint`.
+    """
+    activate = objectives.activate(apply, unit)
+    objective = _kept(lambda x: growth * activate(x), image, mask, weight)
+    step = l2_step(step_size)
+    return pgd(objective, image, project=l2_ball(image, eps), step=step, steps=steps)
+
+
+def _kept(objective: objectives.Objective, image, mask, weight: float) -> objectives.Objective:
+    return lambda x: objective(x) + weight * jnp.mean(((image - x) * (1 - mask)) ** 2)
+
+
+def coarse(images: np.ndarray, grain: int) -> np.ndarray:
+    """Average blocks of grain x grain pixels of images (N, H, W, C), H and W multiples of it."""
+    n, height, width, channels = images.shape
+    blocks = images.reshape(n, height // grain, grain, width // grain, grain, channels)
+    return blocks.mean((2, 4))
+
+
+def enlarged(images: np.ndarray, grain: int) -> np.ndarray:
+    """Repeat every pixel of images (N, H, W, C) grain x grain times."""
+    return images.repeat(grain, axis=1).repeat(grain, axis=2)
+
+
+def seeds(images: np.ndarray, n: int, grain: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `n` starts from a Gaussian fitted to one class's coarse images (N, H, W, C).
+
+    As in the paper the covariance gains 1e-4 on its diagonal; float32 in [0,1].
+    """
+    small = coarse(images, grain)
+    flat = small.reshape(len(small), -1).astype(np.float64)
+    mean = flat.mean(0)
+    # A draw from N(mean, X'X / n + 1e-4 I) without a matrix of pixels by pixels.
+    weights = rng.standard_normal((n, len(flat))) / np.sqrt(len(flat))
+    drawn = mean + weights @ (flat - mean) + 1e-2 * rng.standard_normal((n, flat.shape[1]))
+    drawn = drawn.reshape(n, *small.shape[1:]).clip(0, 1).astype(np.float32)
+    return enlarged(drawn, grain)
+
+
+def sketches(images: np.ndarray) -> np.ndarray:
+    """Draw the edges of images (N, H, W, C): dark lines on white, float32 in [0,1]."""
+    grey = images.mean(-1, keepdims=True)
+    down = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    along = np.abs(np.diff(grey, axis=2, append=grey[:, :, -1:]))
+    strength = np.maximum(down, along)
+    edges = strength > np.quantile(strength, 0.85, axis=(1, 2, 3), keepdims=True)
+    return np.broadcast_to(1.0 - edges, images.shape).astype(np.float32)
