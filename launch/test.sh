@@ -7,5 +7,5 @@ source launch/setup.sh
 ruff check .
 ruff format --check .
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
-# A file of tests to a worker at a time.
-python -m pytest --numprocesses=2 --dist=loadfile "$@"
+# Two workers; each begins with half of the files, and takes from the other what is left.
+python -m pytest --numprocesses=2 --dist=worksteal "$@"

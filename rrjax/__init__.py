@@ -5,7 +5,6 @@ The small public API, for notebooks; every command's room can be imported as wel
 
 from rrjax.errors import BadInput
 from rrjax.pgd import l2_ball, linf_ball, pgd
-from rrjax.pretrained import models_available
 from rrjax.representation import interpolate, invert, manipulate, visualize
 
 __all__ = [
@@ -23,9 +22,9 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # Orbax takes seconds to import, and only `load` needs it.
-    if name != "load":
+    # Orbax takes seconds to import, and only these need it.
+    if name not in ("load", "models_available"):
         raise AttributeError(f"module 'rrjax' has no attribute {name!r}")
-    from rrjax.runs import load
+    from rrjax import pretrained, runs
 
-    return load
+    return {"load": runs.load, "models_available": pretrained.models_available}[name]

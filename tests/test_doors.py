@@ -543,7 +543,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
         (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
-        (["convert", *IMPORT, "--config.convert=both"], "choose import or export"),
+        (["convert", *IMPORT, "--config.convert=both"], "choose import, export or pretrained"),
         (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
         (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
