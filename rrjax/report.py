@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,12 +25,16 @@ class Section:
     figures: Sequence[tuple[str, str]]
 
 
-def write_report(workdir: str | Path, section: Section) -> Path:
-    """Put one study's section into the folder's report.html, beside those of other studies."""
+def write_report(workdir: str | Path, section: Section, settings: Mapping | None = None) -> Path:
+    """Put one study's section into the folder's report.html, beside those of other studies.
+
+    settings: what repeats it, a plain dict; shown folded.
+    """
     workdir = Path(workdir)
     sections = workdir / "sections"
     sections.mkdir(parents=True, exist_ok=True)
-    (sections / f"{section.name}.html").write_text(_section(section))
+    text = _section(section) + ("" if settings is None else _settings(settings))
+    (sections / f"{section.name}.html").write_text(text)
     body = "".join(path.read_text() for path in sorted(sections.glob("*.html")))
     page = workdir / "report.html"
     page.write_text(_PAGE.format(title=html.escape(workdir.name), body=body))
@@ -71,8 +76,13 @@ def _section(section: Section) -> str:
     ]
     # The first picture says what the numbers are about.
     parts = [f"<h2>{html.escape(section.title)}</h2>\n", text, *figures[:1]]
-    parts += [f"<table>\n{table}</table>\n", *figures[1:]]
+    parts += [f'<div class="wide"><table>\n{table}</table></div>\n', *figures[1:]]
     return f"<section>\n{''.join(parts)}</section>\n"
+
+
+def _settings(settings: Mapping) -> str:
+    text = html.escape(json.dumps(settings, indent=2))
+    return f"<details><summary>Settings</summary><pre>{text}</pre></details>\n"
 
 
 _PAGE = """<!doctype html>
@@ -89,6 +99,7 @@ td {{ font-size: .85rem; white-space: nowrap; }}
 figure {{ margin: 1.5rem 0; }}
 figcaption {{ margin-bottom: .3rem; color: #444; }}
 img {{ max-width: 100%; }}
+.wide, details {{ overflow-x: auto; }}
 </style>
 <h1>{title}</h1>
 {body}</html>

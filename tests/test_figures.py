@@ -54,3 +54,10 @@ def test_tables_are_aligned_markdown():
 
 def test_a_summary_reads_as_mean_and_interval():
     assert report.with_interval({"mean": 0.123, "low": 0.1, "high": 0.2}) == "0.12 [0.10, 0.20]"
+
+
+def test_a_section_can_hold_the_settings_that_repeat_it(tmp_path):
+    settings = {"n": 3, "start": "<noise>"}
+    page = report.write_report(tmp_path, section("one"), settings).read_text()
+    assert "<summary>Settings</summary>" in page and "&lt;noise&gt;" in page
+    assert "Settings" not in report.write_report(tmp_path, section("one")).read_text()

@@ -21,7 +21,7 @@ def run(config, workdir: str) -> None:
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
     runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
     section = _report(config, results, workdir)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -44,7 +44,7 @@ def run(config, workdir: str) -> None:
         shown.append((file, f"{name}: a unit's maximising input, then {ends}"))
     runs.write_results(workdir, "activations", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -52,7 +52,7 @@ def run(config, workdir: str) -> None:
         shown.append(_picture(workdir, name, len(shown), left, right, paths, config))
     runs.write_results(workdir, "interpolation", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -45,7 +45,7 @@ def run(config, workdir: str) -> None:
             shown += _pictures(workdir, target, goals, starts, found)
     runs.write_results(workdir, "inversion", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -47,7 +47,7 @@ def run(config, workdir: str) -> None:
             shown.append((file, f"{name}: a unit added a row, until it is {_said(stop, config)}"))
     runs.write_results(workdir, "manipulation", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -35,7 +35,7 @@ def run(config, workdir: str) -> None:
     results = {path: _judge(network, source, config, path) for path, network in networks.items()}
     runs.write_results(workdir, "masking", {"config": config.to_dict(), "networks": results})
     section = _section(config, results, workdir)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -55,7 +55,7 @@ def run(config, workdir: str) -> None:
             shown.append((file, f"{name}: the nearest to the target, by radius about the source"))
     runs.write_results(workdir, "proximity", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown, workdir)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

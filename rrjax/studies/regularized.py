@@ -50,7 +50,7 @@ def run(config, workdir: str) -> None:
     picture = (figures.save_grid(workdir, "regularized", grid), "A unit a column, a start a row")
     runs.write_results(workdir, "regularized", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, picture)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

@@ -30,7 +30,7 @@ def run(config, workdir: str) -> None:
     columns = [f"accuracy at eps {eps:g}" for eps in config.test_eps] + list(SCORES)
     runs.write_results(workdir, "training_eps", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, columns, workdir)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 

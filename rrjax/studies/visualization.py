@@ -48,7 +48,7 @@ def run(config, workdir: str) -> None:
         shown.append((file, f"{name}: a unit a column, a start a row"))
     runs.write_results(workdir, "visualization", {"config": config.to_dict(), "rows": rows})
     section = _section(config, rows, shown)
-    report.write_report(workdir, section)
+    report.write_report(workdir, section, config.to_dict())
     print(report.text_table(section.header, section.rows))
 
 
