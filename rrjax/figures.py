@@ -1,6 +1,6 @@
 """Image grids and curves, as PNG. Takes arrays; knows no study."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -54,6 +54,33 @@ def save_curves(
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     figure.tight_layout()
+    return _save(figure, workdir, name)
+
+
+def save_planes(
+    workdir: str | Path,
+    name: str,
+    points: np.ndarray,
+    labels: np.ndarray,
+    panels: Mapping[str, tuple[Callable, np.ndarray]],
+) -> str:
+    """Write figures/`name`.png: a panel each for two classes of points (N, 2) in [0,1].
+
+    panels: for each label a score, (M, 2) -> (M,), whose sign says the side, and attacked points.
+    """
+    size = (4 * len(panels), 4.3)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, layout="constrained")
+    line = np.linspace(-0.1, 1.1, 121, dtype=np.float32)
+    grid = np.stack(np.meshgrid(line, line), axis=-1)
+    for (label, (score, moved)), axis in zip(panels.items(), axes[0], strict=True):
+        side = np.asarray(score(grid.reshape(-1, 2))).reshape(grid.shape[:2])
+        axis.contourf(line, line, side > 0, levels=1, cmap="coolwarm", alpha=0.25)
+        axis.scatter(*points.T, c=labels, s=2, cmap="coolwarm")
+        axis.scatter(*moved.T, s=2, color="black", alpha=0.3)
+        start, end = points[labels == 1].mean(0), moved.mean(0)
+        axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "linewidth": 2})
+        axis.set(title=label, xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), xticks=[], yticks=[])
+        axis.set_aspect("equal")
     return _save(figure, workdir, name)
 
 

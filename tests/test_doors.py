@@ -42,7 +42,7 @@ PICTURES = {
     "manipulation": (2, 2, ["--config.units=2"]),
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
-RAN |= {*PICTURES, "regularized", "transfer", "synthesis"}
+RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary"}
 
 
 def door(name, *arguments):
@@ -183,6 +183,19 @@ def test_regularized(trained, tmp_path):
     # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
     assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
     assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
+
+
+@pytest.mark.slow
+def test_boundary(tmp_path):
+    """The paper's claim at a tenth of its size: the gradient turns towards the data."""
+    arguments = ["--config.n=1000", "--config.epochs=6", "--config.steps=5", "--config.seeds=(0,1)"]
+    arguments += ["--config.train_eps=(0.0,0.25)", f"--workdir={tmp_path}"]
+    works("study", "--config=configs/boundary.py", *arguments)
+    standard, robust = json.loads((tmp_path / "results.json").read_text())["boundary"]["rows"]
+    assert standard["accuracy"]["low"] > 0.95 and robust["accuracy"]["low"] > 0.95
+    turned = [row["energy along the data"] for row in (standard, robust)]
+    assert turned[0]["high"] < turned[1]["low"]
+    assert np.asarray(Image.open(tmp_path / "figures/boundary.png")).std() > 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,179 @@
+"""Does adversarial training turn gradients along the data?
+
+Kim et al. (2019), section 4.1: two narrow classes in the plane. A standard network's boundary is
+tilted towards the data, its gradients point away from them; adversarial training turns both. The
+paper shows three pictures; the numbers are ours: the share of the loss gradient's energy along the
+data, and where an attack carries the points.
+
+python -m rrjax.study --config=configs/boundary.py --workdir=runs/boundary
+"""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rrjax import attack, figures, objectives, report, runs
+from rrjax.errors import BadInput
+
+_dense = partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
+NETWORK = nn.Sequential([_dense(128), nn.relu, _dense(2)])
+MEAN, COVARIANCE = (1.2, 0.1), ((0.1, -0.01), (-0.01, 0.002))  # of one class; the other's mean: -
+UNIT = 2.0  # the paper's points lie in [-1,1], ours as pixels in [0,1]
+
+
+def run(config, workdir: str) -> None:
+    """Train a network for every radius and seed, attack it, and draw the first seed's."""
+    counts = ("n", "epochs", "batch_size", "steps")
+    wrong = [f"{field}={config[field]}" for field in counts if config[field] < 1]
+    if wrong or not config.seeds or not config.train_eps or min(config.train_eps) < 0:
+        raise BadInput(
+            f"{', '.join(wrong)} seeds={config.seeds}, train_eps={config.train_eps}: give counts "
+            "of at least 1, at least one seed and at least one radius, none below 0"
+        )
+    runs.make_folder(workdir)
+    points, labels = _points(config)
+    keys = jnp.stack([jax.random.key(seed) for seed in config.seeds])
+    rows, panels = [], {}
+    for eps in config.train_eps:
+        params = jax.jit(jax.vmap(partial(_train, config, points, labels, eps)))(keys)
+        measured, moved = jax.jit(jax.vmap(partial(_measure, config, points, labels)))(params)
+        spread = {name: report.spread(np.asarray(values)) for name, values in measured.items()}
+        spread |= {"values": {name: np.asarray(values) for name, values in measured.items()}}
+        rows.append({"train_eps": eps, **spread})
+        first = jax.tree.map(lambda x: x[0], params)
+        panels["standard" if eps == 0 else f"eps {eps:g}"] = (first, np.asarray(moved[0]))
+    runs.write_results(workdir, "boundary", {"config": config.to_dict(), "rows": rows})
+    section = _section(config, rows, _picture(workdir, points, labels, panels))
+    report.write_report(workdir, section, config.to_dict())
+    print(report.text_table(section.header, section.rows))
+
+
+def _points(config) -> tuple[np.ndarray, np.ndarray]:
+    """Draw both classes, scaled together to [0,1], in one random order."""
+    rng = np.random.default_rng(config.seed)
+    means = (np.array(MEAN), -np.array(MEAN))
+    points = np.concatenate([rng.multivariate_normal(m, COVARIANCE, config.n) for m in means])
+    points = (points - points.min()) / (points.max() - points.min())
+    order = rng.permutation(len(points))
+    return points[order].astype(np.float32), (order >= config.n).astype(np.int32)
+
+
+def _network(params):
+    """Make `apply` of one point in [0,1]; the network takes the paper's [-1,1]."""
+    return lambda point: (NETWORK.apply({"params": params}, UNIT * point - 1), {})
+
+
+def _attacked(config, apply, points, labels, eps):
+    options = {"eps": eps / UNIT, "step_size": config.step_size / UNIT, "steps": config.steps}
+    adversary = partial(attack.adversary, apply, norm="l2", keep="last", **options)
+    return jax.vmap(adversary)(points, labels)
+
+
+def _train(config, points, labels, eps, key):
+    """Train on adversarial points alone, always in the same order, as the paper does."""
+    adam = optax.adam(config.learning_rate)
+    params = NETWORK.init(key, points[0])["params"]
+    batches = [
+        stack[: len(stack) // config.batch_size * config.batch_size].reshape(
+            -1, config.batch_size, *stack.shape[1:]
+        )
+        for stack in (points, labels)
+    ]
+
+    def advance(carry, batch):
+        params, state = carry
+        moved = _attacked(config, _network(params), *batch, eps)
+
+        def loss(params):
+            logits, _ = jax.vmap(_network(params))(moved)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, batch[1]).mean()
+
+        updates, state = adam.update(jax.grad(loss)(params), state)
+        return (optax.apply_updates(params, updates), state), None
+
+    def epoch(carry, _):
+        return jax.lax.scan(advance, carry, tuple(map(jnp.asarray, batches)))[0], None
+
+    (params, _), _ = jax.lax.scan(epoch, (params, adam.init(params)), length=config.epochs)
+    return params
+
+
+def _directions(points, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the classes' centres (2, 2) and the unit vectors along and across the data.
+
+    Along: the principal axis of the covariance within the classes.
+    """
+    centres = np.stack([points[labels == k].mean(0) for k in (0, 1)])
+    _, axes = np.linalg.eigh(np.cov((points - centres[labels]).T))
+    return centres, axes[:, 1], axes[:, 0]
+
+
+def _measure(config, points, labels, params):
+    """Return the numbers of one network, and where the attack carries the points."""
+    centres, along, across = _directions(points, labels)
+    apply = _network(params)
+    logits, _ = jax.vmap(apply)(points)
+
+    def gradient(point, label):
+        return jax.grad(objectives.cross_entropy(apply, label))(point)
+
+    gradients = jax.vmap(gradient)(points, labels)
+    energy = (gradients**2).sum(1)
+    # Where the loss is 0 to the last bit there is no gradient to point anywhere.
+    share = jnp.where(energy > 0, (gradients @ along) ** 2 / energy, jnp.nan)
+    moved = _attacked(config, apply, points, labels, config.attack_eps)
+    step = (moved - points)[labels == 1].mean(0)
+    off = jnp.abs((moved[:, None] - centres[None]) @ across).min(1)
+    numbers = {
+        "accuracy": (logits.argmax(-1) == labels).mean(),
+        "energy along the data": jnp.nanmean(share),
+        "angle to the data": _angle(step, along),
+        "angle to the means": _angle(step, centres[1] - centres[0]),
+        "distance from the data": UNIT * off.mean(),
+    }
+    return numbers, moved
+
+
+def _angle(one, other):
+    """Return the angle between two lines, in degrees."""
+    cosine = jnp.abs(one @ other) / (jnp.linalg.norm(one) * jnp.linalg.norm(other))
+    return jnp.degrees(jnp.arccos(jnp.minimum(cosine, 1)))
+
+
+def _picture(workdir: str, points, labels, panels: dict) -> tuple[str, str]:
+    drawn = {}
+    for name, (params, moved) in panels.items():
+        apply = _network(params)
+        margin = jax.jit(jax.vmap(lambda point, f=apply: jnp.diff(f(point)[0])[0]))
+        drawn[name] = (margin, moved[labels == 1])
+    file = figures.save_planes(workdir, "boundary", points, labels, drawn)
+    return file, "The boundary, both classes, and where the attack carries the second (dark)"
+
+
+def _section(config, rows: list[dict], picture: tuple[str, str]) -> report.Section:
+    scores = [name for name in rows[0] if name not in ("train_eps", "values")]
+    return report.Section(
+        name="boundary",
+        title="Where gradients point",
+        text=[
+            "Two narrow classes in the plane. A standard network separates them by a tilted "
+            "boundary, and its gradients point away from the data; adversarial training turns "
+            "both.",
+            f"{config.n} points a class; an attack of l2 radius {config.attack_eps:g}, points in "
+            f"[-1,1]; median [least, greatest] of {len(config.seeds)} networks. Energy along the "
+            "data: the share of the loss gradient's square that lies along the classes' principal "
+            "axis, the mean over points. Angles, in degrees: between the mean step of the second "
+            "class and that axis, or the line through the classes' means. Distance: of attacked "
+            "points from the nearer class's axis.",
+        ],
+        header=["trained with eps", *scores],
+        rows=[
+            [f"{row['train_eps']:g}", *(report.with_interval(row[s], 3) for s in scores)]
+            for row in rows
+        ],
+        figures=[picture],
+    )
