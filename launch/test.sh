@@ -7,5 +7,5 @@ source launch/setup.sh
 ruff check .
 ruff format --check .
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
-# Two workers; each begins with half of the files, and takes from the other what is left.
-python -m pytest --numprocesses=2 --dist=worksteal "$@"
+# Two workers, a file of tests to one of them at a time.
+python -m pytest --numprocesses=2 --dist=loadfile "$@"

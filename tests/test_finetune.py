@@ -5,6 +5,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from absl import flags
 from flax.traverse_util import flatten_dict
 
 from configs import robust_digits
@@ -24,6 +25,7 @@ def config(**changes):
 
 
 def fit(c, workdir):
+    flags.FLAGS.mark_as_parsed()  # by the door, otherwise
     train.main(c, str(workdir))
     return runs.load(workdir)
 
