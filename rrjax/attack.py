@@ -103,10 +103,21 @@ def ascend(
     return within(delta + moved, eps)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("norm", "loss", "random_start", "restarts", "targeted", "keep"),
-)
+_STATIC = ("norm", "loss", "random_start", "restarts", "targeted", "keep")
+
+
+@partial(jax.jit, static_argnames=_STATIC)
+def adversaries(
+    apply: objectives.Apply, images: jax.Array, labels: jax.Array, **options
+) -> jax.Array:
+    """Return the adversarial examples of many images (N, H, W, C): `adversary(**options)` of each.
+
+    Without a key: no random start.
+    """
+    return jax.vmap(partial(adversary, apply, **options))(images, labels)
+
+
+@partial(jax.jit, static_argnames=_STATIC)
 def survives(
     apply: objectives.Apply, images: jax.Array, labels: jax.Array, keys: jax.Array, **options
 ) -> jax.Array:

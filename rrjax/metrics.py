@@ -32,6 +32,11 @@ def _likeness(images, targets):
     }
 
 
+def moved(images: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return the l2 norms (N,) of what images (N, H, W, C) differ by from others."""
+    return np.linalg.norm((images - starts).reshape(len(images), -1), axis=1)
+
+
 def _correlation(image: jax.Array, target: jax.Array) -> jax.Array:
     a, b = image - image.mean(), target - target.mean()
     return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a * a) * jnp.sum(b * b))

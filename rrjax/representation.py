@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rrjax import objectives
+from rrjax.batches import in_parts
 from rrjax.errors import BadInput
 from rrjax.pgd import Found, l2_ball, l2_step, pgd
 
@@ -210,6 +211,21 @@ def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, ja
         return logits, reps["representation"]
 
     return jax.vmap(one)(images)
+
+
+def represent_images(
+    apply: objectives.Apply, images: np.ndarray, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Do as `represent`, `batch_size` images at a time."""
+    return in_parts(partial(represent, apply), batch_size, images)
+
+
+@partial(jax.jit, static_argnames="keep")
+def visualize_images(
+    apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options
+) -> jax.Array:
+    """Grow a unit (N,) in each of many starts (N, H, W, C); options are those of `visualize`."""
+    return jax.vmap(partial(visualize, apply, **options))(starts, units).x
 
 
 def alive_units(representations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -28,6 +28,7 @@ from rrjax.locks import locked
 from rrjax.models import folding
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
+from rrjax.report import Section, text_table, write_report
 
 ITEMS = ("variables", "training")
 
@@ -46,6 +47,10 @@ class Frozen:
     variables: Any
     apply: Apply
     straight_through: Apply
+
+    def descended(self, straight_through: bool) -> Apply:
+        """Return the function whose gradients a search follows."""
+        return self.straight_through if straight_through else self.apply
 
     def __call__(self, images) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Map images (N, H, W, C), float in [0,1], to (logits, reps).
@@ -126,6 +131,11 @@ def load_networks(config: ConfigDict) -> dict[str, Frozen]:
         if ours != theirs:
             raise BadInput(f"{paths[first]} and {paths[name]}: their test data differ")
     return networks
+
+
+def another(name: str, networks: dict[str, Frozen]) -> str:
+    """Name a network that judges what `name` made: the first other one; itself if it is alone."""
+    return next((other for other in networks if other != name), name)
 
 
 def _test_set(data: ConfigDict) -> list:
@@ -356,6 +366,17 @@ def write_results(workdir: str | Path, name: str, results: dict) -> None:
     everything = _read_results(workdir) | {name: results}
     text = json.dumps(everything, indent=2, default=_plain) + "\n"
     replace_text(Path(workdir) / "results.json", text)
+
+
+def publish(workdir: str | Path, config: ConfigDict, section: Section, results: dict) -> None:
+    """Put a study's results and its section into the folder, with its config, and print its table.
+
+    results.json has them under the section's name.
+    """
+    settings = config.to_dict()
+    write_results(workdir, section.name, {"config": settings} | results)
+    write_report(workdir, section, settings)
+    print(text_table(section.header, section.rows))
 
 
 def _read_results(workdir: str | Path) -> dict:

@@ -19,10 +19,7 @@ def run(config, workdir: str) -> None:
     networks = runs.load_networks(config)
     runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
-    runs.write_results(workdir, "accuracy", {"config": config.to_dict(), "models": results})
-    section = _report(config, results, workdir)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _report(config, results, workdir), {"models": results})
 
 
 def _check(config) -> None:

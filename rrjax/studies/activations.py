@@ -11,7 +11,6 @@ python -m rrjax.study --config=configs/activations.py --workdir=runs/quickstart
 
 from functools import partial
 
-import jax
 import numpy as np
 
 from rrjax import data, figures, metrics, report, representation, runs
@@ -42,28 +41,19 @@ def run(config, workdir: str) -> None:
         file = figures.save_grid(workdir, f"activations_{len(shown)}", grid)
         ends = f"the {config.shown} test images of most and of least activation"
         shown.append((file, f"{name}: a unit's maximising input, then {ends}"))
-    runs.write_results(workdir, "activations", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
-
-
-@jax.jit
-def _maximise(apply, starts, units, **options):
-    grow = partial(representation.visualize, apply, keep="best", **options)
-    return jax.vmap(grow)(starts, units).x
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 def _examine(network: runs.Frozen, images, config):
     """Return units, their maximising inputs, the images at either end (u, 2 shown), scores."""
-    represent = partial(representation.represent, network.apply)
-    _, reps = in_parts(represent, config.batch_size, images)
+    _, reps = representation.represent_images(network.apply, images, config.batch_size)
     units = representation.alive_units(reps, config.units, np.random.default_rng(config.seed))
-    apply = network.straight_through if config.straight_through else network.apply
+    apply = network.descended(config.straight_through)
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
     grey = np.full((len(units), *images.shape[1:]), 0.5, np.float32)
-    maxima = in_parts(partial(_maximise, apply, **options), config.batch_size, grey, units)
-    _, reached = in_parts(represent, config.batch_size, maxima)
+    maximise = partial(representation.visualize_images, apply, keep="best", **options)
+    maxima = in_parts(maximise, config.batch_size, grey, units)
+    _, reached = representation.represent_images(network.apply, maxima, config.batch_size)
     most = np.argsort(-reps[:, units], axis=0, kind="stable")[: config.shown].T
     least = np.argsort(reps[:, units], axis=0, kind="stable")[: config.shown].T
     near = [

@@ -46,10 +46,12 @@ def run(config, workdir: str) -> None:
         rows.append({"train_eps": eps, **spread})
         first = jax.tree.map(lambda x: x[0], params)
         panels["standard" if eps == 0 else f"eps {eps:g}"] = (first, np.asarray(moved[0]))
-    runs.write_results(workdir, "boundary", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, _picture(workdir, points, labels, panels))
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(
+        workdir,
+        config,
+        _section(config, rows, _picture(workdir, points, labels, panels)),
+        {"rows": rows},
+    )
 
 
 def _points(config) -> tuple[np.ndarray, np.ndarray]:

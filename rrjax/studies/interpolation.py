@@ -9,6 +9,7 @@ one for the robust one's paths, and the other way round), beside that of the mix
 python -m rrjax.study --config=configs/interpolation.py --workdir=runs/quickstart
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -38,28 +39,20 @@ def run(config, workdir: str) -> None:
     rows, shown = [], []
     for name, network in networks.items():
         paths, distance = _walk(name, network, left, right, config)
-        judge_name, judge = _judge(name, networks)
+        judge = runs.another(name, networks)
+        to_real = _to_real_images(networks[judge], gallery, config)
         blend = (left + right) / 2
         middle = _middle(network, left, right, config)
         scores = {
             "distance reached": distance.mean(1),
-            "midpoint to blend, pixels": _norms(middle - blend),
-            "midpoint to a real image": _nearest(judge, middle, gallery, config),
-            "blend to a real image": _nearest(judge, blend, gallery, config),
+            "midpoint to blend, pixels": metrics.moved(middle, blend),
+            "midpoint to a real image": to_real(middle),
+            "blend to a real image": to_real(blend),
         }
         summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
-        rows.append({"network": name, "judge": judge_name, **summary})
+        rows.append({"network": name, "judge": judge, **summary})
         shown.append(_picture(workdir, name, len(shown), left, right, paths, config))
-    runs.write_results(workdir, "interpolation", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
-
-
-def _judge(name: str, networks: dict) -> tuple[str, runs.Frozen]:
-    """Choose another network than `name` to judge by, the first; itself where it is alone."""
-    other = next((each for each in networks if each != name), name)
-    return other, networks[other]
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 @jax.jit
@@ -68,7 +61,7 @@ def _interpolate(apply, left, right, weights, **options):
 
 
 def _between(network: runs.Frozen, left, right, weights, config, each=iter):
-    apply = network.straight_through if config.straight_through else network.apply
+    apply = network.descended(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
     found = in_parts(
         partial(_interpolate, apply, **options), config.batch_size, left, right, weights, each=each
@@ -91,17 +84,16 @@ def _middle(network: runs.Frozen, left, right, config) -> np.ndarray:
     return _between(network, left, right, np.full(len(left), 0.5, np.float32), config)[0]
 
 
-def _nearest(judge: runs.Frozen, images, gallery, config) -> np.ndarray:
-    """Return each image's least normalised representation distance to the gallery's images."""
-    represent = partial(representation.represent, judge.apply)
-    _, ours = in_parts(represent, config.batch_size, images)
-    _, theirs = in_parts(represent, config.batch_size, gallery)
-    distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
-    return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
+def _to_real_images(judge: runs.Frozen, gallery, config) -> Callable[[np.ndarray], np.ndarray]:
+    """Make images -> each one's least normalised representation distance to the gallery's."""
+    _, theirs = representation.represent_images(judge.apply, gallery, config.batch_size)
 
+    def to_real(images):
+        _, ours = representation.represent_images(judge.apply, images, config.batch_size)
+        distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
+        return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
 
-def _norms(images) -> np.ndarray:
-    return np.linalg.norm(images.reshape(len(images), -1), axis=1)
+    return to_real
 
 
 def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, str]:

@@ -43,17 +43,14 @@ def run(config, workdir: str) -> None:
             }
             rows += _rows(target, goals, found, config)
             shown += _pictures(workdir, target, goals, starts, found)
-    runs.write_results(workdir, "inversion", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm):
     invert = partial(
         representation.invert_images,
         network.apply,
-        network.straight_through if config.straight_through else network.apply,
+        network.descended(config.straight_through),
         eps=config.eps,
         step_size=config.step_size,
         steps=config.steps,

@@ -33,9 +33,7 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, shown = [], []
     for name, network in networks.items():
-        _, reps = in_parts(
-            partial(representation.represent, network.apply), config.batch_size, known
-        )
+        _, reps = representation.represent_images(network.apply, known, config.batch_size)
         chosen = np.random.default_rng(config.seed)
         units = representation.alive_units(reps, config.units, chosen)
         for stop in representation.STOPS:
@@ -45,10 +43,7 @@ def run(config, workdir: str) -> None:
             grid = {"image": images} | {f"unit {u}": changed[i] for i, u in enumerate(units)}
             file = figures.save_grid(workdir, f"manipulation_{len(shown)}", grid)
             shown.append((file, f"{name}: a unit added a row, until it is {_said(stop, config)}"))
-    runs.write_results(workdir, "manipulation", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 @partial(jax.jit, static_argnames="stop")
@@ -58,7 +53,7 @@ def _manipulate(apply, images, units, **options):
 
 def _add(label: str, network: runs.Frozen, images, units, stop: str, config):
     """Add every unit to every image: images (units, n, H, W, C), and scores of each pair."""
-    apply = network.straight_through if config.straight_through else network.apply
+    apply = network.descended(config.straight_through)
     add = partial(
         _manipulate,
         apply,
@@ -70,15 +65,13 @@ def _add(label: str, network: runs.Frozen, images, units, stop: str, config):
     before, which = np.tile(images, (len(units), 1, 1, 1)), np.repeat(units, len(images))
     bar = partial(tqdm, disable=None, desc=f"manipulation, {label}", unit="batch")
     found = in_parts(add, config.batch_size, before, which, each=bar)
-    _, after = in_parts(
-        partial(representation.represent, network.apply), config.batch_size, found.x
-    )
+    _, after = representation.represent_images(network.apply, found.x, config.batch_size)
     unit = after[np.arange(len(which)), which]
     scores = {
         "stopped": found.steps < config.steps,
         "unit is the largest": unit == after.max(1),
         "steps": found.steps,
-        "moved": np.linalg.norm((found.x - before).reshape(len(before), -1), axis=1),
+        "moved": metrics.moved(found.x, before),
         "correlation with the image": metrics.likeness(jnp.asarray(found.x), jnp.asarray(before))[
             "correlation"
         ],

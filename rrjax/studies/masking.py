@@ -33,10 +33,7 @@ def run(config, workdir: str) -> None:
     source = load(config.source)
     runs.make_folder(workdir)
     results = {path: _judge(network, source, config, path) for path, network in networks.items()}
-    runs.write_results(workdir, "masking", {"config": config.to_dict(), "networks": results})
-    section = _section(config, results, workdir)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, results, workdir), {"networks": results})
 
 
 def _check(config) -> None:
@@ -103,11 +100,6 @@ def _over(batches, judge: Callable) -> np.ndarray:
     return np.concatenate(found)
 
 
-@partial(jax.jit, static_argnames=("norm", "loss", "random_start", "restarts", "keep"))
-def _adversaries(apply, images, labels, **options):
-    return jax.vmap(partial(attack.adversary, apply, **options))(images, labels)
-
-
 @jax.jit
 def _logits(apply, images):
     return jax.vmap(apply)(images)[0]
@@ -116,14 +108,14 @@ def _logits(apply, images):
 def _transferred(network, source, config, images, labels):
     """Say which of the source's adversarial examples the network still classifies right."""
     options = attack.protocol(config.eps, config.steps)
-    found = _adversaries(source.apply, images, labels, norm=config.norm, **options)
+    found = attack.adversaries(source.apply, images, labels, norm=config.norm, **options)
     return _logits(network.apply, found).argmax(-1) == labels
 
 
 def _loss(network, config, steps: int, images, labels):
     """Return the cross-entropy that PGD of that many steps reaches, in nats."""
     options = attack.protocol(config.eps, steps)
-    found = _adversaries(network.apply, images, labels, norm=config.norm, **options)
+    found = attack.adversaries(network.apply, images, labels, norm=config.norm, **options)
     logits = _logits(network.apply, found)
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 

@@ -53,10 +53,7 @@ def run(config, workdir: str) -> None:
                 {label: images[:SHOWN] for label, images in grid.items()},
             )
             shown.append((file, f"{name}: the nearest to the target, by radius about the source"))
-    runs.write_results(workdir, "proximity", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown, workdir)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, shown, workdir), {"rows": rows})
 
 
 def _pairs(network: runs.Frozen, config) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +69,7 @@ def _pairs(network: runs.Frozen, config) -> tuple[np.ndarray, np.ndarray]:
 
 def _search(network: runs.Frozen, sources, targets, search: tuple, config):
     radius, step_size, steps = search
-    descend = network.straight_through if config.straight_through else network.apply
+    descend = network.descended(config.straight_through)
     invert = partial(
         representation.invert_images,
         network.apply,
@@ -82,7 +79,7 @@ def _search(network: runs.Frozen, sources, targets, search: tuple, config):
         steps=steps,
     )
     found = in_parts(invert, config.batch_size, sources, targets)
-    moved = np.linalg.norm((found.x - sources).reshape(len(sources), -1), axis=1)
+    moved = metrics.moved(found.x, sources)
     likeness = {
         f"correlation with the {name}": metrics.likeness(found.x, images)["correlation"]
         for name, images in (("source", sources), ("target", targets))

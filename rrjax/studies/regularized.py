@@ -37,26 +37,17 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, grid = [], {}
     for name, network in networks.items():
-        represent = partial(representation.represent, network.apply)
-        _, known = in_parts(represent, config.batch_size, images)
+        _, known = representation.represent_images(network.apply, images, config.batch_size)
         units = representation.alive_units(known, config.units, np.random.default_rng(config.seed))
         for method in METHODS:
             grown = _grow(network, method, units, images.shape[1:], config)
-            scores = _scores(represent, units, grown, images, known, config)
+            scores = _scores(network, units, grown, images, known, config)
             summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
             rows.append({"network": name, "method": method, "units": units.tolist(), **summary})
             for start in range(STARTS):
                 grid[f"{name}, {method} {start + 1}"] = grown[start]
     picture = (figures.save_grid(workdir, "regularized", grid), "A unit a column, a start a row")
-    runs.write_results(workdir, "regularized", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, picture)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
-
-
-@jax.jit
-def _plain(apply, starts, units, **options):
-    return jax.vmap(partial(representation.visualize, apply, **options))(starts, units).x
+    runs.publish(workdir, config, _section(config, rows, picture), {"rows": rows})
 
 
 @partial(jax.jit, static_argnames="shape")
@@ -67,12 +58,12 @@ def _regularised(apply, keys, units, *, shape, **options):
 
 def _grow(network: runs.Frozen, method: str, units, shape, config) -> np.ndarray:
     """Grow every unit from every start: (STARTS, units, H, W, C)."""
-    apply = network.straight_through if config.straight_through else network.apply
+    apply = network.descended(config.straight_through)
     if method == "plain":
         rng = np.random.default_rng(config.seed)
         starts = representation.noise((STARTS, *shape), rng).repeat(len(units), axis=0)
         options = {"step_size": config.step_size, "steps": config.steps}
-        grow = partial(_plain, apply, **options)
+        grow = partial(representation.visualize_images, apply, **options)
     else:
         keys = jax.random.split(jax.random.key(config.seed), STARTS)
         starts = np.asarray(jax.random.key_data(keys)).repeat(len(units), axis=0)
@@ -87,10 +78,10 @@ def _grow(network: runs.Frozen, method: str, units, shape, config) -> np.ndarray
     return grown.reshape(STARTS, len(units), *shape)
 
 
-def _scores(represent, units, grown, images, known, config) -> dict[str, np.ndarray]:
+def _scores(network, units, grown, images, known, config) -> dict[str, np.ndarray]:
     one, other = (stack.reshape(len(units), -1) for stack in grown)
     alike = [np.corrcoef(*pair)[0, 1] for pair in zip(one, other, strict=True)]
-    _, reached = in_parts(represent, config.batch_size, grown[0])
+    _, reached = representation.represent_images(network.apply, grown[0], config.batch_size)
     return {
         "agreement of starts": np.array(alike),
         "roughness": _roughness(grown).mean(0) / _roughness(images).mean(),

@@ -38,10 +38,10 @@ def run(config, workdir: str) -> None:
     bar = tqdm(total=len(networks) * len(TASKS), disable=None, desc="synthesis", unit="task")
     with bar:
         for name, network in networks.items():
-            judge = next((other for other in networks if other != name), name)
+            judge = networks[runs.another(name, networks)]
             for task, make in TASKS.items():
                 start, made, label = make(network, material, config)
-                measure, scores = _scores(task, start, made, label, material, networks[judge])
+                measure, scores = _scores(task, start, made, label, material, judge)
                 summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
                 rows.append({"network": name, "task": task, "measure": measure, **summary})
                 file = f"synthesis_{task.replace(' ', '_')}_{list(networks).index(name)}"
@@ -50,10 +50,7 @@ def run(config, workdir: str) -> None:
                     grid["original"] = material["images"][:SHOWN]
                 shown.append((figures.save_grid(workdir, file, grid), f"{task}, {name}"))
                 bar.update()
-    runs.write_results(workdir, "synthesis", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 def _check(config, size: int) -> None:
@@ -98,16 +95,9 @@ def _material(trained, config, rng: np.random.Generator) -> dict[str, np.ndarray
     }
 
 
-@jax.jit
-def _towards(apply, images, labels, **options):
-    """Move images to classes, each within its ball."""
-    move = partial(attack.adversary, apply, targeted=True, **options)
-    return jax.vmap(move)(images, labels)
-
-
 def _moved(network, start, label, config, prefix: str = ""):
     options = {field: config[prefix + field] for field in ("eps", "step_size", "steps")}
-    move = partial(_towards, network.apply, **options)
+    move = partial(attack.adversaries, network.apply, targeted=True, **options)
     return start, in_parts(move, config.batch_size, start, label), label
 
 
@@ -151,9 +141,7 @@ def _painted(apply, images, masks, units, **options):
 
 def _painting(network, material, config):
     images = material["images"]
-    represent = partial(representation.represent, network.apply)
-    _, known = in_parts(represent, config.batch_size, images)
-    # Of every image a unit that others have more of, the same for all.
+    _, known = representation.represent_images(network.apply, images, config.batch_size)
     unit = representation.alive_units(known, 1, np.random.default_rng(config.seed))[0]
     options = {"eps": config.paint_eps, "step_size": config.paint_step_size}
     paint = partial(_painted, network.apply, steps=config.paint_steps, **options)

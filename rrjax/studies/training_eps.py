@@ -28,10 +28,7 @@ def run(config, workdir: str) -> None:
     bar = tqdm(zip(cells, networks, strict=True), "training eps", len(cells), disable=None)
     rows = [{"eps": e, "seed": s, **_measure(network, config)} for (e, s), network in bar]
     columns = [f"accuracy at eps {eps:g}" for eps in config.test_eps] + list(SCORES)
-    runs.write_results(workdir, "training_eps", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, columns, workdir)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, columns, workdir), {"rows": rows})
 
 
 def _measure(network: runs.Frozen, config) -> dict[str, float]:
@@ -48,7 +45,7 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
     targets = data.test_images(network.config, config.n, rng)
     found = representation.invert_images(
         network.apply,
-        network.straight_through if config.straight_through else network.apply,
+        network.descended(config.straight_through),
         representation.noise(targets.shape, rng),
         targets,
         eps=config.inversion_eps,

@@ -8,8 +8,6 @@ images and their nearest neighbours, by the representation.
 python -m rrjax.study --config=configs/transfer.py --workdir=runs/quickstart
 """
 
-from functools import partial
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -17,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
@@ -38,7 +35,9 @@ def run(config, workdir: str) -> None:
     rows, shown = [], []
     for name in (*networks, "pixels"):
         known, asked = (
-            _features(images, networks[name], config) if name in networks else _flat(images)
+            _features(images, networks[name], config)
+            if name in networks
+            else images.reshape(len(images), -1)
             for images in (train[0], test[0])
         )
         scores, nearest = _probe((known, train[1]), (asked, test[1]), config)
@@ -50,10 +49,7 @@ def run(config, workdir: str) -> None:
         }
         file = figures.save_grid(workdir, f"transfer_{len(shown)}", grid)
         shown.append((file, f"{name}: a test image, then its nearest among the training images"))
-    runs.write_results(workdir, "transfer", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
@@ -73,12 +69,7 @@ def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _features(images, network: runs.Frozen, config) -> np.ndarray:
-    represent = partial(representation.represent, network.apply)
-    return in_parts(represent, config.batch_size, images)[1]
-
-
-def _flat(images) -> np.ndarray:
-    return images.reshape(len(images), -1)
+    return representation.represent_images(network.apply, images, config.batch_size)[1]
 
 
 def _probe(train: tuple, test: tuple, config) -> tuple[dict, np.ndarray]:

@@ -10,7 +10,6 @@ python -m rrjax.study --config=configs/visualization.py --workdir=runs/quickstar
 
 from functools import partial
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -33,9 +32,7 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, shown = [], []
     for name, network in networks.items():
-        _, known = in_parts(
-            partial(representation.represent, network.apply), config.batch_size, images
-        )
+        _, known = representation.represent_images(network.apply, images, config.batch_size)
         rng = np.random.default_rng(config.seed)
         units = representation.alive_units(known, config.units, rng)
         grown = _grow(name, network, np.concatenate(list(starts.values())), units, config)
@@ -46,10 +43,7 @@ def run(config, workdir: str) -> None:
         grid = dict(zip(labels, grown[:, :SHOWN], strict=True))
         file = figures.save_grid(workdir, f"visualization_{len(shown)}", grid)
         shown.append((file, f"{name}: a unit a column, a start a row"))
-    runs.write_results(workdir, "visualization", {"config": config.to_dict(), "rows": rows})
-    section = _section(config, rows, shown)
-    report.write_report(workdir, section, config.to_dict())
-    print(report.text_table(section.header, section.rows))
+    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 def _starts(trained, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -65,15 +59,11 @@ def _starts(trained, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return images[config.n :], starts
 
 
-@jax.jit
-def _visualize(apply, starts, units, **options):
-    return jax.vmap(partial(representation.visualize, apply, **options))(starts, units).x
-
-
 def _grow(name: str, network: runs.Frozen, starts, units, config) -> np.ndarray:
     """Grow every unit from every start: (starts, units, H, W, C)."""
-    apply = network.straight_through if config.straight_through else network.apply
-    grow = partial(_visualize, apply, step_size=config.step_size, steps=config.steps)
+    apply = network.descended(config.straight_through)
+    options = {"step_size": config.step_size, "steps": config.steps}
+    grow = partial(representation.visualize_images, apply, **options)
     pairs = np.repeat(starts, len(units), axis=0), np.tile(units, len(starts))
     bar = partial(tqdm, disable=None, desc=f"visualization, {name}", unit="batch")
     grown = in_parts(grow, config.batch_size, *pairs, each=bar)
@@ -87,9 +77,7 @@ def _scores(network: runs.Frozen, starts, units, grown, known, config) -> dict[s
     alike = np.array([np.corrcoef(gained[:, u]) for u in range(len(units))])
     apart = np.array([np.corrcoef(gained[s]) for s in range(len(before))])
     flat = grown.reshape(-1, *grown.shape[2:])
-    logits, after = in_parts(
-        partial(representation.represent, network.apply), config.batch_size, flat
-    )
+    logits, after = representation.represent_images(network.apply, flat, config.batch_size)
     classes = logits.argmax(-1).reshape(len(before), len(units))
     reached = after.reshape(len(before), len(units), -1)[:, np.arange(len(units)), units]
     same = [np.mean(column == np.bincount(column).argmax()) for column in classes.T]
