@@ -75,7 +75,9 @@ def test_a_pair_ends_when_one_dies_and_goes_on_together(tmp_path):
     pair[1].kill()
     codes, errors = finish(pair)
     assert codes[0] not in (0, 2) and codes[1] == -signal.SIGKILL
-    assert "another task died" in errors[0] and "Thread 0x" not in errors[0]
+    # The coordinator says it in half a minute; the CPU's collectives (gloo) may fail before that.
+    assert "another task died" in errors[0] or "gloo" in errors[0], errors[0]
+    assert "Thread 0x" not in errors[0]
     pair = start_pair(tmp_path / "run", fields)
     wait_for_step(pair, tmp_path / "run", 60)
     pair[0].terminate()  # either of them tells both
