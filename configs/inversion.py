@@ -1,21 +1,34 @@
 """Representation inversion with a standard and a robust network, side by side.
 
 python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart
+
+Of images of 224 pixels, with the settings of Engstrom et al. (2019), appendix A.6:
+--config=configs/inversion.py:paper
 """
+
+from ml_collections import ConfigDict
 
 from configs import defaults
 
 
-def get_config():
+def get_config(settings="small"):
+    if settings not in ("small", "paper"):
+        raise ValueError(f"configs/inversion.py:{settings}: choose small or paper")
     config = defaults.study("inversion")
+    # What to invert: "test images", "photographs", "patterns", "unseen classes".
     config.targets = ("test images", "photographs", "patterns")
+    # Where images of unseen classes lie: a name and a path as in training.
+    config.unseen = ConfigDict({"name": "folder", "path": ""})
     config.starts = ("noise", "other test images")
     config.n = 32  # images of each kind
     config.eps = 1000.0  # in units of pixels in [0,1]; never binds
-    config.step_size = 0.1  # the paper's, at 224 pixels: 1.0
-    config.steps = 500  # the paper's: 10,000
+    config.step_size = 0.1
+    config.steps = 500
+    config.chunk = 500  # steps between two moves of the progress bar
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
     # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
     config.keep = "best"  # the paper's notebook: "last"
+    if settings == "paper":
+        config.update(step_size=1.0, steps=10_000, straight_through=True)
     return config.lock()

@@ -1,16 +1,22 @@
 #!/usr/bin/env bash
 # The first paper's networks, tables and figures:
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
+#   DATA=... bash launch/reproduce.sh cifar10            with the networks that come with rrjax
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
-# "paper" prepares ImageNet from the two tars in TARS into DATA, trains the six networks (days each on
+# "cifar10" needs the images in DATA, {train,test}/<class>/*.jpg. "paper" prepares ImageNet from the two tars in TARS into DATA, trains the six networks (days each on
 # one GPU: start the trainings by themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there
 # are more), then makes Tables 4 and 5 and the figures. What is trained already is not trained again:
 # it may be stopped and started at any time.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, cifar10 or paper [FLAGS]}
 shift
-studies=(inversion proximity interpolation visualization regularized manipulation activations)
+
+study() { # NAME[:SETTINGS] FLAGS: a study of $networks, into $out
+  config=configs/${1%%:*}.py${1#"${1%%:*}"}
+  shift
+  python -m rrjax.study --config="$config" --workdir="$out" "${networks[@]}" "$@"
+}
 
 small() {
   out=runs/small
@@ -19,54 +25,68 @@ small() {
   done
   networks=(--config.standard="$out/standard" --config.robust="$out/robust")
   python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" "${networks[@]}"
-  for study in "${studies[@]}" synthesis transfer; do
-    python -m rrjax.study --config="configs/$study.py" --workdir="$out" "${networks[@]}"
+  for name in inversion proximity interpolation visualization regularized manipulation \
+    activations synthesis transfer; do
+    study "$name"
   done
   python -m rrjax.study --config=configs/masking.py --workdir="$out" \
     --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
+  python -m rrjax.study --config=configs/boundary.py --workdir="$out"
+  echo "Look at $out/report.html"
+}
+
+cifar10() {
+  : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
+  out=runs/cifar10_studies
+  networks=(--config.standard=cifar10_standard --config.robust=cifar10_robust_l2_eps05
+    --config.data.path="$DATA")
+  python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" "${networks[@]}" \
+    --config.eps="(0.0,0.25,0.5,1.0)" --config.n=1000
+  for name in inversion proximity; do
+    study "$name" --config.n=64
+  done
+  study interpolation --config.n=64 --config.points=5
+  for name in visualization regularized manipulation activations transfer; do
+    study "$name"
+  done
+  study synthesis --config.patch=10
   echo "Look at $out/report.html"
 }
 
 paper() {
   : "${TARS:?the folder of ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar}"
   : "${DATA:?the folder to write the prepared data into}"
-  out=runs/reproduce
   if [ ! -d "$DATA/imagenet2012" ]; then
     python -m rrjax.prepare --config=configs/prepare_imagenet.py --config.tars="$TARS" \
       --workdir="$DATA"
   fi
   for name in {standard,robust,vgg16}_{rin,imagenet}; do
     python -m rrjax.train --config="configs/$name.py" --config.data.path="$DATA" \
-      --workdir="$out/$name" "$@"
+      --workdir="runs/reproduce/$name" "$@"
   done
   for set in rin imagenet; do
-    networks=(--config.standard="$out/standard_$set" --config.robust="$out/robust_$set"
-      --config.more="('$out/vgg16_$set',)")
-    python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out/$set" \
-      "${networks[@]}" --config.eps="(0.0,0.5,1.0,2.0,3.0)"
+    out=runs/reproduce/$set
+    networks=(--config.standard="runs/reproduce/standard_$set"
+      --config.robust="runs/reproduce/robust_$set" --config.more="('runs/reproduce/vgg16_$set',)")
+    python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" "${networks[@]}" \
+      --config.eps="(0.0,0.5,1.0,2.0,3.0)"
     # Radii and steps of the paper, or its code; the others are the configs'.
-    python -m rrjax.study --config=configs/inversion.py --workdir="$out/$set" "${networks[@]}" \
-      --config.step_size=1.0 --config.steps=10000 --config.straight_through=True
-    python -m rrjax.study --config=configs/proximity.py --workdir="$out/$set" "${networks[@]}" \
-      --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" --config.straight_through=True \
-      --config.free_step_size=1.0 --config.free_steps=10000
-    python -m rrjax.study --config=configs/interpolation.py --workdir="$out/$set" \
-      "${networks[@]}" --config.step_size=1.0 --config.steps=10000 --config.straight_through=True
-    python -m rrjax.study --config=configs/visualization.py --workdir="$out/$set" \
-      "${networks[@]}" --config.step_size=1.0
-    python -m rrjax.study --config=configs/regularized.py --workdir="$out/$set" \
-      "${networks[@]}" --config.step_size=1.0
-    for study in manipulation activations; do
-      python -m rrjax.study --config="configs/$study.py" --workdir="$out/$set" "${networks[@]}"
-    done
+    study inversion:paper
+    study proximity --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" \
+      --config.free_step_size=1.0 --config.free_steps=10000 --config.straight_through=True
+    study interpolation --config.step_size=1.0 --config.steps=10000 --config.straight_through=True
+    study visualization --config.step_size=1.0
+    study regularized --config.step_size=1.0
+    study manipulation
+    study activations
   done
 }
 
 case $which in
-  small) EXTRAS=${EXTRAS-} ;;
+  small | cifar10) EXTRAS=${EXTRAS-} ;;
   paper) EXTRAS=${EXTRAS-cuda} ;;
   *)
-    echo "error: launch/reproduce.sh $which: choose small or paper" >&2
+    echo "error: launch/reproduce.sh $which: choose small, cifar10 or paper" >&2
     exit 2
     ;;
 esac

@@ -20,12 +20,14 @@ Projection = Callable[[jax.Array], jax.Array]
 class Found(NamedTuple):
     """What a search ends with: the image, its objective and the steps it took to stop.
 
-    Free under jit where unused.
+    last: the image of the last step, from which a further search goes on. Free under jit where
+    unused.
     """
 
     x: jax.Array
     value: jax.Array
     steps: jax.Array
+    last: jax.Array
 
 
 def pgd(
@@ -51,7 +53,7 @@ def pgd(
       stop: image -> bool; an image for which it holds moves no more.
 
     Returns:
-      `Found(x, value, steps)`. No gradient flows through it.
+      `Found(x, value, steps, last)`. No gradient flows through it.
 
     Raises:
       BadInput: if `keep` is neither "best" nor "last".
@@ -71,7 +73,7 @@ def pgd(
         i, x, step_state, best, _ = carry
         value, gradient = jax.value_and_grad(objective)(x)
         if keep == "best":
-            best = _better(best, (x, value))
+            best = better(best, (x, value))
         updates, step_state = step.update(gradient, step_state, x)
         moved = project(optax.apply_updates(x, updates))
         if stop is None:
@@ -84,12 +86,12 @@ def pgd(
     i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
     found = (x, objective(x))
     if keep == "best":
-        found = _better(best, found)
+        found = better(best, found)
     # The round that finds an image done does not move it.
-    return jax.tree.map(jax.lax.stop_gradient, Found(*found, i - done))
+    return jax.tree.map(jax.lax.stop_gradient, Found(*found, i - done, x))
 
 
-def _better(best: tuple, candidate: tuple) -> tuple:
+def better(best: tuple, candidate: tuple) -> tuple:
     """Return the (x, value) of less value; the first of equals wins."""
     replaces = candidate[1] < best[1]
     return jax.tree.map(lambda new, old: jnp.where(replaces, new, old), candidate, best)

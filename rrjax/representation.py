@@ -1,5 +1,6 @@
 """Gradient steps on an input towards a representation: pgd + objective, one image each."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from rrjax import objectives
 from rrjax.batches import in_parts
 from rrjax.errors import BadInput
-from rrjax.pgd import Found, l2_ball, l2_step, pgd
+from rrjax.pgd import Found, better, l2_ball, l2_step, pgd
 
 
 def invert(
@@ -21,6 +22,7 @@ def invert(
     step_size: float = 1.0,
     steps: int = 10_000,
     keep: str = "best",
+    begin: jax.Array | None = None,
 ) -> Found:
     """Find an image near `start` whose representation is `target`.
 
@@ -34,13 +36,14 @@ def invert(
       target: the representation to reach, as `reps["representation"]`.
       eps: l2 radius in units of [0,1] pixels; 1000 never binds at 224 pixels.
       keep: "best", or "last" as in the paper's notebook.
+      begin: the image to begin with, if it is not `start`.
 
     Returns:
       `Found`: the image x (H, W, C); as value its normalised representation distance.
     """
     return pgd(
         objectives.match(apply, target),
-        start,
+        start if begin is None else begin,
         project=l2_ball(start, eps),
         step=l2_step(step_size),
         steps=steps,
@@ -54,32 +57,50 @@ def invert_images(
     descend: objectives.Apply,
     starts: jax.Array,
     targets: jax.Array,
-    *,
-    eps: float,
-    step_size: float,
-    steps: int,
-    keep: str = "best",
+    begins: jax.Array | None = None,
+    **options,
 ) -> Found:
     """Invert the representations that images `targets` have under `apply`, all at once.
 
     `starts` and `targets` are (N, H, W, C), float in [0,1]. `descend` is the network whose
     gradients are followed: `apply` again, or its straight-through twin, a `Frozen` network has
-    both. Returns `Found` with x (N, H, W, C) and value (N,).
+    both. `begins` and the options are `invert`'s. Returns `Found` with x (N, H, W, C) and value
+    (N,).
     """
 
-    def one(start, target):
+    def one(start, target, begin):
         _, reps = apply(target)
-        return invert(
-            descend,
-            start,
-            reps["representation"],
-            eps=eps,
-            step_size=step_size,
-            steps=steps,
-            keep=keep,
-        )
+        return invert(descend, start, reps["representation"], begin=begin, **options)
 
-    return jax.vmap(one)(starts, targets)
+    return jax.vmap(one)(starts, targets, starts if begins is None else begins)
+
+
+def invert_in_chunks(
+    apply: objectives.Apply,
+    descend: objectives.Apply,
+    starts: jax.Array,
+    targets: jax.Array,
+    *,
+    steps: int,
+    chunk: int,
+    each: Callable = iter,
+    keep: str = "best",
+    **options,
+) -> Found:
+    """Do as `invert_images`, `chunk` steps at a time.
+
+    `each` wraps the chunks, as a progress bar does.
+    """
+    search = partial(invert_images, apply, descend, starts, targets, keep=keep, **options)
+    found = search(starts, steps=0)
+    for done in each(range(0, steps, chunk)):
+        further = search(found.last, steps=min(chunk, steps - done))
+        x, value = further[:2] if keep == "last" else _better(found[:2], further[:2])
+        found = Found(x, value, found.steps + further.steps, further.last)
+    return found
+
+
+_better = jax.jit(jax.vmap(better))
 
 
 def interpolate(

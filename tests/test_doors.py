@@ -155,6 +155,22 @@ def test_inversion(trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_inversion_of_unseen_classes_with_the_settings_of_the_paper(trained, tmp_path):
+    folder = tmp_path / "letters/test/a"
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 20), np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    arguments = [*networks(trained), "--config.targets=('unseen classes',)", "--config.n=2"]
+    arguments += [f"--config.unseen.path={tmp_path / 'letters'}", "--config.starts=('noise',)"]
+    arguments += ["--config.steps=3", "--config.chunk=2", f"--workdir={tmp_path / 'out'}"]
+    works("study", "--config=configs/inversion.py:paper", *arguments)
+    found = json.loads((tmp_path / "out/results.json").read_text())["inversion"]
+    assert [row["target"] for row in found["rows"]] == ["unseen classes"] * 2
+    assert (found["config"]["step_size"], found["config"]["straight_through"]) == (1.0, True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_studies_of_pictures(name, trained, tmp_path):
     rows_each, pictures_each, small = PICTURES[name]
@@ -582,6 +598,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["evaluate", "--config=configs/evaluate.py", "--config.steps=(0,)"], "steps=(0,)"),
         (["evaluate", "--config=configs/evaluate.py", "--config.eps=()"], "eps=()"),
         (["study", "--config=configs/inversion.py", "--config.n=1"], "n=1"),
+        (["study", "--config=configs/inversion.py:big"], "choose small or paper"),
         (["train"], "--config"),
         (
             ["study", "--config=configs/inversion.py", "--config.robust=/no/such"],

@@ -51,6 +51,20 @@ def test_the_radius_binds():
     np.testing.assert_allclose(distances, 0.05, atol=1e-5)
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_search_in_chunks_is_the_whole_search(keep):
+    starts, targets = images(1), images(2)
+    # Steps too long to settle: the best iterate is not the last, and lies in a middle chunk.
+    options = {"eps": 0.5, "step_size": 0.2, "steps": 25, "keep": keep}
+    whole = invert(starts, targets, **options)
+    bar = []
+    found = representation.invert_in_chunks(
+        APPLY, APPLY, starts, targets, **options, chunk=7, each=lambda all_: bar.extend(all_) or bar
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, whole)
+    assert bar == [0, 7, 14, 21]
+
+
 def test_many_images_are_each_inverted_alone():
     starts, targets = images(1), images(2)
     found = invert(starts, targets, eps=1000.0, step_size=0.01, steps=30)

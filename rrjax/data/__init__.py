@@ -81,6 +81,14 @@ def examples(config, split: str, n: int, rng: np.random.Generator) -> tuple[np.n
     return _examples(source, config, n, rng)
 
 
+def other_examples(config, other, split: str, n: int, rng: np.random.Generator):
+    """Choose as `examples`, of another data set: `other` has its name and path."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.update(name=other.name, path=other.path, groups=(), group_names=())
+    return examples(config, split, n, rng)
+
+
 def _examples(source: sources.Source, config, n: int, rng: np.random.Generator):
     transform = transforms.test_transform(config.data)
     chosen = _drawn(source, n, rng)

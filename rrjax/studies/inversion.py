@@ -24,17 +24,18 @@ AGREEMENT = "agreement of starts"
 
 def run(config, workdir: str) -> None:
     """Invert with every network of the config."""
-    if config.n < 2 or config.steps < 0 or config.batch_size < 1:
+    if config.n < 2 or config.steps < 0 or min(config.chunk, config.batch_size) < 1:
         raise BadInput(
-            f"n={config.n}, steps={config.steps}, batch_size={config.batch_size}: give n of at "
-            "least 2, steps of 0 or more, batch_size of at least 1"
+            f"n={config.n}, steps={config.steps}, chunk={config.chunk}, "
+            f"batch_size={config.batch_size}: give n of at least 2, steps of 0 or more, chunk and "
+            "batch_size of at least 1"
         )
     networks = runs.load_networks(config)
     targets, starts = _images(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
-    total = len(networks) * len(targets) * len(starts) * -(-config.n // config.batch_size)
+    batches = len(networks) * len(targets) * len(starts) * -(-config.n // config.batch_size)
     rows, shown = [], []
-    with tqdm(total=total, disable=None, desc="inversion", unit="batch") as bar:
+    with tqdm(total=batches * config.steps, disable=None, desc="inversion", unit="step") as bar:
         for target, goals in targets.items():
             found = {
                 (start, name): _invert(network, starts[start], goals, config, bar)
@@ -47,22 +48,23 @@ def run(config, workdir: str) -> None:
 
 
 def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm):
+    def counted(chunks):
+        for done in chunks:
+            yield done
+            bar.update(min(config.chunk, config.steps - done))
+
     invert = partial(
-        representation.invert_images,
+        representation.invert_in_chunks,
         network.apply,
         network.descended(config.straight_through),
         eps=config.eps,
         step_size=config.step_size,
         steps=config.steps,
+        chunk=config.chunk,
+        each=counted,
         keep=config.keep,
     )
-
-    def counted(parts):
-        for part in parts:
-            yield part
-            bar.update()
-
-    return in_parts(invert, config.batch_size, starts, targets, each=counted)
+    return in_parts(invert, config.batch_size, starts, targets)
 
 
 def _rows(target: str, goals, found: dict, config) -> list[dict]:
@@ -96,22 +98,21 @@ def _images(trained, config) -> tuple[dict, dict]:
     rng = np.random.default_rng(config.seed)
     chosen = data.test_images(trained, 2 * config.n, rng)
     size, channels, n = chosen.shape[1], chosen.shape[-1], config.n
+    noise = representation.noise(chosen[:n].shape, rng)
     targets = {
-        "test images": chosen[:n],
-        "photographs": outside.photographs(n, size, channels, config.seed),
-        "patterns": outside.patterns(n, size, channels, config.seed),
+        "test images": lambda: chosen[:n],
+        "photographs": lambda: outside.photographs(n, size, channels, config.seed),
+        "patterns": lambda: outside.patterns(n, size, channels, config.seed),
+        "unseen classes": lambda: data.other_examples(trained, config.unseen, "test", n, rng)[0],
     }
-    starts = {
-        "noise": representation.noise(chosen[:n].shape, rng),
-        "other test images": chosen[n:],
-    }
+    starts = {"noise": noise, "other test images": chosen[n:]}
     unknown = (set(config.targets) - set(targets)) | (set(config.starts) - set(starts))
     if unknown:
         raise BadInput(
             f"inversion has no {sorted(unknown)}: targets are {sorted(targets)}, "
             f"starts are {sorted(starts)}"
         )
-    return {k: targets[k] for k in config.targets}, {k: starts[k] for k in config.starts}
+    return {k: targets[k]() for k in config.targets}, {k: starts[k] for k in config.starts}
 
 
 def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> report.Section:

@@ -61,11 +61,7 @@ def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
         seed = 2 * config.seed + (split == "test")
         images = outside.patterns(n, size, channels, seed)
         return images, np.arange(n) % len(outside.PATTERNS)
-    other = trained.copy_and_resolve_references()
-    with other.unlocked():
-        other.data.update(name=config.other.name, path=config.other.path)
-        other.data.update(groups=(), group_names=())
-    return data.examples(other, split, n, np.random.default_rng(config.seed))
+    return data.other_examples(trained, config.other, split, n, np.random.default_rng(config.seed))
 
 
 def _features(images, network: runs.Frozen, config) -> np.ndarray:
