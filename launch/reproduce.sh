@@ -3,10 +3,11 @@
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
 #   DATA=... bash launch/reproduce.sh cifar10            with the networks that come with rrjax
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
-# "cifar10" needs the images in DATA, {train,test}/<class>/*.jpg. "paper" prepares ImageNet from the two tars in TARS into DATA, trains the six networks (days each on
-# one GPU: start the trainings by themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there
-# are more), then makes Tables 4 and 5 and the figures. What is trained already is not trained again:
-# it may be stopped and started at any time.
+# "cifar10" needs the images in DATA, {train,test}/<class>/*.jpg. "paper" prepares ImageNet from the
+# two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
+# themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there are more), then makes Tables 4
+# and 5 and the figures. What is trained already is not trained again: it may be stopped and started
+# at any time.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 which=${1:?usage: launch/reproduce.sh small, cifar10 or paper [FLAGS]}
