@@ -40,6 +40,15 @@ def invert(
 
     Returns:
       `Found`: the image x (H, W, C); as value its normalised representation distance.
+
+    >>> import rrjax
+    >>> from rrjax.data import outside
+    >>> network = rrjax.load("cifar10_robust_l2_eps05")
+    >>> start, goal = outside.photographs(2, 32, 3, seed=0)
+    >>> target = network(goal[None])[1]["representation"][0]
+    >>> found = rrjax.invert(network.apply, start, target, step_size=0.1, steps=100)
+    >>> found.x.shape, bool(found.value < 0.4)  # 0.87 at the start
+    ((32, 32, 3), True)
     """
     return pgd(
         objectives.match(apply, target),
@@ -125,6 +134,16 @@ def interpolate(
 
     Returns:
       `Found`: the image x (H, W, C); as value its normalised representation distance.
+
+    >>> import jax, jax.numpy as jnp, rrjax
+    >>> from rrjax.data import outside
+    >>> network = rrjax.load("cifar10_robust_l2_eps05")
+    >>> left, right = outside.photographs(2, 32, 3, seed=0)
+    >>> between = lambda weight: rrjax.interpolate(
+    ...     network.apply, left, right, weight, step_size=0.1, steps=10
+    ... )
+    >>> jax.vmap(between)(jnp.linspace(0, 1, 5)).x.shape
+    (5, 32, 32, 3)
     """
     (_, first), (_, second) = apply(left), apply(right)
     target = _mixed(first["representation"], second["representation"], weight)
@@ -158,6 +177,15 @@ def visualize(
 
     Returns:
       `Found`: the image x (H, W, C); as value -R(x)[unit].
+
+    >>> import rrjax
+    >>> from rrjax.data import outside
+    >>> network = rrjax.load("cifar10_robust_l2_eps05")
+    >>> (image,) = outside.photographs(1, 32, 3, seed=0)
+    >>> found = rrjax.visualize(network.apply, image, 7, step_size=0.1, steps=30)
+    >>> before = network(image[None])[1]["representation"][0, 7]
+    >>> bool(-found.value > 2 * before)
+    True
     """
     return pgd(
         objectives.activate(apply, unit),
@@ -200,6 +228,16 @@ def manipulate(
 
     Raises:
       BadInput: for another `stop`.
+
+    >>> import rrjax
+    >>> from rrjax.data import outside
+    >>> network = rrjax.load("cifar10_robust_l2_eps05")
+    >>> (image,) = outside.photographs(1, 32, 3, seed=0)
+    >>> found = rrjax.manipulate(network.apply, image, 7)
+    >>> int(network(found.x[None])[1]["representation"].argmax())  # it exceeds all others
+    7
+    >>> bool(found.steps < 800)
+    True
     """
     if stop not in STOPS:
         raise BadInput(f"stop={stop!r}: choose one of {STOPS}")

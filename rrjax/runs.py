@@ -92,6 +92,13 @@ def load(
 
     Raises:
       BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read.
+
+    >>> import rrjax
+    >>> from rrjax.data import outside
+    >>> network = rrjax.load("cifar10_robust_l2_eps05")
+    >>> logits, reps = network(outside.photographs(2, 32, 3, seed=0))
+    >>> logits.shape, reps["representation"].shape
+    ((2, 10), (2, 128))
     """
     if checkpoint not in ("latest", "best"):
         raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')

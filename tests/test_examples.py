@@ -1,0 +1,27 @@
+"""The examples of the public functions, and the README's, run as they are written."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+from rrjax import representation, runs
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+FIRST = re.search("```python\n(.*?)```", README, re.DOTALL)[1]  # the others need other packages
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [representation, runs], ids=lambda module: module.__name__)
+def test_docstrings(module):
+    results = doctest.testmod(module)
+    assert results.attempted and not results.failed
+
+
+@pytest.mark.slow
+def test_the_notebook_of_the_readme():
+    names = {}
+    exec(FIRST, names)
+    assert names["found"].x.shape == (32, 32, 3)
+    assert names["found"].value < 0.3
