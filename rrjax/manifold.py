@@ -1,0 +1,97 @@
+"""A manifold of images, learned or exact: how far is an image from it, and which way does it run?
+
+Anything that encodes an image and decodes it again is one: principal components, a VAE-GAN (Kim et
+al. 2019), the robust autoencoder. One image each; vmap for many.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class Manifold(NamedTuple):
+    """encode: image (H, W, C) -> latent (d,); decode: the way back. Both are pytrees."""
+
+    encode: Callable[[jax.Array], jax.Array]
+    decode: Callable[[jax.Array], jax.Array]
+
+
+def principal(images: jax.Array, dimension: int) -> Manifold:
+    """Make the affine manifold of the first principal components of images (N, H, W, C)."""
+    flat = images.reshape(len(images), -1)
+    mean = flat.mean(0)
+    _, _, axes = jnp.linalg.svd(flat - mean, full_matrices=False)
+    arrays = (axes[:dimension], mean.reshape(images.shape[1:]))
+    partially = jax.tree_util.Partial
+    return Manifold(partially(_components, *arrays), partially(_composed, *arrays))
+
+
+def _components(axes, mean, image):
+    return axes @ (image - mean).ravel()
+
+
+def _composed(axes, mean, latent):
+    return mean + (latent @ axes).reshape(mean.shape)
+
+
+def project(manifold: Manifold, image: jax.Array) -> jax.Array:
+    """Encode an image and decode it again: a point of the manifold, for PCA the nearest."""
+    return manifold.decode(manifold.encode(image))
+
+
+def refine(
+    manifold: Manifold, image: jax.Array, *, steps: int = 300, learning_rate: float = 0.01
+) -> jax.Array:
+    """Search the point of the manifold that is nearest to an image, from its projection.
+
+    Adam on the latent (Stutz et al. 2019). The best of all steps: never farther than `project`'s.
+    """
+    adam = optax.adam(learning_rate)
+
+    def distance(latent):
+        return jnp.sum((manifold.decode(latent) - image) ** 2)
+
+    def step(carry, _):
+        latent, state, best = carry
+        value, gradient = jax.value_and_grad(distance)(latent)
+        best = _nearer(best, (latent, value))
+        updates, state = adam.update(gradient, state)
+        return (optax.apply_updates(latent, updates), state, best), None
+
+    latent = manifold.encode(image)
+    start = (latent, adam.init(latent), (latent, distance(latent)))
+    (latent, _, best), _ = jax.lax.scan(step, start, length=steps)
+    nearest, _ = _nearer(best, (latent, distance(latent)))
+    return manifold.decode(nearest)
+
+
+def _nearer(best, candidate):
+    return jax.tree.map(partial(jnp.where, candidate[1] < best[1]), candidate, best)
+
+
+def distance(image: jax.Array, point: jax.Array) -> jax.Array:
+    """Return the l2 norm of what an image and its point of the manifold differ by."""
+    return jnp.linalg.norm(image - point)
+
+
+def tangent(manifold: Manifold, image: jax.Array) -> jax.Array:
+    """Return an orthonormal basis (H*W*C, d) of the directions the manifold runs in at an image.
+
+    The QR factor of the decoder's Jacobian at the image's latent.
+    """
+    latent = manifold.encode(image)
+    jacobian = jax.jacfwd(lambda z: manifold.decode(z).ravel())(latent)
+    return jnp.linalg.qr(jacobian)[0]
+
+
+def tangential_energy(direction: jax.Array, basis: jax.Array) -> jax.Array:
+    """Return the share of a direction's (H, W, C) squared norm that lies in the basis's span.
+
+    By chance: d / (H*W*C). NaN for a direction of zeros, which points nowhere.
+    """
+    flat = direction.ravel()
+    return jnp.sum((flat @ basis) ** 2) / jnp.sum(flat**2)
