@@ -1,0 +1,92 @@
+"""Retraining in one program: what is known of images whose label is one pixel."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rrjax import attribution, retraining
+from rrjax.models.smallcnn import SmallCNN
+
+MODEL = SmallCNN(((4,),), 3, 8, 2, (0.5,), (0.5,))
+SIZE = 4
+
+
+def examples(n, seed):
+    """Noise, in which the pixel (1, 2) alone says the label."""
+    rng = np.random.default_rng(seed)
+    images = rng.uniform(0.4, 0.6, (n, SIZE, SIZE, 1)).astype(np.float32)
+    labels = rng.integers(0, 2, n).astype(np.int32)
+    images[:, 1, 2, 0] = labels
+    importance = np.zeros((SIZE, SIZE), np.float32)
+    importance[1, 2] = 1
+    ranks = np.tile(np.asarray(attribution.ranks(jnp.asarray(importance))), (n, 1, 1))
+    return retraining.Ranked(jnp.asarray(images), jnp.asarray(labels), jnp.asarray(ranks))
+
+
+TRAIN, TEST = examples(200, 0), examples(100, 1)
+retrain = partial(
+    retraining.retrain,
+    MODEL,
+    TRAIN,
+    TEST,
+    fill=jnp.array([0.5]),
+    learning_rate=0.01,
+    epochs=8,
+    batch_size=20,
+)
+
+
+@pytest.mark.slow
+def test_without_the_one_pixel_nothing_is_learnt_and_with_it_alone_everything():
+    seeds, counts = jnp.array([0, 1]), jnp.array([0, 1, 16])
+    removed = retrain(seeds, counts, keep=False, at_once=1)
+    assert removed.shape == (2, 3)
+    assert removed[:, 0].min() > 0.95 and np.abs(removed[:, 1:] - 0.5).max() < 0.2
+    kept = retrain(seeds, counts, keep=True, at_once=1)
+    assert kept[:, 1:].min() > 0.95 and np.abs(kept[:, 0] - 0.5).max() < 0.2
+
+
+@pytest.mark.slow
+def test_side_by_side_is_one_after_another_is_a_plain_loop():
+    seeds, counts = jnp.array([3, 4]), jnp.array([0, 2, 8])
+    whole = retrain(seeds, counts, keep=True, at_once=1)
+    np.testing.assert_allclose(retrain(seeds, counts, keep=True, at_once=4), whole, atol=0.021)
+    alone = [[_plain(int(seed), int(count)) for count in counts] for seed in seeds]
+    np.testing.assert_allclose(whole, alone, atol=1e-6)
+
+
+def _plain(seed, count):
+    """Train one network step by step, as the program does."""
+    fill = jnp.array([0.5])
+    occlude = jax.vmap(lambda image, ranks: attribution.occlude(image, ranks, count, fill, True))
+    inputs, held_out = occlude(TRAIN.images, TRAIN.ranks), occlude(TEST.images, TEST.ranks)
+    init_key, order_key = jax.random.split(jax.random.key(seed))
+    params = MODEL.init(init_key, inputs[:1], train=False)["params"]
+    adam = optax.adam(0.01)
+    state = adam.init(params)
+
+    @jax.jit
+    def step(params, state, images, labels):
+        def loss(params):
+            logits, _ = MODEL.apply({"params": params}, images, train=False)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+        updates, state = adam.update(jax.grad(loss)(params), state)
+        return optax.apply_updates(params, updates), state
+
+    for key in jax.random.split(order_key, 8):
+        for rows in jax.random.permutation(key, 200).reshape(-1, 20):
+            params, state = step(params, state, inputs[rows], TRAIN.labels[rows])
+    logits, _ = MODEL.apply({"params": params}, held_out, train=False)
+    return float((logits.argmax(-1) == TEST.labels).mean())
+
+
+def test_the_area_between_two_curves():
+    fractions = np.array([0.0, 0.5, 1.0])
+    ours, others = np.array([1.0, 0.2, 0.0]), np.array([1.0, 0.6, 0.0])
+    assert retraining.area(fractions, others, ours) == pytest.approx(0.2)
+    assert retraining.area(fractions, ours, ours) == 0
