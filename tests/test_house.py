@@ -8,9 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rrjax"
 # A room may import rooms of a lower layer, and modules of its own package.
 LAYERS = (
-    ("errors", "prefetch", "signals", "batches", "report"),
+    ("errors", "prefetch", "signals", "batches", "report", "wavelets"),
     ("locks", "parallel"),
-    ("pgd", "objectives", "attribution", "metrics", "models", "data", "figures", "door"),
+    (
+        "pgd",
+        "objectives",
+        "attribution",
+        "metrics",
+        "models",
+        "data",
+        "figures",
+        "door",
+    ),
     ("safetensors", "torch_pickle"),
     ("pretrained",),
     (
