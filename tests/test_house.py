@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "rrjax"
 # A room may import rooms of a lower layer, and modules of its own package.
 LAYERS = (
-    ("errors", "prefetch", "signals", "batches", "report"),
+    ("errors", "prefetch", "signals", "batches", "report", "wavelets"),
     ("locks", "parallel"),
     (
         "pgd",
@@ -20,6 +20,7 @@ LAYERS = (
         "figures",
         "door",
         "manifold",
+        "stylization",
     ),
     ("safetensors", "torch_pickle"),
     ("pretrained",),
@@ -29,6 +30,7 @@ LAYERS = (
         "regularization",
         "retraining",
         "synthesis",
+        "anomaly",
         "runs",
         "torch_checkpoint",
         "torch_files",

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
+from rrjax import wavelets
 from rrjax.models import layers
 
 # Index in torch's `features`, channels, kernel size, stride, padding, whether a max-pool follows.
@@ -23,6 +25,10 @@ class AlexNet(nn.Module):
 
     R(x) is the second hidden layer of 4096 after its ReLU, the input of the last Linear.
     reps: conv1 ... conv5 (after ReLU and max-pool), hidden, representation.
+
+    With `haar` a stage's LL band takes the place of its max-pool, of the same size, and reps have
+    LH, HL and HH as details1, details2 and details5, (N, 3, H, W, C): the same parameters, for
+    denoising (Rojas-Gomez et al. 2022).
     """
 
     classes: int
@@ -31,6 +37,7 @@ class AlexNet(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     last_act: Callable = nn.relu
+    haar: bool = False
 
     @nn.compact
     def __call__(self, images, train):
@@ -43,7 +50,10 @@ class AlexNet(nn.Module):
             inits = {"kernel_init": init, "bias_init": init}
             name = f"features_{index}"
             x = nn.relu(layers.conv(channels, size, stride, pad, name=name, **inits, **types)(x))
-            if pool:
+            if pool and self.haar:
+                bands = jax.vmap(wavelets.pool)(x)
+                x, reps[f"details{i}"] = bands[:, 0], bands[:, 1:]
+            elif pool:
                 x = nn.max_pool(x, (3, 3), (2, 2))
             reps[f"conv{i}"] = x
         x = dropout(layers.flatten(layers.adaptive_avg_pool(x, (6, 6))))

@@ -143,6 +143,17 @@ def dense(x, features, **fields):
     return nn.Dense(features, kernel_init=init, bias_init=init, **fields)(x)
 
 
+def spectral_norm(layer, x, train):
+    """Apply a layer, its kernel divided by its largest singular value (Miyato et al. 2018).
+
+    The kernel is the matrix (all else, outputs). One power iteration, whose vector is kept in
+    batch_stats and advances when training. flax draws the kernel so divided already: the scale of
+    the layer's initialiser is lost.
+    """
+    name = f"{layer.name}_spectral"
+    return nn.SpectralNorm(layer, param_dtype=layer.param_dtype, name=name)(x, update_stats=train)
+
+
 def straight_through_relu(x):
     """Take the ReLU forward (exactly, for finite x) and the identity backward.
 

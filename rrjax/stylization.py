@@ -1,0 +1,85 @@
+"""Style as the statistics of features: whitening and colouring, Gram matrices. One map each.
+
+Whitening and colouring give a feature map the mean and covariance of another (Li et al. 2017,
+arXiv:1705.08086); Gram matrices measure how far two maps are from that (Gatys et al. 2016).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# Directions of less variance than this are left out, as the authors do.
+_LEAST_VARIANCE = 1e-5
+
+
+def transfer(
+    content: jax.Array, style: jax.Array, *, alpha: float = 1.0, ridge: float = 1.0
+) -> jax.Array:
+    """Give a feature map (H, W, C) the style of another, (h, w, C).
+
+    The defaults and the clip to the content's range are those of Rojas-Gomez et al. (2022),
+    arXiv:2106.06927.
+
+    Args:
+      alpha: from the content, 0, to the content in the style, 1.
+      ridge: what both covariances gain on their diagonals; without it the result has the style's
+        covariance, with it nearly so.
+    """
+    stylized = color(whiten(content, ridge=ridge), style, ridge=ridge)
+    stylized = jnp.clip(stylized, content.min(), content.max())
+    return alpha * stylized + (1 - alpha) * content
+
+
+def whiten(features: jax.Array, *, ridge: float) -> jax.Array:
+    """Take the mean and the covariance from a map (H, W, C): 0 and, without a ridge, identity."""
+    _, centred, variances, directions = _statistics(features, ridge)
+    kept = variances > _LEAST_VARIANCE
+    scales = jnp.where(kept, lax.rsqrt(jnp.where(kept, variances, 1)), 0)
+    return _scaled(centred, scales, directions).reshape(features.shape)
+
+
+def color(whitened: jax.Array, style: jax.Array, *, ridge: float) -> jax.Array:
+    """Give a whitened map (H, W, C) the mean and covariance of a style (h, w, C)."""
+    mean, _, variances, directions = _statistics(style, ridge)
+    kept = variances > _LEAST_VARIANCE
+    scales = jnp.where(kept, jnp.sqrt(jnp.where(kept, variances, 1)), 0)
+    colored = _scaled(whitened.reshape(-1, whitened.shape[-1]), scales, directions)
+    return (colored + mean).reshape(whitened.shape)
+
+
+def _statistics(features, ridge):
+    """Return mean (1, C), the centred (H*W, C), and the covariance's eigenvalues and -vectors."""
+    flat = features.reshape(-1, features.shape[-1])
+    mean = flat.mean(0, keepdims=True)
+    centred = flat - mean
+    covariance = _matmul(centred.T, centred) / (len(flat) - 1) + ridge * jnp.eye(flat.shape[1])
+    return mean, centred, *jnp.linalg.eigh(covariance)
+
+
+def _scaled(flat, scales, directions):
+    """Scale the rows of (N, C) along orthonormal directions, the columns of (C, C)."""
+    return _matmul(_matmul(flat, directions) * scales[None], directions.T)
+
+
+def gram(features: jax.Array) -> jax.Array:
+    """Return the Gram matrix (C, C) of a map (H, W, C), divided by H * W * C."""
+    flat = features.reshape(-1, features.shape[-1])
+    return _matmul(flat.T, flat) / flat.size
+
+
+def gram_loss(features: Sequence[jax.Array], style: Sequence[jax.Array]) -> jax.Array:
+    """Return how far an image is from a style, by its features at several layers, each (H, W, C).
+
+    At each layer, the mean square difference of the channels' means and that of the Gram matrices;
+    the sum over layers. The sizes of image and style may differ.
+    """
+    return sum(
+        jnp.mean((a.mean((0, 1)) - b.mean((0, 1))) ** 2) + jnp.mean((gram(a) - gram(b)) ** 2)
+        for a, b in zip(features, style, strict=True)
+    )
+
+
+def _matmul(a, b):
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
