@@ -15,6 +15,7 @@ LAYERS = (
     ("pretrained",),
     (
         "attack",
+        "interpretability",
         "representation",
         "regularization",
         "synthesis",
