@@ -6,9 +6,11 @@ image.
 
 from collections.abc import Callable
 
+import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.sparse.linalg import cg
 
 Objective = Callable[[jax.Array], jax.Array]
 Attribution = Callable[[jax.Array], jax.Array]
@@ -66,6 +68,30 @@ def smooth(
     return total / n
 
 
+def random(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Draw a map that knows neither image nor network, uniform in [0,1): a control."""
+    return jax.random.uniform(key, image.shape, image.dtype)
+
+
+def sobel(image: jax.Array) -> jax.Array:
+    """Return the length of Sobel's gradient, channel by channel: edges, a control of no network."""
+    padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")
+    down = _weighted(padded[2:] - padded[:-2], axis=1)
+    across = _weighted(padded[:, 2:] - padded[:, :-2], axis=0)
+    return jnp.hypot(down, across)
+
+
+def blur(image: jax.Array, sigma: float) -> jax.Array:
+    """Blur an image or a map (H, W, C) by a Gaussian of `sigma` pixels, mirrored at the border.
+
+    An image's is a fill for `occlude`, a map's is a control: retraining benchmarks reward blur
+    (Rong et al. 2022).
+    """
+    radius = round(4 * sigma)
+    padded = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), "symmetric")
+    return dm_pix.gaussian_blur(padded, sigma, 2 * radius + 1, padding="VALID")
+
+
 def magnitude(attribution: jax.Array) -> jax.Array:
     """Reduce a map (H, W, C) to one number a pixel, (H, W): the sum over channels of |.|."""
     return jnp.abs(attribution).sum(-1)
@@ -89,8 +115,46 @@ def occlude(
       image: (H, W, C).
       places: of its pixels, (H, W), as `ranks` gives them.
       count: exactly so many pixels; it may be traced.
-      fill: what takes their place, such that it broadcasts to the image.
+      fill: what takes their place, such that it broadcasts to the image: the data's mean (C,), or
+        an image, by `blur` or `noisy_linear`.
       keep: replace all other pixels instead (KAR, where the default is ROAR's).
     """
     most = (places < count)[..., None]
     return jnp.where(most != keep, jnp.broadcast_to(fill, image.shape), image)
+
+
+def noisy_linear(
+    image: jax.Array, missing: jax.Array, key: jax.Array, noise: float = 0.01
+) -> jax.Array:
+    """Return the image with its missing pixels, (H, W) bool, imputed from the others.
+
+    Rong et al. (2022; ROAD): each becomes the mean of its eight neighbours, weighted 1/6 at its
+    sides and 1/12 at its corners, plus noise of standard deviation `noise`, in units of pixels in
+    [0,1], to which it is clipped. Where all are missing they become mid-grey.
+    """
+    missing = missing[..., None]
+    weight = _neighbours(jnp.ones_like(missing, image.dtype))
+    known = jnp.where(missing, 0, image)
+    values, _ = cg(
+        lambda x: jnp.where(missing, weight * x - _neighbours(x), 0),
+        jnp.where(missing, _neighbours(known), 0),
+        jnp.where(missing, jnp.full_like(image, 0.5), 0),
+        # Of no pixel known, the right side is 0, and no residual would be small beside it.
+        atol=1e-7 * image.size**0.5,
+    )
+    noisy = values + noise * jax.random.normal(key, image.shape, image.dtype)
+    return jnp.where(missing, jnp.clip(noisy, 0, 1), image)
+
+
+def _neighbours(x: jax.Array) -> jax.Array:
+    """Add up each pixel's neighbours, 1/6 of those at its sides, 1/12 of those at its corners."""
+    padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+    return (_weighted(_weighted(padded, axis=0), axis=1) - 4 * x) / 12
+
+
+def _weighted(x: jax.Array, axis: int) -> jax.Array:
+    """Return x[i - 1] + 2 x[i] + x[i + 1] along an axis, two shorter."""
+    before, at, after = (
+        jax.lax.slice_in_dim(x, i, x.shape[axis] - 2 + i, axis=axis) for i in range(3)
+    )
+    return before + 2 * at + after

@@ -14,6 +14,14 @@ Apply = Callable[[jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 Objective = Callable[[jax.Array], jax.Array]
 
 
+def predicted(apply: Apply, image: jax.Array) -> jax.Array:
+    """Return the label that the network gives an image.
+
+    For objectives that ask about it: they hold it fixed, wherever the image moves.
+    """
+    return jnp.argmax(apply(image)[0])
+
+
 def cross_entropy(apply: Apply, label: jax.Array) -> Objective:
     """Return the cross-entropy of the image with `label`, in nats."""
 
@@ -22,6 +30,16 @@ def cross_entropy(apply: Apply, label: jax.Array) -> Objective:
         return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
     return objective
+
+
+def logit(apply: Apply, label: jax.Array) -> Objective:
+    """Return the logit of `label`."""
+    return lambda image: apply(image)[0][label]
+
+
+def probability(apply: Apply, label: jax.Array) -> Objective:
+    """Return the probability of `label`, in [0,1]."""
+    return lambda image: jax.nn.softmax(apply(image)[0])[label]
 
 
 def margin(apply: Apply, label: jax.Array) -> Objective:

@@ -1,13 +1,21 @@
-"""Attributions where the answer is known: linear and quadratic scalars, ties, exact counts."""
+"""Attributions where the answer is known: linear and cubic scalars, ties, exact counts.
+
+And beside others': Captum's (a golden file), those of PAIR's saliency, scipy's filters.
+"""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import saliency.core as pair
+import scipy.ndimage
+from golden.weights import draw
+from ml_collections import ConfigDict
 
-from rrjax import attribution
+from rrjax import attribution, models, objectives, torch_checkpoint
 
 SHAPE = (4, 5, 3)
 WEIGHTS = jax.random.normal(jax.random.key(0), SHAPE)
@@ -58,6 +66,97 @@ def test_smoothing_a_cubic_adds_the_variance():
     np.testing.assert_allclose(found, 3 * WEIGHTS * (IMAGE**2 + 0.04), atol=0.05)
 
 
+def captums_network(golden):
+    """Rebuild the network whose attributions the golden file holds: image -> (logits, reps)."""
+    config = ConfigDict({"name": "tiny", "variant": "cifar", "width": 64, "classes": 5})
+    config.mean, config.std = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+    config.dtype = config.param_dtype = "float64"
+    model = models.create(config)
+    template = jax.eval_shape(lambda key: models.init(model, key, (8, 8, 3)), jax.random.key(0))
+    named = {key: tuple(map(int, shape)) for key, *shape in map(str.split, golden["keys"])}
+    return models.frozen(model, torch_checkpoint.from_state_dict(draw(named), template))
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "tolerance"),
+    [
+        ("saliency", attribution.gradient, 1e-12),
+        ("inputxgradient", partial(attribution.gradient_x_input, baseline=0.0), 1e-12),
+        # Captum's weights of the points are float32.
+        ("integratedgradients", attribution.integrated_gradients, 1e-8),
+    ],
+)
+def test_in_float64_attributions_are_captums(name, attribute, tolerance, float64):
+    golden = np.load(Path(__file__).parent / "golden/attributions.npz")
+    apply = captums_network(golden)
+    attribute_all = jax.vmap(lambda x, label: attribute(objectives.logit(apply, label), x))
+    ours = jax.jit(attribute_all)(golden["images"] / 255, golden["labels"])
+    assert ours.dtype == jnp.float64
+    assert np.max(np.abs(ours - golden[name])) <= tolerance * np.max(np.abs(golden[name]))
+
+
+INTO = np.random.default_rng(0).standard_normal((8, *SHAPE)).astype(np.float32)
+
+
+def bent(image):
+    """Two layers with a tanh: a gradient that bends along a path."""
+    return jnp.linspace(-1, 1, 8) @ jnp.tanh(0.3 * jnp.tensordot(INTO, image - 0.2, 3))
+
+
+bent_gradients = jax.jit(jax.vmap(jax.grad(bent)))
+
+
+def for_pair(images, call_model_args=None, expected_keys=None):
+    """Answer what PAIR's methods ask of a network: the gradients of a batch."""
+    return {pair.INPUT_OUTPUT_GRADIENTS: bent_gradients(images.astype(np.float32))}
+
+
+def test_the_gradient_is_pairs():
+    expected = pair.GradientSaliency().GetMask(np.asarray(IMAGE), for_pair)
+    np.testing.assert_allclose(attribution.gradient(bent, IMAGE), expected, atol=1e-6)
+
+
+def test_integrated_gradients_are_pairs():
+    """Theirs is a sum over equal steps, both ends counted whole: right to 1 / x_steps."""
+    image, baseline = np.asarray(IMAGE), np.full(SHAPE, 0.5, np.float32)
+    expected = pair.IntegratedGradients().GetMask(
+        image, for_pair, x_baseline=baseline, x_steps=100_000, batch_size=10_000
+    )
+    found = attribution.integrated_gradients(bent, IMAGE)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_smoothgrad_is_pairs_given_its_noise(monkeypatch):
+    key, spread = jax.random.key(5), float(IMAGE.max() - IMAGE.min())
+    draws = iter(jax.vmap(lambda k: jax.random.normal(k, SHAPE))(jax.random.split(key, 6)))
+    monkeypatch.setattr(np.random, "normal", lambda _, sigma, shape: sigma * next(draws))
+    expected = pair.GradientSaliency().GetSmoothedMask(
+        np.asarray(IMAGE), for_pair, stdev_spread=0.2, nsamples=6, magnitude=False
+    )
+    gradient = partial(attribution.gradient, bent)
+    found = attribution.smooth(gradient, IMAGE, key, n=6, sigma=0.2 * spread)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_a_random_map_is_uniform_and_another_for_another_key():
+    keys = jax.random.split(jax.random.key(0), 2)
+    one, other = (attribution.random(jnp.zeros((40, 40, 3)), key) for key in keys)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
+    np.testing.assert_allclose(np.quantile(one, [0, 0.5, 1]), [0, 0.5, 1], atol=0.03)
+
+
+def test_edges_and_blur_are_scipys():
+    channels = [np.asarray(IMAGE[..., i]) for i in range(3)]
+    expected = [
+        np.hypot(*(scipy.ndimage.sobel(x, axis, mode="nearest") for axis in (0, 1)))
+        for x in channels
+    ]
+    np.testing.assert_allclose(attribution.sobel(IMAGE), np.stack(expected, -1), rtol=1e-5)
+    for sigma in (0.5, 2.0):  # at 2 the border of 8 pixels is wider than the image
+        expected = np.stack([scipy.ndimage.gaussian_filter(x, sigma) for x in channels], -1)
+        np.testing.assert_allclose(attribution.blur(IMAGE, sigma), expected, rtol=1e-5)
+
+
 def test_magnitude_sums_channels_without_sign():
     found = attribution.magnitude(jnp.array([[[1.0, -2.0], [0.5, 0.0]]]))
     np.testing.assert_array_equal(found, [[3.0, 0.5]])
@@ -80,3 +179,55 @@ def test_an_occlusion_replaces_exactly_so_many_pixels(count, keep):
     assert replaced.sum() == (20 - count if keep else count)
     np.testing.assert_array_equal(replaced, (places < count) != keep)
     np.testing.assert_array_equal(found[~replaced], IMAGE[~replaced])
+
+
+def imputed(image, missing):
+    """Solve the equations of Rong et al. (2022) densely, in float64."""
+    places = [tuple(place) for place in np.argwhere(missing)]
+    matrix, right = np.zeros((len(places),) * 2), np.zeros((len(places), image.shape[-1]))
+    for row, (i, j) in enumerate(places):
+        for down, across in np.ndindex(3, 3):
+            other = i + down - 1, j + across - 1
+            if other == (i, j) or not (0 <= other[0] < len(image) and 0 <= other[1] < len(image)):
+                continue
+            weight = 1 / 6 if down == 1 or across == 1 else 1 / 12
+            matrix[row, row] += weight
+            if missing[other]:
+                matrix[row, places.index(other)] -= weight
+            else:
+                right[row] += weight * image[other]
+    filled = np.array(image, np.float64)
+    filled[missing] = np.linalg.solve(matrix, right)
+    return filled
+
+
+@jax.jit
+@jax.vmap
+def impute_all(image, missing):
+    return attribution.noisy_linear(image, missing, jax.random.key(0), noise=0.0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_imputation_is_that_of_a_dense_solve(share):
+    rng = np.random.default_rng(0)
+    images = rng.random((3, 16, 16, 3)).astype(np.float32)
+    missing = rng.random((3, 16, 16)) < share
+    missing[2] = np.hypot(*(np.indices((16, 16)) - 7)) < 11 * share**0.5  # one large hole
+    for image, mask, found in zip(images, missing, impute_all(images, missing), strict=True):
+        np.testing.assert_allclose(found, imputed(image, mask), rtol=0, atol=1e-4)
+        np.testing.assert_array_equal(found[~mask], image[~mask])
+
+
+# What is as bright as can be does not get brighter: half of the noise is clipped.
+@pytest.mark.parametrize(("level", "noise"), [(0.4, 0.02), (1.0, 0.02 / 2**0.5)])
+def test_imputation_adds_noise_to_what_is_missing_alone(level, noise):
+    image, missing = jnp.full((32, 32, 3), level), np.indices((32, 32)).sum(0) % 2 == 0
+    found = jax.jit(attribution.noisy_linear)(image, missing, jax.random.key(0), 0.02)
+    assert (found[~missing] == level).all()
+    assert found.max() <= 1
+    np.testing.assert_allclose(jnp.sqrt(jnp.mean((found[missing] - level) ** 2)), noise, rtol=0.1)
+
+
+def test_an_image_of_which_nothing_is_known_becomes_grey():
+    found = impute_all(np.ones((3, 16, 16, 3), np.float32), np.ones((3, 16, 16), bool))
+    np.testing.assert_allclose(found, 0.5, rtol=0, atol=1e-6)

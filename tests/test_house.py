@@ -26,6 +26,7 @@ LAYERS = (
     ("pretrained",),
     (
         "attack",
+        "interpretability",
         "representation",
         "regularization",
         "retraining",

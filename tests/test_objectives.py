@@ -17,6 +17,13 @@ def test_cross_entropy_of_uniform_logits_is_log_of_the_class_count():
     np.testing.assert_allclose(value, np.log(3), rtol=1e-6)
 
 
+def test_logit_and_probability_are_of_the_label():
+    logits = jnp.log(jnp.array([1.0, 6.0, 3.0]))
+    assert objectives.predicted(apply, logits) == 1
+    assert objectives.logit(apply, 2)(logits) == logits[2]
+    np.testing.assert_allclose(objectives.probability(apply, 2)(logits), 0.3, rtol=1e-6)
+
+
 def test_margin_is_the_best_other_minus_the_label():
     logits = jnp.array([-5.0, -2.0, -3.0])  # all negative: a product mask would answer 0
     assert objectives.margin(apply, 1)(logits) == -1.0
