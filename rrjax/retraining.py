@@ -97,9 +97,9 @@ def _fit(model, train, test, fill, keep, learning_rate, epochs, batch_size, seed
     return jnp.mean(jax.lax.map(hit, test, batch_size=batch_size))
 
 
-def area(fractions: np.ndarray, ours: np.ndarray, others: np.ndarray) -> float:
-    """Return the area between two curves over the fraction removed, by trapezoids: ours - others.
+def area(fractions: np.ndarray, ours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the area between curves (S, F) over the fraction removed, by trapezoids: (S,).
 
-    fractions rises from 0 to 1; the curves are accuracies there.
+    fractions (F,) rises from 0 to 1; the curves are accuracies there; the area is ours - others.
     """
-    return float(np.trapezoid(ours - others, fractions))
+    return np.trapezoid(ours - others, fractions, axis=-1)

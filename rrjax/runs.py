@@ -6,9 +6,10 @@ evaluation. Orbax ignores half-written ones.
 """
 
 import dataclasses
+import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -384,6 +385,35 @@ def publish(workdir: str | Path, config: ConfigDict, section: Section, results: 
     write_results(workdir, section.name, {"config": settings} | results)
     write_report(workdir, section, settings)
     print(text_table(section.header, section.rows))
+
+
+def remembered(
+    workdir: str | Path, name: str, config: ConfigDict, networks: Mapping[str, Frozen]
+) -> Callable[[str, Callable], np.ndarray]:
+    """Make cell(key, make), which returns the array make(), float64, and writes it down.
+
+    An interrupted study that has the same config and networks does not make it again: they name
+    the file, cells/NAME-....jsonl.
+    """
+    content = hashlib.sha256(config.to_json(sort_keys=True).encode())
+    for network in networks.values():
+        for x in jax.tree.leaves(network.variables):
+            content.update(np.asarray(x).tobytes())
+    path = Path(workdir) / "cells" / f"{name}-{content.hexdigest()[:12]}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The last line of one that was killed may be half a line.
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    replace_text(path, "".join(f"{line}\n" for line in lines))
+    done = {entry["key"]: np.array(entry["value"]) for entry in map(json.loads, lines)}
+
+    def cell(key: str, make: Callable) -> np.ndarray:
+        if key not in done:
+            done[key] = np.asarray(make(), np.float64)
+            with path.open("a") as file:
+                file.write(json.dumps({"key": key, "value": done[key].tolist()}) + "\n")
+        return done[key]
+
+    return cell
 
 
 def _read_results(workdir: str | Path) -> dict:

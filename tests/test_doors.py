@@ -42,7 +42,7 @@ PICTURES = {
     "manipulation": (2, 2, ["--config.units=2"]),
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
-RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary"}
+RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining"}
 
 
 def door(name, *arguments):
@@ -199,6 +199,29 @@ def test_regularized(trained, tmp_path):
     # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
     assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
     assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
+
+
+@pytest.mark.slow
+def test_retraining(trained, tmp_path):
+    arguments = [*networks(trained), "--config.seeds=(0,)", "--config.epochs=1"]
+    arguments += ["--config.train_n=200", "--config.test_n=100", f"--workdir={tmp_path}"]
+    arguments += ["--config.percents=(20,80)", f"--config.more=('{trained / 'robust'}',)"]
+    works("study", "--config=configs/retraining.py", *arguments)
+    found = json.loads((tmp_path / "results.json").read_text())["retraining"]
+    assert len(found["rows"]) == 3 * 2 + 4
+    assert np.shape(found["rows"][0]["removed"]) == (1, 2) and np.shape(found["whole"]) == (1, 1)
+    random = next(row for row in found["rows"] if row["attribution"] == "random")
+    assert random["ROAR"]["mean"] == random["KAR"]["mean"] == 0
+    # One that was interrupted goes on: what is written down is not made again.
+    (cells,) = (tmp_path / "cells").iterdir()
+    lines = cells.read_text().splitlines(keepends=True)
+    assert len(lines) == 2 * 10 + 1
+    marked = json.loads(lines[0]) | {"value": [[0.25, 0.75]]}
+    cells.write_text(json.dumps(marked) + "\n" + "".join(lines[1:-1]) + lines[-1][:9])
+    works("study", "--config=configs/retraining.py", *arguments)
+    again = json.loads((tmp_path / "results.json").read_text())["retraining"]
+    assert again["rows"][0]["removed"] == [[0.25, 0.75]]
+    assert again["rows"][1:] == found["rows"][1:] and again["whole"] == found["whole"]
 
 
 @pytest.mark.slow

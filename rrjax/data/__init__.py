@@ -74,7 +74,7 @@ def test_examples(config, n: int, rng: np.random.Generator) -> tuple[np.ndarray,
 def examples(config, split: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Choose as `test_examples`, of either split, of data that need not have the model's classes.
 
-    Training images are not augmented.
+    n: 0 for all of them. Training images are not augmented.
     """
     source = create_source(config.data, split)
     source = sources.with_channels(source, len(config.model.mean))
@@ -91,7 +91,7 @@ def other_examples(config, other, split: str, n: int, rng: np.random.Generator):
 
 def _examples(source: sources.Source, config, n: int, rng: np.random.Generator):
     transform = transforms.test_transform(config.data)
-    chosen = _drawn(source, n, rng)
+    chosen = _drawn(source, n or len(source), rng)
     records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
     images = pixels(np.stack([transform(record)["image"] for record in records]))
     return images, np.array([record["label"] for record in records])
