@@ -57,6 +57,29 @@ def save_curves(
     return _save(figure, workdir, name)
 
 
+def save_points(
+    workdir: str | Path,
+    name: str,
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+) -> str:
+    """Write figures/`name`.png: points (x, y) for each label, and their line of least squares."""
+    figure, axis = plt.subplots(figsize=(6, 3.6))
+    for label, points in series.items():
+        x, y = np.array(points).T
+        dots = axis.scatter(x, y, s=20, label=label)
+        ends = np.array([x.min(), x.max()])
+        axis.plot(ends, np.polyval(np.polyfit(x, y, 1), ends), color=dots.get_facecolor()[0])
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.grid(alpha=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False)
+    figure.tight_layout()
+    return _save(figure, workdir, name)
+
+
 def save_planes(
     workdir: str | Path,
     name: str,

@@ -224,7 +224,7 @@ def make_folder(workdir: str | Path) -> None:
             pass
     except OSError as error:
         raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
-    _read_results(workdir)  # now, and not after hours
+    read_results(workdir)  # now, and not after hours
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -371,7 +371,7 @@ def _way_back(manager, step: int) -> str:
 
 def write_results(workdir: str | Path, name: str, results: dict) -> None:
     """Put a study's numbers under its name into the folder's results.json."""
-    everything = _read_results(workdir) | {name: results}
+    everything = read_results(workdir) | {name: results}
     text = json.dumps(everything, indent=2, default=_plain) + "\n"
     replace_text(Path(workdir) / "results.json", text)
 
@@ -416,7 +416,12 @@ def remembered(
     return cell
 
 
-def _read_results(workdir: str | Path) -> dict:
+def read_results(workdir: str | Path) -> dict:
+    """Return what studies put into a folder's results.json, by their names; {} if none did.
+
+    Raises:
+      BadInput: if it is not JSON.
+    """
     path = Path(workdir) / "results.json"
     try:
         return dict(json.loads(path.read_text())) if path.exists() else {}

@@ -42,7 +42,7 @@ PICTURES = {
     "manipulation": (2, 2, ["--config.units=2"]),
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
-RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining"}
+RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
 
 
 def door(name, *arguments):
@@ -205,23 +205,46 @@ def test_regularized(trained, tmp_path):
 def test_retraining(trained, tmp_path):
     arguments = [*networks(trained), "--config.seeds=(0,)", "--config.epochs=1"]
     arguments += ["--config.train_n=200", "--config.test_n=100", f"--workdir={tmp_path}"]
-    arguments += ["--config.percents=(20,80)", f"--config.more=('{trained / 'robust'}',)"]
+    arguments += ["--config.percents=(20,80)"]
     works("study", "--config=configs/retraining.py", *arguments)
     found = json.loads((tmp_path / "results.json").read_text())["retraining"]
-    assert len(found["rows"]) == 3 * 2 + 4
+    assert len(found["rows"]) == 2 * 2 + 4
     assert np.shape(found["rows"][0]["removed"]) == (1, 2) and np.shape(found["whole"]) == (1, 1)
     random = next(row for row in found["rows"] if row["attribution"] == "random")
     assert random["ROAR"]["mean"] == random["KAR"]["mean"] == 0
     # One that was interrupted goes on: what is written down is not made again.
     (cells,) = (tmp_path / "cells").iterdir()
     lines = cells.read_text().splitlines(keepends=True)
-    assert len(lines) == 2 * 10 + 1
+    assert len(lines) == 2 * 8 + 1
     marked = json.loads(lines[0]) | {"value": [[0.25, 0.75]]}
     cells.write_text(json.dumps(marked) + "\n" + "".join(lines[1:-1]) + lines[-1][:9])
     works("study", "--config=configs/retraining.py", *arguments)
     again = json.loads((tmp_path / "results.json").read_text())["retraining"]
     assert again["rows"][0]["removed"] == [[0.25, 0.75]]
     assert again["rows"][1:] == found["rows"][1:] and again["whole"] == found["whole"]
+    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
+    assert "fewer than 3 networks of one norm" in message
+
+
+@pytest.mark.slow
+def test_tradeoff(tmp_path):
+    def row(eps, accuracy, score):
+        scores = {name: {"mean": score} for name in ("ROAR", "KAR", "DiffROAR")}
+        facts = {"attribution": "gradient", "norm": "l2", "eps": eps}
+        return {**facts, **scores, "accuracy": {"mean": accuracy}}
+
+    rows = [row(0.0, 0.9, 0.1), row(1.0, 0.8, 0.2), row(2.0, 0.6, 0.4)]
+    control = {"attribution": "random", "ROAR": {"mean": 0.0}}
+    written = {"retraining": {"rows": [*rows, control]}}
+    (tmp_path / "results.json").write_text(json.dumps(written))
+    works("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
+    found = json.loads((tmp_path / "results.json").read_text())["tradeoff"]["rows"]
+    assert [each["score"] for each in found] == ["ROAR", "KAR", "DiffROAR"]
+    for each in found:
+        assert each["n"] == 3 and each["spearman"] == pytest.approx(-1)
+        assert (each["slope"], each["intercept"]) == pytest.approx((-1, 1))
+    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path / 'none'}")
+    assert "holds no results of configs/retraining.py" in message
 
 
 @pytest.mark.slow
