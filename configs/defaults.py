@@ -1,4 +1,4 @@
-"""Every field of a training run, with the settings of Engstrom et al. (2019), Table 3.
+"""Every field of a classifier's training, with the settings of Engstrom et al. (2019), Table 3.
 
 A config starts from here and overrides what it means to; the result is locked, so a misspelt
 field is an error. What every study asks for is here too.
@@ -7,7 +7,8 @@ field is an error. What every study asks for is here too.
 from ml_collections import ConfigDict
 
 
-def get_config() -> ConfigDict:
+def run() -> ConfigDict:
+    """What every training has, whatever it trains."""
     config = ConfigDict()
     config.seed = 0
     # "bfloat16": convolutions and products; parameters, their statistics, losses, norms and the
@@ -15,18 +16,11 @@ def get_config() -> ConfigDict:
     config.dtype = "float32"
     config.epochs = 110
     config.batch_size = 256  # images a step, over all devices and processes
+    config.micro_batches = 1  # parts a device takes its batch in, one after another: less memory
     config.log_every = 10  # steps
     config.save_every = 500  # steps
     config.eval_every = 5  # epochs
-    # A run folder, whose network to begin from; with another class count its head starts anew.
-    config.start_from = ""
-    # PGD steps of 2.5 * eps / steps by which a run judges itself; 0: the attack it trains against.
-    config.eval_attack_steps = 0
     config.tensorboard = False
-
-    config.micro_batches = 1  # parts a device takes its batch in, one after another: less memory
-    config.replays = 0  # of each batch in Free training (Shafahi et al. 2019); 0: no such training
-    config.ema_decay = 0.0  # of the moving average that is evaluated and loaded; 0: no average
 
     config.model = ConfigDict()
     config.model.name = "resnet50"
@@ -57,6 +51,17 @@ def get_config() -> ConfigDict:
     config.data.rotation = 0.0  # degrees, at most
     config.data.workers = 0  # processes that read; 0: threads only
     config.data.max_corrupt = 10  # images that may be passed over before the run stops
+    return config
+
+
+def get_config() -> ConfigDict:
+    config = run()
+    # A run folder, whose network to begin from; with another class count its head starts anew.
+    config.start_from = ""
+    # PGD steps of 2.5 * eps / steps by which a run judges itself; 0: the attack it trains against.
+    config.eval_attack_steps = 0
+    config.replays = 0  # of each batch in Free training (Shafahi et al. 2019); 0: no such training
+    config.ema_decay = 0.0  # of the moving average that is evaluated and loaded; 0: no average
 
     config.optimizer = ConfigDict()
     config.optimizer.learning_rate = 0.1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The first paper's networks, tables and figures:
+# The papers' networks, tables and figures:
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
 #   DATA=... bash launch/reproduce.sh cifar10            with the networks that come with rrjax
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
@@ -33,6 +33,9 @@ small() {
   python -m rrjax.study --config=configs/masking.py --workdir="$out" \
     --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
   python -m rrjax.study --config=configs/boundary.py --workdir="$out"
+  python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
+  study manifold --config.manifold="$out/vaegan"
+  study retraining
   echo "Look at $out/report.html"
 }
 

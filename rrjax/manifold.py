@@ -14,10 +14,15 @@ import optax
 
 
 class Manifold(NamedTuple):
-    """encode: image (H, W, C) -> latent (d,); decode: the way back. Both are pytrees."""
+    """Three functions, pytrees all.
+
+    encode: image (H, W, C) -> latent (d,). decode: the way back. deviation: image -> the standard
+    deviations (d,) of its latent, zeros where encoding is exact.
+    """
 
     encode: Callable[[jax.Array], jax.Array]
     decode: Callable[[jax.Array], jax.Array]
+    deviation: Callable[[jax.Array], jax.Array]
 
 
 def principal(images: jax.Array, dimension: int) -> Manifold:
@@ -27,7 +32,8 @@ def principal(images: jax.Array, dimension: int) -> Manifold:
     _, _, axes = jnp.linalg.svd(flat - mean, full_matrices=False)
     arrays = (axes[:dimension], mean.reshape(images.shape[1:]))
     partially = jax.tree_util.Partial
-    return Manifold(partially(_components, *arrays), partially(_composed, *arrays))
+    exact = partially(_exact, jnp.zeros(dimension))
+    return Manifold(partially(_components, *arrays), partially(_composed, *arrays), exact)
 
 
 def _components(axes, mean, image):
@@ -38,9 +44,20 @@ def _composed(axes, mean, latent):
     return mean + (latent @ axes).reshape(mean.shape)
 
 
+def _exact(zeros, image):
+    return zeros
+
+
 def project(manifold: Manifold, image: jax.Array) -> jax.Array:
     """Encode an image and decode it again: a point of the manifold, for PCA the nearest."""
     return manifold.decode(manifold.encode(image))
+
+
+def sample(manifold: Manifold, image: jax.Array, key: jax.Array) -> jax.Array:
+    """Draw one of the points that an image's latent may stand for, as Kim et al. (2019) do."""
+    deviation = manifold.deviation(image)
+    drawn = jax.random.normal(key, deviation.shape)
+    return manifold.decode(manifold.encode(image) + deviation * drawn)
 
 
 def refine(

@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from configs import defaults
 from rrjax import models, pretrained
 from rrjax.errors import BadInput
 from rrjax.locks import locked
-from rrjax.models import folding
+from rrjax.manifold import Manifold
+from rrjax.models import folding, vaegan
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
 from rrjax.report import Section, text_table, write_report
@@ -109,9 +111,13 @@ def load(
         variables = jax.device_put(variables, jax.local_devices()[0])
     else:
         config = read_config(path)
+        if config.model.name not in models.MODELS:
+            raise BadInput(f"{path}: a {config.model.name}, not a classifier")
         _check_fields(path, config)
         model = models.create(config.model)
-        variables = _restored(path, config, model, checkpoint)
+        shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
+        init = partial(models.init, model, jax.random.key(0), shape)
+        variables = _restored(path, init, checkpoint)
     with config.unlocked():
         config.data.update({field: value for field, value in (data or {}).items() if value})
     # Folded here, so that both share one set of folded arrays.
@@ -161,9 +167,25 @@ def _check_fields(path: str | Path, config: ConfigDict) -> None:
         )
 
 
-def _restored(path: str | Path, config: ConfigDict, model: nn.Module, checkpoint: str) -> dict:
-    shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
-    like = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
+def load_manifold(path: str | Path, checkpoint: str = "latest") -> Manifold:
+    """Load what a VAE-GAN has learned, onto one device, from its run folder.
+
+    An image's latent is its mean.
+
+    Raises:
+      BadInput: if the folder is not such a run's, or holds no checkpoint that can be read.
+    """
+    config = read_config(path)
+    if config.model.name != "vaegan":
+        raise BadInput(f"{path}: a {config.model.name}, not a vaegan: it is no manifold")
+    networks = vaegan.create(config.model, config.data.image_size)
+    init = partial(vaegan.init, networks, jax.random.key(0))
+    variables = _restored(path, init, checkpoint)
+    return Manifold(*vaegan.frozen(networks, variables))
+
+
+def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict:
+    like = jax.eval_shape(init)
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     with open_checkpoints(path) as manager:

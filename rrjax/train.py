@@ -8,7 +8,7 @@ from absl import flags
 
 from rrjax import data, loop, parallel
 from rrjax.door import open_door
-from rrjax.tasks import classifier, finetune
+from rrjax.tasks import choice
 
 CHANGES = flags.DEFINE_bool("accept_changes", False, "Go on with a run whose config has changed.")
 CLUSTER = flags.DEFINE_bool("distributed", False, "Join the processes of a SLURM step or TPU pod.")
@@ -22,8 +22,7 @@ def main(config, workdir: str) -> None:
         parallel.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     loop.check(config)
     batches = data.create(config)
-    source = finetune.source(config, workdir)
-    task = classifier.create(config, batches.steps_per_epoch, source)
+    task = choice.create(config, batches.steps_per_epoch, workdir)
     loop.fit(task, batches, config, workdir, CHANGES.value)
 
 

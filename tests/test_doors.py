@@ -43,6 +43,7 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
+RAN |= {"vaegan_digits", "manifold"}
 
 
 def door(name, *arguments):
@@ -224,6 +225,33 @@ def test_retraining(trained, tmp_path):
     assert again["rows"][1:] == found["rows"][1:] and again["whole"] == found["whole"]
     message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
     assert "fewer than 3 networks of one norm" in message
+
+
+@pytest.mark.slow
+def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
+    run = tmp_path / "vaegan"
+    small = ["--config.epochs=1", "--config.batch_size=718", "--config.model.width=2"]
+    works("train", "--config=configs/vaegan_digits.py", f"--workdir={run}", *small)
+    log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 2]
+    assert {"train_loss", "train_generator_loss", "train_discriminator_loss"} <= set(log[0])
+    assert {"test_psnr", "test_distance"} <= set(log[1])
+    arguments = [*networks(trained), "--config.n=20", "--config.steps=2", f"--workdir={tmp_path}"]
+    for manifold, point in ((run, "sample"), ("pca", "nearest")):
+        options = [f"--config.manifold={manifold}", f"--config.point={point}"]
+        options.append("--config.refine_steps=2")
+        works("study", "--config=configs/manifold.py", *arguments, *options)
+        rows = json.loads((tmp_path / "results.json").read_text())["manifold"]["rows"]
+        losses = ["cross_entropy", "margin"]
+        assert [row["loss"] for row in rows] == ["", *losses, *losses]
+        assert np.asarray(Image.open(tmp_path / "figures/manifold.png")).std() > 1
+    assert rows[1]["less than the first network's"]["mean"] == 0
+    nowhere = f"--workdir={tmp_path / 'no'}"
+    arguments = ["--config=configs/evaluate.py", "--config.standard=", f"--config.robust={run}"]
+    assert "a vaegan, not a classifier" in refused("evaluate", *arguments, nowhere)
+    arguments = [*networks(trained), f"--config.manifold={trained / 'robust'}", nowhere]
+    message = refused("study", "--config=configs/manifold.py", *arguments)
+    assert "a resnet8, not a vaegan" in message
 
 
 @pytest.mark.slow

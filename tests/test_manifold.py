@@ -44,6 +44,19 @@ def test_the_tangent_of_a_plane_is_the_plane(plane):
     assert np.isnan(manifold.tangential_energy(jnp.zeros(SHAPE), basis))
 
 
+def test_a_point_is_drawn_with_the_deviation_of_its_latent(plane):
+    images, flat = plane
+    np.testing.assert_array_equal(flat.deviation(images[0]), np.zeros(2))
+    exact = manifold.sample(flat, images[0], jax.random.key(0))
+    np.testing.assert_array_equal(exact, manifold.project(flat, images[0]))
+    unsure = flat._replace(deviation=lambda image: jnp.array([0.0, 0.5]))
+    keys = jax.random.split(jax.random.key(0), 4000)
+    points = jax.vmap(lambda key: manifold.sample(unsure, images[0], key))(keys)
+    latents = jax.vmap(flat.encode)(points)
+    np.testing.assert_allclose(latents.mean(0), flat.encode(images[0]), atol=0.03)
+    np.testing.assert_allclose(latents.std(0), [0, 0.5], atol=0.02)
+
+
 def test_by_chance_the_energy_is_the_share_of_dimensions(plane):
     _, flat = plane
     basis = manifold.tangent(flat, jnp.zeros(SHAPE))
@@ -57,6 +70,7 @@ def test_the_refined_point_of_a_circle_is_the_nearest():
     circle = manifold.Manifold(
         lambda image: jnp.arctan2(image[0, 1], image[0, 0]) + jnp.pi / 4,
         lambda angle: jnp.stack([jnp.cos(angle), jnp.sin(angle)])[None],
+        jnp.zeros_like,
     )
     image = jnp.array([[[0.9], [1.2]]])
     far = manifold.distance(image, manifold.project(circle, image))

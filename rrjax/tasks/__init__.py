@@ -25,7 +25,7 @@ class Task(NamedTuple):
     """The functions the loop drives; a batch here is one device's, the axis is called "batch".
 
     init: () -> TrainState.
-    train_step: (state, batch) -> (state, metrics averaged over devices).
+    train_step: (state, batch) -> (state, metrics averaged over devices, "loss" among them).
     eval_step: (state, batch) -> sums over devices, "count" among them; masked rows count nothing.
     score: the name of the mean (sum / count) by which the best checkpoint is chosen.
     """

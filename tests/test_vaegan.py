@@ -1,0 +1,70 @@
+"""The VAE-GAN: its tables' sizes, and that each of its networks takes its own turn."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import vaegan_digits
+from rrjax.errors import BadInput
+from rrjax.models import vaegan
+from rrjax.tasks import vaegan as task
+
+COMMON = {"width": 64, "latent": 10, "dtype": "float32", "param_dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "size", "mean"),
+    [("mnist", 28, (0.5,)), ("cifar", 32, (0.5,) * 3), ("cifar", 16, (0.5,))],
+)
+def test_an_image_goes_to_a_latent_and_back(variant, size, mean):
+    networks = vaegan.create(ConfigDict({**COMMON, "variant": variant, "mean": mean}), size)
+    variables = jax.eval_shape(partial(vaegan.init, networks), jax.random.key(0))
+    widths = [x["kernel"].shape for k, x in variables["params"]["encoder"].items() if "conv" in k]
+    kernel = 4 if variant == "mnist" else 5
+    assert [(w[0], w[-1]) for w in widths] == [(kernel, 64), (kernel, 128), (kernel, 256)]
+    image = jax.ShapeDtypeStruct((size, size, len(mean)), jnp.float32)
+
+    def shapes(variables, image):
+        encode, decode, deviation = vaegan.frozen(networks, variables)
+        own = {kind: trees["discriminator"] for kind, trees in variables.items()}
+        logits = networks["discriminator"].apply(own, image[None], train=False)
+        return encode(image), deviation(image), decode(encode(image)), logits
+
+    found = [x.shape for x in jax.eval_shape(shapes, variables, image)]
+    assert found == [(10,), (10,), image.shape, (1,)]
+
+
+def test_a_size_that_a_table_has_not_is_refused():
+    for variant, size in (("mnist", 32), ("cifar", 20)):
+        with pytest.raises(BadInput, match=f"image_size={size}"):
+            vaegan.create(ConfigDict({**COMMON, "variant": variant, "mean": (0.5,)}), size)
+
+
+@pytest.mark.slow
+def test_each_network_moves_in_its_own_turn_alone():
+    config = vaegan_digits.get_config()
+    config.model.width, config.model.latent, config.data.image_size = 2, 2, 8
+    whole = task.create(config)
+    networks = vaegan.create(config.model, 8)
+    state = whole.init()
+    images = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 8, 8, 1)), jnp.float32)
+    adam = whole.train_step.args[1]
+    losses = {
+        "encoder": partial(task._encoder_loss, images),
+        "generator": partial(task._generator_loss, images, 0.01),
+        "discriminator": partial(task._discriminator_loss, images),
+    }
+    for name, loss in losses.items():
+        objective = partial(loss, key=jax.random.key(0))
+        turn = partial(task._turn, networks, adam, name=name, objective=objective)
+        device = jax.vmap(lambda state, turn=turn: turn(state=state), None, 0, "batch", 1)
+        after = jax.tree.map(lambda x: x[0], jax.jit(device)(state)[0])
+        for other in losses:
+            for part in ("params", "batch_stats"):
+                before, now = (getattr(s, part)[other] for s in (state, after))
+                same = jax.tree.map(lambda a, b: bool((a == b).all()), before, now)
+                assert all(jax.tree.leaves(same)) == (other != name or not before), (name, part)
