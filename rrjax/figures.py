@@ -47,7 +47,8 @@ def save_curves(
     figure, axis = plt.subplots(figsize=(6, 3.6))
     for label, (x, summaries) in curves.items():
         mean, low, high = (np.array([s[k] for s in summaries]) for k in ("mean", "low", "high"))
-        (line,) = axis.plot(x, mean, marker="o", markersize=4, label=label)
+        marker = "o" if len(x) < 30 else ""
+        (line,) = axis.plot(x, mean, marker=marker, markersize=4, label=label)
         axis.fill_between(x, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
     axis.grid(alpha=0.3)
