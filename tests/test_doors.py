@@ -237,15 +237,13 @@ def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
     assert {"train_loss", "train_generator_loss", "train_discriminator_loss"} <= set(log[0])
     assert {"test_psnr", "test_distance"} <= set(log[1])
     arguments = [*networks(trained), "--config.n=20", "--config.steps=2", f"--workdir={tmp_path}"]
-    for manifold, point in ((run, "sample"), ("pca", "nearest")):
-        options = [f"--config.manifold={manifold}", f"--config.point={point}"]
-        options.append("--config.refine_steps=2")
-        works("study", "--config=configs/manifold.py", *arguments, *options)
-        rows = json.loads((tmp_path / "results.json").read_text())["manifold"]["rows"]
-        losses = ["cross_entropy", "margin"]
-        assert [row["loss"] for row in rows] == ["", *losses, *losses]
-        assert np.asarray(Image.open(tmp_path / "figures/manifold.png")).std() > 1
+    options = [f"--config.manifold={run}", "--config.point=sample"]
+    works("study", "--config=configs/manifold.py", *arguments, *options)
+    rows = json.loads((tmp_path / "results.json").read_text())["manifold"]["rows"]
+    losses = ["cross_entropy", "margin"]
+    assert [row["loss"] for row in rows] == ["", *losses, *losses]
     assert rows[1]["less than the first network's"]["mean"] == 0
+    assert np.asarray(Image.open(tmp_path / "figures/manifold.png")).std() > 1
     nowhere = f"--workdir={tmp_path / 'no'}"
     arguments = ["--config=configs/evaluate.py", "--config.standard=", f"--config.robust={run}"]
     assert "a vaegan, not a classifier" in refused("evaluate", *arguments, nowhere)

@@ -91,7 +91,8 @@ def _check(config) -> None:
             f"{tuple(MAPS)} and one of {tuple(OBJECTIVES)}"
         )
     percents = config.percents
-    if list(percents) != sorted({100 - p for p in percents}) or not 0 < min(percents) <= 50:
+    mirrored = sorted({100 - p for p in percents})
+    if not percents or list(percents) != mirrored or percents[0] <= 0:
         raise BadInput(f"percents={percents}: give p and 100 - p both, rising, as (10, 50, 90)")
     least = min(config.epochs, config.train_batch_size, config.batch_size, config.at_once)
     if least < 1 or min(config.train_n, config.test_n) < 0 or not config.seeds:
@@ -111,9 +112,9 @@ def _model(trained, config):
     with fields.unlocked():
         fields.update(name=config.model, variant="cifar", width=64, dtype="float32")
     model = models.create(fields)
-    size = trained.data.image_size
-    shape = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (size, size, 1)))
-    if set(shape) != {"params"}:
+    size, channels = trained.data.image_size, len(trained.model.mean)
+    init = partial(models.init, model, jax.random.key(0), (size, size, channels))
+    if set(jax.eval_shape(init)) != {"params"}:
         raise BadInput(f"model={config.model!r} has BN: choose tiny, mnist_cnn or cifar_cnn")
     return model
 
