@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
@@ -131,8 +130,8 @@ def check(config) -> None:
 
 def _start(task, manager):
     """Return the replicated first state, or the last saved one."""
-    # A copy: the loop donates the state, and these are another's.
-    fixed = jax.device_put(jax.tree.map(jnp.copy, task.fixed), parallel.replicated())
+    # numpy's copy: the loop donates the state, these are another's, and lie on one device.
+    fixed = jax.device_put(jax.tree.map(np.array, task.fixed), parallel.replicated())
     step = manager.latest_step()
     if step is None:
         return jax.device_put(task.init(), parallel.replicated()).replace(fixed=fixed)

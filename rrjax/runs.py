@@ -326,7 +326,8 @@ def _changes(old: ConfigDict, new: ConfigDict) -> str:
 
 def keep(folder: str | Path, network: Frozen) -> None:
     """Make `folder` a run folder that holds `network`, unless it is one: `load` reads it again."""
-    if (Path(folder) / "config.json").exists() and started(folder):
+    # Asked by every process alike: Orbax counts how often they meet.
+    if started(folder):
         return
     claim(folder, network.config, accept_changes=True)
     variables = {"batch_stats": {}} | network.variables

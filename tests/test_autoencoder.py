@@ -75,6 +75,11 @@ def trained(encoder, tmp_path_factory):
     return workdir
 
 
+@pytest.fixture(scope="module")
+def loaded(trained):
+    return runs.load_autoencoder(trained)
+
+
 # What a run's folder holds.
 
 
@@ -109,8 +114,8 @@ def test_the_log_counts_sums_an_image(trained):
 
 
 @pytest.mark.slow
-def test_what_is_loaded_encodes_as_the_encoder_and_is_a_manifold(trained, encoder):
-    loaded, image = runs.load_autoencoder(trained), jnp.asarray(digits(1)[0])
+def test_what_is_loaded_encodes_as_the_encoder_and_is_a_manifold(loaded, trained, encoder):
+    image = jnp.asarray(digits(1)[0])
     stage = runs.load(encoder).apply(image)[1]["layer3"]
     np.testing.assert_allclose(loaded.encode(image), stage, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(loaded.compare(image), loaded.encode(image))
@@ -122,8 +127,7 @@ def test_what_is_loaded_encodes_as_the_encoder_and_is_a_manifold(trained, encode
 
 
 @pytest.mark.slow
-def test_every_multiple_of_the_stride_comes_back(trained):
-    loaded = runs.load_autoencoder(trained)
+def test_every_multiple_of_the_stride_comes_back(loaded):
     assert loaded.stride == 4
     for shape in ((2, 8, 20, 1), (1, 4, 4, 1)):
         assert jax.eval_shape(loaded, jnp.zeros(shape)).shape == shape
@@ -191,9 +195,9 @@ def test_a_step_of_all_losses_moves_both_networks_and_never_the_encoder(encoder)
             before, now = (jax.tree.leaves(getattr(s, part)[name]) for s in (state, after))
             assert any((a != b).any() for a, b in zip(before, now, strict=True)), (part, name)
     assert {"pixel", "feature", "adversarial", "discriminator", "loss"} <= set(first)
-    for _ in range(15):
+    for _ in range(8):
         after, last = step(after, batch)
-    assert last["pixel"] < 0.6 * first["pixel"]
+    assert last["pixel"] < 0.8 * first["pixel"]
 
 
 # What does not fit.

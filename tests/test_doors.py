@@ -288,11 +288,6 @@ def test_autoencoders_and_their_studies(trained, tmp_path):
     pictures = sorted((tmp_path / "figures").glob("*.png"))
     assert len(pictures) == 1 + 4 + 2 * 2
     assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
-    arguments = [*networks(trained), "--config.n=4", "--config.steps=1", f"--workdir={tmp_path}"]
-    options = [f"--config.manifold={tmp_path / 'robust'}", "--config.losses=('margin',)"]
-    works("study", "--config=configs/manifold.py", *arguments, *options)
-    found = json.loads((tmp_path / "results.json").read_text())["manifold"]
-    assert found["chance"] == 4 * 4 * 8 / 256
 
 
 @pytest.mark.slow
