@@ -86,7 +86,7 @@ def export_network(config, workdir: str | Path) -> None:
 def export_pretrained(config, workdir: str | Path) -> None:
     """Write the network of the run folder `config.run` as rrjax ships its own (`pretrained`).
 
-    Where its data lay stays out of it.
+    Where its data lay stays out of it; so does the run it started from, unless it is of ours too.
 
     Raises:
       BadInput: for a name that is there already.
@@ -96,8 +96,10 @@ def export_pretrained(config, workdir: str | Path) -> None:
         raise BadInput(f"{workdir} holds {config.name} already: choose another --config.name")
     runs.make_folder(workdir)
     trained = network.config.copy_and_resolve_references().unlock()
-    trained.data.path = trained.start_from = ""
-    pretrained.write(Path(workdir), config.name, trained, network.variables)
+    trained.data.path = ""
+    if trained.start_from not in pretrained.models_available():
+        trained.start_from = ""
+    pretrained.write(Path(workdir), config.name, trained, network.variables, config.time)
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
 
 

@@ -6,7 +6,7 @@ python -m rrjax.convert --config=configs/export_torch.py --config.run=runs/robus
     --workdir=exports
 """
 
-from rrjax import conversion
+from rrjax import cards, conversion
 from rrjax.door import open_door
 from rrjax.errors import BadInput
 
@@ -18,8 +18,11 @@ def main(config, workdir: str) -> None:
         conversion.export_network(config, workdir)
     elif config.convert == "pretrained":
         conversion.export_pretrained(config, workdir)
+    elif config.convert == "card":
+        cards.write(config, workdir)
     else:
-        raise BadInput(f"config.convert={config.convert!r}: choose import, export or pretrained")
+        choices = "import, export, pretrained or card"
+        raise BadInput(f"config.convert={config.convert!r}: choose {choices}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_ep
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "export_torch", "pretrain"}
+RAN |= {"import_torch", "export_torch", "pretrain", "card"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
     "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
@@ -107,9 +107,13 @@ def test_a_run_s_network_is_put_on_the_shelf_and_judged_on_a_part_of_the_test_se
     more = f"--config.more=('{trained / 'robust'}',)"
     arguments = ["--config.standard=", "--config.robust=", "--config.n=50", more]
     arguments += ["--config.steps=(2,)", "--config.restarts=2", "--config.random_start=sphere"]
-    works("evaluate", "--config=configs/evaluate.py", f"--workdir={tmp_path}", *arguments)
-    (cells,) = json.loads((tmp_path / "results.json").read_text())["accuracy"]["models"].values()
+    found = tmp_path / "judged/cifar10_standard"
+    works("evaluate", "--config=configs/evaluate.py", f"--workdir={found}", *arguments)
+    (cells,) = json.loads((found / "results.json").read_text())["accuracy"]["models"].values()
     assert [cell["n"] for cell in cells] == [50] * 4
+    arguments = ["--config.name=cifar10_standard", f"--config.judged={found.parent}"]
+    works("convert", "--config=configs/card.py", f"--workdir={tmp_path}", *arguments)
+    assert "worst of 2 starts" in (tmp_path / "cifar10_standard.md").read_text()
 
 
 @pytest.mark.slow
@@ -644,7 +648,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
         (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
-        (["convert", *IMPORT, "--config.convert=both"], "choose import, export or pretrained"),
+        (["convert", *IMPORT, "--config.convert=both"], "choose import, export, pretrained or"),
         (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
         (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),

@@ -36,7 +36,7 @@ LAYERS = (
         "torch_checkpoint",
         "torch_files",
     ),
-    ("loop", "conversion"),
+    ("loop", "conversion", "cards"),
     ("tasks",),
     ("studies", "benches"),
     ("train", "evaluate", "study", "convert", "prepare", "bench"),
