@@ -10,7 +10,9 @@ source launch/setup.sh
 
 : "${DATA:?the folder that holds train/ and test/}"
 n=${N:-1000}
+# shellcheck disable=SC2034 # both are used by name
 l2=("--config.norm=l2" "--config.eps=(0.25,0.5,1.0)")
+# shellcheck disable=SC2034
 linf=("--config.norm=linf" "--config.eps=(0.00784314,0.01568627,0.03137255)")
 
 judge() { # NAME FOLDER FLAGS
