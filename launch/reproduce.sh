@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The papers' networks, tables and figures:
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
+#   bash launch/reproduce.sh seeds                       the first paper's with three seeds of them
 #   DATA=... bash launch/reproduce.sh cifar10            with the networks that come with rrjax
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
 # "cifar10" needs the images in DATA, {train,test}/<class>/*.jpg. "paper" prepares ImageNet from the
@@ -10,7 +11,7 @@
 # at any time.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small, cifar10 or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, seeds, cifar10 or paper [FLAGS]}
 shift
 
 study() { # NAME[:SETTINGS] FLAGS: a study of $networks, into $out
@@ -19,8 +20,7 @@ study() { # NAME[:SETTINGS] FLAGS: a study of $networks, into $out
   python -m rrjax.study --config="$config" --workdir="$out" "${networks[@]}" "$@"
 }
 
-small() {
-  out=runs/small
+representations() { # the first paper's studies, with two trainings on digits, into $out
   for name in standard robust; do
     python -m rrjax.train --config="configs/${name}_digits.py" --workdir="$out/$name" "$@"
   done
@@ -30,6 +30,22 @@ small() {
     activations synthesis transfer; do
     study "$name"
   done
+  python -m rrjax.study --config=configs/claims.py --workdir="$out"
+}
+
+seeds() {
+  for seed in 0 1 2; do
+    out=runs/seeds/$seed
+    representations --config.seed="$seed" "$@"
+  done
+  python -m rrjax.study --config=configs/claims.py --workdir=runs/seeds \
+    --config.folders="('runs/seeds/0','runs/seeds/1','runs/seeds/2')"
+  echo "Look at runs/seeds/report.html"
+}
+
+small() {
+  out=runs/small
+  representations "$@"
   python -m rrjax.study --config=configs/masking.py --workdir="$out" \
     --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
   python -m rrjax.study --config=configs/boundary.py --workdir="$out"
@@ -54,6 +70,7 @@ cifar10() {
     study "$name"
   done
   study synthesis --config.patch=10
+  python -m rrjax.study --config=configs/claims.py --workdir="$out" --config.eps=0.5
   echo "Look at $out/report.html"
 }
 
@@ -87,10 +104,10 @@ paper() {
 }
 
 case $which in
-  small | cifar10) EXTRAS=${EXTRAS-} ;;
+  small | seeds | cifar10) EXTRAS=${EXTRAS-} ;;
   paper) EXTRAS=${EXTRAS-cuda} ;;
   *)
-    echo "error: launch/reproduce.sh $which: choose small, cifar10 or paper" >&2
+    echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10 or paper" >&2
     exit 2
     ;;
 esac

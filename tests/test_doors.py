@@ -43,7 +43,7 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
-RAN |= {"vaegan_digits", "manifold"}
+RAN |= {"vaegan_digits", "manifold", "claims"}
 
 
 def door(name, *arguments):
@@ -204,6 +204,9 @@ def test_regularized(trained, tmp_path):
     # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
     assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
     assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
+    works("study", "--config=configs/claims.py", f"--workdir={tmp_path}")
+    rows = json.loads((tmp_path / "results.json").read_text())["claims"]["rows"]
+    assert [row["study"] for row in rows if row["of"]] == ["regularized"]
 
 
 @pytest.mark.slow
