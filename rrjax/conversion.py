@@ -36,14 +36,31 @@ def import_network(config, workdir: str | Path) -> None:
         variables = _variables(config.model, state, template)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
+    _begin(workdir, config, variables)
+    facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
+    runs.write_results(workdir, "import", facts | contents.facts)
+    print(f"{path} -> {workdir}: {_told(config.model, contents, mean)}")
+
+
+def draw_network(config, workdir: str | Path) -> None:
+    """Make a run folder of the network that the config describes, as it is before any training.
+
+    Raises:
+      BadInput: for a network that there cannot be, or a workdir that holds one.
+    """
+    shape = _image_shape(config)
+    _template(config)
+    variables = models.init(models.create(config.model), jax.random.key(config.seed), shape)
+    _begin(workdir, config, {"batch_stats": {}} | variables)
+    print(f"{workdir}: {config.model.name} ({config.model.variant}), not trained")
+
+
+def _begin(workdir: str | Path, config, variables) -> None:
     runs.claim(workdir, config)
     with runs.open_checkpoints(workdir, write=True) as manager:
         if manager.latest_step() is not None:
             raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")
         runs.save(manager, 0, variables, training=None, score=None)
-    facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
-    runs.write_results(workdir, "import", facts | contents.facts)
-    print(f"{path} -> {workdir}: {_told(config.model, contents, mean)}")
 
 
 def export_network(config, workdir: str | Path) -> None:
@@ -106,14 +123,17 @@ def export_pretrained(config, workdir: str | Path) -> None:
 def _template(config):
     """Return the shapes of the variables that a reader of the run will ask for."""
     model = models.create(config.model)
-    shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     try:
-        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
+        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), _image_shape(config)))
     except (ZeroDivisionError, TypeError, ValueError) as error:
         raise BadInput(
             f"model {config.model.name} ({config.model.variant}) cannot take images of "
             f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
         ) from error
+
+
+def _image_shape(config) -> tuple[int, int, int]:
+    return (config.data.image_size, config.data.image_size, len(config.model.mean))
 
 
 def _check_statistics(model, mean, std) -> None:

@@ -33,7 +33,7 @@ RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_ep
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "export_torch", "pretrain", "card"}
+RAN |= {"import_torch", "export_torch", "pretrain", "card", "untrained"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
     "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
@@ -132,6 +132,8 @@ def test_convert_there_and_back(trained, tmp_path):
     assert models["standard"] == models["robust"]
     message = refused(*TRAIN, *SHRUNK, f"--workdir={workdir}")
     assert "holds another run (convert was 'import', now None" in message
+    untrained = ["--config=configs/untrained.py:robust_digits", f"--workdir={tmp_path / 'drawn'}"]
+    assert "resnet8 (cifar), not trained" in works("convert", *untrained, *SHRUNK).stdout
 
 
 @pytest.mark.slow
@@ -651,8 +653,11 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
         (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
-        (["convert", *IMPORT, "--config.convert=both"], "choose import, export, pretrained or"),
-        (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
+        (["convert", *IMPORT, "--config.convert=both"], "choose one of import, export, untrained"),
+        (
+            ["convert", IMPORT[0].partition(":")[0]],
+            "of the network behind a colon",
+        ),
         (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
         (["convert", "--config=configs/export_torch.py", "--config.run=/no"], "not a run folder"),
