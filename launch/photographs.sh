@@ -20,8 +20,14 @@ print(f"{time.monotonic() - opened:.0f} s, {memory:.1f} GiB", flush=True)
 END
 }
 
+study() { # NAME FLAGS, with the network $name
+  echo -n "$name, $1: "
+  measured python -m rrjax.study --config="configs/$1.py" --workdir="$out" --config.standard= \
+    --config.robust="$out/$name" --config.batch_size=2 "${@:2}"
+}
+
 out=runs/photographs
-mkdir -p $out/data
+mkdir -p "$out/data"
 for split in train test; do ln -sfn "$(realpath "$DATA")" "$out/data/$split"; done
 # Eight classes: enough photographs of each for every study.
 groups=$(python -c 'print(tuple(tuple(range(i, 256, 8)) for i in range(8)))')
@@ -31,17 +37,14 @@ for name in resnet50 vgg16; do
       --config.model.name="$name" --config.model.classes=8 --config.data.name=folder \
       --config.data.path="$out/data" --config.data.groups="$groups" --workdir="$out/$name"
   fi
-  run=(python -m rrjax.study --workdir="$out" --config.standard= --config.robust="$out/$name"
-    --config.batch_size=2)
   # The difference of these two is 4 images x 10 steps.
   for steps in 2 12; do
-    echo "$name, inversion, 4 images, $steps steps: $(measured "${run[@]}" \
-      --config=configs/inversion.py --config.targets="('test images',)" \
-      --config.starts="('noise',)" --config.n=4 --config.steps="$steps")"
+    echo -n "$steps steps of 4 images: "
+    study inversion --config.targets="('test images',)" --config.starts="('noise',)" \
+      --config.n=4 --config.steps="$steps"
   done
-  while read -r study flags; do
-    read -r -a flags <<<"$flags"
-    echo "$name, $study: $(measured "${run[@]}" --config="configs/$study.py" "${flags[@]}")"
+  while read -r -a words; do
+    study "${words[@]}"
   done <<'END'
 proximity --config.n=2 --config.steps=2 --config.free_steps=2 --config.radii=(1.0,)
 interpolation --config.n=2 --config.points=3 --config.steps=2 --config.gallery=8
