@@ -8,16 +8,15 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ROOT, door
 from golden.make_imagenet import write_tars
 from PIL import Image
 
 from rrjax.data import imagenet
 
-ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared/data/imagenet_samples"
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "defaults"}
 SHRUNK = [
@@ -44,11 +43,6 @@ PICTURES = {
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
 RAN |= {"vaegan_digits", "manifold", "claims"}
-
-
-def door(name, *arguments):
-    command = [sys.executable, "-m", f"rrjax.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
 
 
 def works(name, *arguments):
