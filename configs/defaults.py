@@ -32,8 +32,9 @@ def run() -> ConfigDict:
     config.model.dtype = config.get_ref("dtype")
     config.model.param_dtype = "float32"
 
-    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "restricted_imagenet"; or a
-    # TFDS set's, prepared as array_record under the folder `path` (empty: TFDS' own).
+    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "idx", MNIST's four files in
+    # the folder path; "restricted_imagenet"; or a TFDS set's, prepared as array_record under the
+    # folder `path` (empty: TFDS' own).
     config.data = ConfigDict()
     config.data.name = "imagenet2012"
     config.data.path = ""
