@@ -82,6 +82,10 @@ def get_config() -> ConfigDict:
     config.loss.clean_weight = 0.0  # of the clean images' cross-entropy; the adversarial has 1 - it
     config.loss.beta = 6.0  # of "trades"
     config.loss.label_smoothing = 0.0  # share of the target that all classes divide
+    # Of input gradients, at the clean images; weights in the loss, at twice the cost of a step or
+    # more: of |d cross-entropy / d image|^2, and of 1 - cosine(d true logit / d image, image).
+    config.loss.gradient_penalty = 0.0
+    config.loss.alignment_penalty = 0.0
 
     # The adversary that training meets; eps 0 is standard training. Fields: rrjax.attack.adversary.
     config.attack = ConfigDict()
