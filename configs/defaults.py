@@ -65,8 +65,9 @@ def get_config() -> ConfigDict:
     config.ema_decay = 0.0  # of the moving average that is evaluated and loaded; 0: no average
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # or "adam"
     config.optimizer.learning_rate = 0.1
-    config.optimizer.momentum = 0.9
+    config.optimizer.momentum = 0.9  # Adam's b1
     config.optimizer.weight_decay = 5e-4  # coupled, on every parameter
     config.optimizer.train_only = ""  # regular expression in a parameter's path, as "fc|layer4"
     # "step"; "cosine"; "linear", through points; "cyclic", from 0 up to learning_rate, reached at
