@@ -21,6 +21,7 @@ LAYERS = (
         "door",
         "manifold",
         "stylization",
+        "lpips",
     ),
     ("safetensors", "torch_pickle"),
     ("pretrained",),
