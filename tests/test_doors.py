@@ -44,7 +44,7 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
-RAN |= {"vaegan_digits", "manifold"}
+RAN |= {"vaegan_digits", "manifold", "autoencoder_digits"}
 
 
 def door(name, *arguments):
