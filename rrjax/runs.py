@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -149,12 +150,29 @@ class Autoencoder:
         """Encode images (N, H, W, C), float in [0,1], and decode them again.
 
         Raises:
-          BadInput: for sides that are no multiples of the stride.
+          BadInput: as `check` does.
         """
         images = jnp.asarray(images)
-        if any(side % self.stride for side in images.shape[1:3]):
-            raise BadInput(f"images of {images.shape[1:3]} pixels: give multiples of {self.stride}")
+        self.check(images.shape[1:])
         return reconstruct(self.encode, self.decode, images)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse images (H, W, C) that do not come back.
+
+        Raises:
+          BadInput: for sides that are no multiples of the stride, and for those that the encoder
+            does not take.
+        """
+        if any(side % self.stride for side in shape[:2]):
+            raise BadInput(f"images of {shape[:2]} pixels: give multiples of {self.stride}")
+        try:
+            jax.eval_shape(self.encode, jax.ShapeDtypeStruct(shape, jnp.float32))
+        except (FlaxError, ZeroDivisionError, TypeError, ValueError) as error:
+            size = self.config.data.image_size
+            raise BadInput(
+                f"images of {shape[:2]} pixels: the encoder, {self.encoder.config.model.name}, "
+                f"cannot take them; it was trained with {size}"
+            ) from error
 
 
 @jax.jit

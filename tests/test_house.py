@@ -20,6 +20,7 @@ LAYERS = (
         "figures",
         "door",
         "manifold",
+        "sampling",
         "stylization",
         "lpips",
     ),

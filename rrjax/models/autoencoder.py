@@ -126,40 +126,41 @@ def _types(config) -> dict:
 
 
 def _check_size(networks: Networks, arrays, image) -> None:
-    decoded = jax.eval_shape(partial(_roundtrip, networks), arrays, image)
-    if decoded.shape != image.shape:
+    """Refuse a size that does not come back, with fresh variables: for the shape."""
+    encode, _ = frozen_encoder(networks, arrays)
+    features = _rows(jax.eval_shape(encode, image))
+    decoder = networks.decoder
+    variables = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), *features)
+    decoded = jax.eval_shape(partial(decoder.apply, train=False), variables, *features)
+    if decoded.shape[1:] != image.shape:
         raise BadInput(
             f"data.image_size={image.shape[0]}: the decoder makes {decoded.shape[1]} pixels of it; "
             f"give a multiple of {networks.stride}"
         )
 
 
-def _roundtrip(networks: Networks, arrays, image):
-    """Decode with fresh variables: for the shape."""
-    encode, _ = frozen_encoder(networks, arrays)
-    features = _rows(encode(image))
-    variables = networks.decoder.init(jax.random.key(0), *features, train=False)
-    return networks.decoder.apply(variables, *features, train=False)[0]
-
-
 def init(networks: Networks, arrays: Any, image_shape: tuple, key: jax.Array) -> dict[str, dict]:
     """Draw all that is trained: {"params": {network: ...}, "batch_stats": {network: ...}}."""
+    image = jax.ShapeDtypeStruct(image_shape, jnp.float32)
     encode, compare = frozen_encoder(networks, arrays)
+    features, compared = jax.eval_shape(encode, image), jax.eval_shape(compare, image)
+    inputs = {"decoder": _rows(features)}
+    if networks.discriminator:
+        inputs["discriminator"] = _rows((image, compared))
+    drawn = {
+        name: _drawn(getattr(networks, name), jax.random.fold_in(key, i), shapes)
+        for i, (name, shapes) in enumerate(inputs.items())
+    }
+    return {
+        kind: {name: variables[kind] for name, variables in drawn.items()}
+        for kind in ("params", "batch_stats")
+    }
 
-    @jax.jit
-    def draw(key):
-        image = jnp.zeros(image_shape)
-        drawn = {"decoder": networks.decoder.init(key, *_rows(encode(image)), train=False)}
-        if networks.discriminator:
-            inputs = image[None], compare(image)[None]
-            key = jax.random.fold_in(key, 1)
-            drawn["discriminator"] = networks.discriminator.init(key, *inputs, train=False)
-        return {
-            kind: {name: variables[kind] for name, variables in drawn.items()}
-            for kind in ("params", "batch_stats")
-        }
 
-    return draw(key)
+@partial(jax.jit, static_argnums=(0, 2))
+def _drawn(module, key, shapes):
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+    return module.init(key, *zeros, train=False)
 
 
 def decode(networks: Networks, variables: Any, features: Any, train: bool):
@@ -217,8 +218,14 @@ def _one_image(networks):
 
 
 def _rows(features) -> tuple:
-    """Return the decoder's inputs for one image's features."""
-    return _inputs(jax.tree.map(lambda x: x[None], features))
+    """Return the decoder's inputs for one image's features, arrays or shapes."""
+
+    def row(x):
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
+        return x[None]
+
+    return _inputs(jax.tree.map(row, features))
 
 
 def _inputs(features) -> tuple:
