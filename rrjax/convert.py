@@ -16,6 +16,7 @@ MADE = {
     "import": conversion.import_network,
     "export": conversion.export_network,
     "untrained": conversion.draw_network,
+    "trunk": conversion.import_trunk,
     "pretrained": conversion.export_pretrained,
     "card": cards.write,
 }

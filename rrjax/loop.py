@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
@@ -39,6 +40,8 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
         stack.enter_context(runs.one_writer(workdir))
         manager = stack.enter_context(runs.open_checkpoints(workdir, write=True))
         asked = stack.enter_context(asked_to_stop())
+        for name, network in task.networks:
+            runs.keep(workdir / name, network)
         state = _start(task, manager)
         first = int(state.step)
         write = _open_log(workdir, first, config.tensorboard, stack)
@@ -128,12 +131,14 @@ def check(config) -> None:
 
 def _start(task, manager):
     """Return the replicated first state, or the last saved one."""
+    # A copy: the loop donates the state, and these are another's.
+    fixed = jax.device_put(jax.tree.map(jnp.copy, task.fixed), parallel.replicated())
     step = manager.latest_step()
     if step is None:
-        return jax.device_put(task.init(), parallel.replicated())
+        return jax.device_put(task.init(), parallel.replicated()).replace(fixed=fixed)
     like = jax.eval_shape(task.init)
     items = runs.restore(manager, step, parallel.replicated(), **_items(like))
-    return like.replace(**items["variables"], **items["training"])
+    return like.replace(**items["variables"], **items["training"], fixed=fixed)
 
 
 def _items(state) -> dict[str, dict]:

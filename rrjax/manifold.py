@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 
 class Manifold(NamedTuple):
@@ -46,6 +47,29 @@ def _composed(axes, mean, latent):
 
 def _exact(zeros, image):
     return zeros
+
+
+def flattened(encode: Callable, decode: Callable, image_shape: tuple[int, ...]) -> Manifold:
+    """Make the manifold of an autoencoder whose features, a pytree of arrays, become latents.
+
+    encode: image (H, W, C) -> features; decode: features -> image; both pytrees.
+    """
+    partially = jax.tree_util.Partial
+    features = encode(jnp.zeros(image_shape))
+    size = sum(x.size for x in jax.tree.leaves(features))
+    return Manifold(
+        partially(_flat, encode),
+        partially(_unflat, decode, features),
+        partially(_exact, jnp.zeros(size)),
+    )
+
+
+def _flat(encode, image):
+    return ravel_pytree(encode(image))[0]
+
+
+def _unflat(decode, like, latent):
+    return decode(ravel_pytree(like)[1](latent))
 
 
 def project(manifold: Manifold, image: jax.Array) -> jax.Array:

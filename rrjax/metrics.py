@@ -56,3 +56,38 @@ def summarize(values, seed: int = 0) -> dict[str, float]:
         "high": float(interval.high),
         "n": int(values.size),
     }
+
+
+def auroc(scores, anomalous, seed: int = 0) -> dict[str, float]:
+    """Return the area under the ROC curve, its 95 % bootstrap interval (percentile) and n.
+
+    scores, anomalous: (n,). The area is the chance that an anomalous example scores higher than
+    another, equal scores counting half; both kinds are drawn again, each by itself.
+
+    Raises:
+      BadInput: for fewer than two of either.
+    """
+    scores, anomalous = np.asarray(scores, np.float64), np.asarray(anomalous, bool)
+    kinds = (scores[anomalous], scores[~anomalous])
+    if min(map(len, kinds)) < 2:
+        raise BadInput(
+            f"{anomalous.sum()} of {len(anomalous)} examples are anomalous: give at least 2 of "
+            "either kind"
+        )
+    rng = np.random.default_rng(seed)
+    interval = scipy.stats.bootstrap(
+        kinds, _area, method="percentile", rng=rng, n_resamples=2000, batch=100
+    ).confidence_interval
+    return {
+        "mean": float(_area(*kinds, axis=-1)),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "n": len(scores),
+    }
+
+
+def _area(anomalous, normal, axis):
+    """Divide Mann and Whitney's U by its largest value, along the last axis."""
+    m, n = anomalous.shape[axis], normal.shape[axis]
+    ranks = scipy.stats.rankdata(np.concatenate([anomalous, normal], axis=axis), axis=axis)
+    return (ranks[..., :m].sum(axis) - m * (m + 1) / 2) / (m * n)

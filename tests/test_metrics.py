@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import roc_auc_score
 
 from rrjax import metrics
 from rrjax.errors import BadInput
@@ -57,3 +58,39 @@ def test_the_interval_covers_the_mean_nineteen_times_in_twenty():
     summaries = [metrics.summarize(values) for values in draws]
     covered = np.mean([s["low"] <= 1.0 <= s["high"] for s in summaries])
     assert 0.88 <= covered <= 0.99
+
+
+@pytest.mark.parametrize(
+    ("scores", "anomalous", "area"),
+    [
+        ([1, 2, 3, 4], [0, 0, 1, 1], 1),
+        ([1, 2, 3, 4], [1, 1, 0, 0], 0),
+        ([1, 2, 3, 4], [0, 1, 0, 1], 0.75),
+        ([5, 5, 5, 5, 5], [0, 1, 0, 1, 1], 0.5),
+        ([1, 1, 0, 1], [0, 1, 0, 1], 0.75),
+    ],
+)
+def test_the_area_under_the_roc_curve_by_hand(scores, anomalous, area):
+    found = metrics.auroc(scores, anomalous)
+    assert found["mean"] == area and found["n"] == len(scores)
+    assert found["low"] <= area <= found["high"]
+
+
+def test_the_area_is_scikit_learn_s_and_its_interval_covers_the_truth():
+    rng = np.random.default_rng(2)
+    anomalous = np.arange(60) < 25
+    # Means apart by the square root of 2: the truth is the normal distribution's at 1.
+    truth = 0.8413
+    covered = []
+    for _ in range(40):
+        scores = rng.standard_normal(60) + np.sqrt(2) * anomalous
+        rounded = metrics.auroc(scores.round(1), anomalous)
+        assert rounded["mean"] == pytest.approx(roc_auc_score(anomalous, scores.round(1)))
+        found = metrics.auroc(scores, anomalous)
+        covered.append(found["low"] <= truth <= found["high"])
+    assert np.mean(covered) > 0.8
+
+
+def test_an_area_of_one_kind_is_refused():
+    with pytest.raises(BadInput, match="1 of 5 examples are anomalous"):
+        metrics.auroc(np.arange(5), np.arange(5) < 1)

@@ -9,7 +9,6 @@ one for the robust one's paths, and the other way round), beside that of the mix
 python -m rrjax.study --config=configs/interpolation.py --workdir=runs/quickstart
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -40,7 +39,12 @@ def run(config, workdir: str) -> None:
     for name, network in networks.items():
         paths, distance = _walk(name, network, left, right, config)
         judge = runs.another(name, networks)
-        to_real = _to_real_images(networks[judge], gallery, config)
+        to_real = partial(
+            representation.to_nearest,
+            networks[judge].apply,
+            gallery=gallery,
+            batch_size=config.batch_size,
+        )
         blend = (left + right) / 2
         middle = _middle(network, left, right, config)
         scores = {
@@ -82,18 +86,6 @@ def _walk(name: str, network: runs.Frozen, left, right, config):
 def _middle(network: runs.Frozen, left, right, config) -> np.ndarray:
     """Return the images half way; a path of an even number of points has none."""
     return _between(network, left, right, np.full(len(left), 0.5, np.float32), config)[0]
-
-
-def _to_real_images(judge: runs.Frozen, gallery, config) -> Callable[[np.ndarray], np.ndarray]:
-    """Make images -> each one's least normalised representation distance to the gallery's."""
-    _, theirs = representation.represent_images(judge.apply, gallery, config.batch_size)
-
-    def to_real(images):
-        _, ours = representation.represent_images(judge.apply, images, config.batch_size)
-        distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
-        return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
-
-    return to_real
 
 
 def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, str]:

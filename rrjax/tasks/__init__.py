@@ -1,6 +1,6 @@
 """What can be trained. A task is pure functions; it knows no folder, no loop, no device count."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ class TrainState(struct.PyTreeNode):
 
     params, batch_stats: what is evaluated, and what a reader of the run loads.
     carried: what else only more training needs, such as a perturbation; {} if nothing.
+    fixed: what every step reads and none changes (`Task.fixed`); it is not saved.
     """
 
     step: jax.Array
@@ -19,6 +20,7 @@ class TrainState(struct.PyTreeNode):
     batch_stats: Any
     opt_state: Any
     carried: Any = struct.field(default_factory=dict)
+    fixed: Any = None
 
 
 class Task(NamedTuple):
@@ -28,9 +30,13 @@ class Task(NamedTuple):
     train_step: (state, batch) -> (state, metrics averaged over devices, "loss" among them).
     eval_step: (state, batch) -> sums over devices, "count" among them; masked rows count nothing.
     score: the name of the mean (sum / count) by which the best checkpoint is chosen.
+    fixed: arrays for the steps, such as a frozen network's.
+    networks: other runs' networks that it needs, (name, network): the run's folder keeps a copy.
     """
 
     init: Callable
     train_step: Callable
     eval_step: Callable
     score: str
+    fixed: Any = None
+    networks: Sequence[tuple[str, Any]] = ()

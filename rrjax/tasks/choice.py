@@ -1,6 +1,6 @@
 """Which task a training config asks for: its model says so."""
 
-from rrjax.tasks import Task, classifier, finetune, vaegan
+from rrjax.tasks import Task, autoencoder, classifier, finetune, vaegan
 
 
 def create(config, steps_per_epoch: int, workdir: str) -> Task:
@@ -11,4 +11,6 @@ def create(config, steps_per_epoch: int, workdir: str) -> Task:
     """
     if config.model.name == "vaegan":
         return vaegan.create(config)
+    if config.model.name == "autoencoder":
+        return autoencoder.create(config, steps_per_epoch, autoencoder.source(config, workdir))
     return classifier.create(config, steps_per_epoch, finetune.source(config, workdir))

@@ -32,7 +32,7 @@ def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransform
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
         optax.stateless(lambda updates, _: trained(config.train_only, updates)),
-        OPTIMIZERS[config.name](_rate(config, epochs, steps_per_epoch), config.momentum),
+        OPTIMIZERS[config.name](rate(config, epochs, steps_per_epoch), config.momentum),
     )
 
 
@@ -88,7 +88,12 @@ def _check_pattern(pattern: str) -> None:
         ) from error
 
 
-def _rate(config, epochs: int, steps_per_epoch: int) -> Callable:
+def rate(config, epochs: int, steps_per_epoch: int) -> Callable:
+    """Return step -> learning rate, of the schedule that `optimizer` of a config names.
+
+    Raises:
+      BadInput: naming the field that is not possible.
+    """
     if config.schedule == "step":
         drops = {epoch * steps_per_epoch: config.gamma for epoch in config.drops}
         return optax.piecewise_constant_schedule(config.learning_rate, drops)

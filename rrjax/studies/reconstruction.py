@@ -1,0 +1,192 @@
+"""Does a decoder make a better image from a robust network's features than from a standard one's?
+
+Rojas-Gomez et al. (2022), arXiv:2106.06927: decoders of a standard and a robust encoder, trained
+alike, on test images; on images of sizes that they were never trained on; for encoders of rising
+eps; and beside the inversion of the same features by gradient steps on the image.
+
+python -m rrjax.study --config=configs/reconstruction.py --workdir=runs/quickstart
+"""
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from rrjax import data, figures, lpips, metrics, report, representation, runs
+from rrjax.batches import in_parts, timed
+from rrjax.data import outside
+from rrjax.errors import BadInput
+
+SHOWN = 10  # images a grid shows; the numbers are over all of them
+SCORES = ("psnr", "ssim", "lpips")
+NET = "alexnet"  # of LPIPS
+
+
+def run(config, workdir: str) -> None:
+    """Decode with every autoencoder of the config."""
+    _check(config)
+    found = runs.load_autoencoders(config)
+    stacks = _images(next(iter(found.values())), config)
+    for autoencoder in found.values():
+        for images in stacks.values():
+            autoencoder.check(images.shape[1:])
+    runs.make_folder(workdir)
+    rows, pictures = [], []
+    for kind, images in stacks.items():
+        arms = {(name, "decoder"): _decoded(each, images, config) for name, each in found.items()}
+        rows += _rows(kind, images, arms, config)
+        pictures.append(_picture(workdir, kind, images, arms))
+    if config.searched:
+        kind, images = "test images, searched", stacks["test images"][: config.searched]
+        arms = {}
+        for name, each in found.items():
+            arms[name, "decoder"] = _decoded(each, images, config)
+            arms[name, "search"] = _searched(each, images, config)
+        rows += _rows(kind, images, arms, config)
+        pictures.append(_picture(workdir, kind, images, arms))
+    for row in rows:
+        row["eps"] = found[row["network"]].encoder.config.attack.eps
+    if len(found) > 2:
+        pictures.insert(0, _curve(workdir, rows))
+    runs.publish(workdir, config, _section(config, rows, pictures), {"rows": rows})
+
+
+def _check(config) -> None:
+    if config.n < 2 or config.photographs < 0 or config.photographs == 1 or not config.times:
+        raise BadInput(
+            f"n={config.n}, photographs={config.photographs}, times={config.times}: give n and "
+            "photographs of at least 2 (photographs of 0: none), and a size"
+        )
+    if config.searched == 1 or not 0 <= config.searched <= config.n:
+        raise BadInput(f"searched={config.searched}: give 0 for none, or 2 to n={config.n}")
+    if config.steps < 1 or config.batch_size < 1 or config.step_size <= 0:
+        raise BadInput(
+            f"steps={config.steps}, batch_size={config.batch_size}, step_size={config.step_size}: "
+            "they must be positive"
+        )
+
+
+def _images(first: runs.Autoencoder, config) -> dict[str, np.ndarray]:
+    """Choose test images, and photographs of several sizes, by name."""
+    trained = first.config
+    rng = np.random.default_rng(config.seed)
+    stacks = {"test images": data.examples(trained, "test", config.n, rng)[0]}
+    channels = len(trained.model.mean)
+    for times in config.times if config.photographs else ():
+        size = round(times * trained.data.image_size)
+        stack = outside.photographs(config.photographs, size, channels, config.seed)
+        stacks[f"photographs, {size} pixels"] = stack
+    return stacks
+
+
+def _decoded(autoencoder: runs.Autoencoder, images, config):
+    """Return what becomes of images, and the seconds an image that decoding alone took."""
+    features = in_parts(partial(_encode, autoencoder.encode), config.batch_size, images)
+    leaves, structure = jax.tree.flatten(features)
+
+    def decode(*leaves):
+        return _decode(autoencoder.decode, jax.tree.unflatten(structure, leaves))
+
+    in_parts(decode, config.batch_size, *leaves)  # compiles
+    decoded, seconds = timed(in_parts, decode, config.batch_size, *leaves)
+    return decoded, seconds / len(images)
+
+
+@jax.jit
+def _encode(encode, images):
+    return jax.vmap(encode)(images)
+
+
+@jax.jit
+def _decode(decode, features):
+    return jax.vmap(decode)(features)
+
+
+def _searched(autoencoder: runs.Autoencoder, images, config):
+    """Return images found from noise for the same features, and the seconds an image it took."""
+    apply = representation.of_features(autoencoder.encode)
+    starts = representation.noise(images.shape, np.random.default_rng(config.seed))
+    search = partial(representation.invert_images, apply, apply, step_size=config.step_size)
+    first = (stack[: config.batch_size] for stack in (starts, images))
+    in_parts(partial(search, steps=1), config.batch_size, *first)  # compiles
+    search = partial(search, steps=config.steps)
+    found, seconds = timed(in_parts, search, config.batch_size, starts, images)
+    return found.x, seconds / len(images)
+
+
+def _rows(kind: str, images, arms: dict, config) -> list[dict]:
+    """Score every arm on one kind of images, alone and in pairs with the first arm."""
+    rows, first = [], None
+    for (name, how), (decoded, seconds) in arms.items():
+        scores = _scores(decoded, images)
+        first = first or scores
+        row = {"images": kind, "network": name, "how": how, "side": images.shape[1]}
+        row["seconds"] = seconds
+        for score, values in scores.items():
+            row[score] = metrics.summarize(values, config.seed)
+            row[f"{score} over the first's"] = metrics.summarize(values - first[score], config.seed)
+        rows.append(row)
+    return rows
+
+
+def _scores(decoded, images) -> dict[str, np.ndarray]:
+    """Score each image; without LPIPS where it cannot be had."""
+    scores = metrics.likeness(decoded, images)
+    if not lpips.why_not(NET, *images.shape[1:3]):
+        scores["lpips"] = in_parts(partial(lpips.distance, net=NET), 32, decoded, images)
+    return {score: np.asarray(scores[score]) for score in SCORES if score in scores}
+
+
+def _picture(workdir: str, kind: str, images, arms: dict) -> tuple[str, str]:
+    grid = {"image": images} | {f"{name}, {how}": x for (name, how), (x, _) in arms.items()}
+    file = "reconstruction_" + kind.replace(",", "").replace(" ", "_")
+    grid = {label: stack[:SHOWN] for label, stack in grid.items()}
+    return figures.save_grid(workdir, file, grid), f"{kind}: and what is made of their features"
+
+
+def _curve(workdir: str, rows: list[dict]) -> tuple[str, str]:
+    """Draw the PSNR of test images against the eps that the encoder was trained with."""
+    ladder = [row for row in rows if row["images"] == "test images"]
+    ladder.sort(key=lambda row: row["eps"])
+    curve = {"decoder": ([row["eps"] for row in ladder], [row["psnr"] for row in ladder])}
+    file = figures.save_curves(
+        workdir,
+        "reconstruction_ladder",
+        curve,
+        xlabel="eps of the encoder's training",
+        ylabel="PSNR, dB",
+        ylim=None,
+    )
+    return file, "Test images, by the eps that the encoder was trained with"
+
+
+def _section(config, rows: list[dict], pictures: list) -> report.Section:
+    paired = [f"{score} over the first's" for score in ("psnr", "ssim")]
+
+    def cell(row, score):
+        digits = 2 if "psnr" in score else 3
+        why = lpips.why_not(NET, row["side"], row["side"])
+        return report.with_interval(row[score], digits) if score in row else why
+
+    return report.Section(
+        name="reconstruction",
+        title="Images from features",
+        text=[
+            "Each decoder was trained to invert one frozen encoder. The same test images, and "
+            "photographs of sizes it was not trained on, through each; PSNR in dB, SSIM, LPIPS "
+            "(less is better); in pairs with the first row of the same images.",
+            f"n = {config.n} test images, {config.photographs} photographs of a size, "
+            f"{config.searched} searched: {config.steps} l2 steps of {config.step_size:g} on the "
+            "image from noise, until its features are the target's, beside what the decoder makes "
+            f"of the same features. {config.batch_size} images at a time; mean and 95 % bootstrap "
+            "interval over images.",
+        ],
+        header=["images", "network", "eps", "made by", *SCORES, *paired, "seconds an image"],
+        rows=[
+            [row["images"], row["network"], f"{row['eps']:g}", row["how"]]
+            + [cell(row, score) for score in (*SCORES, *paired)]
+            + [f"{row['seconds']:.2g}"]
+            for row in rows
+        ],
+        figures=pictures,
+    )
