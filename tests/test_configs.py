@@ -40,6 +40,9 @@ EXPECTED = {
     "vgg16_imagenet": TORCHVISION | PLAIN | IMAGENET | BN | {"optimizer.learning_rate": 0.01},
     "robust_cifar10": CIFAR10 | {"attack.eps": 0.5, "attack.step_size": 0.1, "attack.steps": 7},
     "standard_cifar10": CIFAR10 | PLAIN,
+    "retraining:cifar10": {"train_n": 20_000, "percents": (10, 50, 90), "seeds": (0, 1, 2)}
+    | {"model": "cifar_cnn", "epochs": 20, "train_batch_size": 100, "learning_rate": 1e-3}
+    | {"attributions": ("gradient", "gradient x input"), "objective": "cross_entropy"},
     "kim_cifar10:l2,1.6": KIM_CIFAR10 | {"attack.eps": 0.8, "attack.step_size": 1.0},
     "kim_cifar10:linf,0.04": KIM_CIFAR10 | {"attack.eps": 0.02, "attack.step_size": 0.01},
     "kim_cifar10:l2,0": KIM_CIFAR10 | PLAIN,

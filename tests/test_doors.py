@@ -32,7 +32,7 @@ CIFAR10 = ["robust_cifar10", "standard_cifar10", "small_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps", "masking"}
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
-RAN |= {"bench_cpu", "bench_gpu"}
+RAN |= {"bench_cpu", "bench_gpu", "bench_retraining"}
 RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain", "card", "untrained"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
@@ -44,6 +44,7 @@ PICTURES = {
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
 RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits"}
+RAN |= {"penalized_digits", "kim_cifar10", "kim_mnist"}
 
 
 def works(name, *arguments):
@@ -152,6 +153,34 @@ def test_the_other_trainers(name, tmp_path):
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 2]
     assert "test_adversarial_accuracy" in log[1]
+
+
+@pytest.mark.slow
+def test_penalties(tmp_path):
+    """The network is tiny: a second derivative of ResNet-8 compiles for a minute."""
+    small = [f for f in SHRUNK if "width" not in f] + ["--config.model.name=tiny"]
+    small += ["--config.model.width=64", f"--workdir={tmp_path}"]
+    works("train", "--config=configs/penalized_digits.py", *small)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert log[0]["train_squared_gradient"] > 0 and 0 < log[0]["train_misalignment"] < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["kim_cifar10.py:linf,0.04", "kim_mnist.py:l2,4"])
+def test_the_small_networks_of_kim(config, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"images-idx3": rng.integers(0, 256, (20, 8, 8)), "labels-idx1": np.arange(20) % 10}
+    for name, array in arrays.items():
+        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        for split in ("train", "t10k"):
+            content = head + array.astype(np.uint8).tobytes()
+            (tmp_path / f"{split}-{name}-ubyte").write_bytes(content)
+    small = ["--config.epochs=1", "--config.batch_size=20", "--config.attack.steps=1"]
+    small += ["--config.data.name=idx", f"--config.data.path={tmp_path}"]
+    small += ["--config.data.image_size=8", "--config.data.resize=8"]
+    works("train", f"--config=configs/{config}", f"--workdir={tmp_path / 'run'}", *small)
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 1] and "test_adversarial_accuracy" in log[1]
 
 
 @pytest.mark.slow
@@ -581,6 +610,16 @@ def with_what_they_need(*names):
 
 
 @pytest.mark.slow
+def test_bench_retraining(tmp_path):
+    small = ["seeds=(0,)", "counts=(26,)", "epochs=1", "batch_size=700", "rounds=1", "at_once=(1,)"]
+    arguments = [*(f"--config.{change}" for change in small), f"--workdir={tmp_path}"]
+    works("bench", "--config=configs/bench_retraining.py", *arguments)
+    found = json.loads((tmp_path / "results.json").read_text())["retraining_speed"]["rows"]
+    assert [row["program"] for row in found] == ["one program, 1 at once", "a loop of steps"]
+    assert found[0]["difference"] < 0.01 and found[1]["faster"]["mean"] == 1
+
+
+@pytest.mark.slow
 def test_bench_data(tmp_path):
     small = ["n=4", "batch_size=2", "batches=1", "rounds=2", "workers=(0,1)"]
     arguments = [f"--config.{change}" for change in small]
@@ -686,6 +725,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["train", "--config=configs/inversion.py"], "another command's config"),
         (["train", "--config=configs/nothing.py"], "configs/nothing.py"),
         (["train", "--config=README.md"], "--config cannot be loaded"),
+        (["train", "--config=configs/kim_mnist.py:l2"], "l2: give norm and eps, such as l2,0.4"),
         (["evaluate", TRAIN[1]], "another command's config"),
         (["evaluate", "--config=configs/evaluate.py", "--config.steps=(0,)"], "steps=(0,)"),
         (["evaluate", "--config=configs/evaluate.py", "--config.eps=()"], "eps=()"),
