@@ -30,7 +30,6 @@ def get_config(losses="pixel"):
     config.data.resize = 32
     config.data.flip = True
 
-    config.loss.feature = 0.0
     config.loss.discriminator_stride = 1
     config.optimizer.learning_rate = 1e-3
     if losses == "gan":

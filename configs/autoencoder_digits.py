@@ -3,7 +3,8 @@
 python -m rrjax.train --config=configs/autoencoder_digits.py \
   --config.model.encoder=runs/quickstart/robust --workdir=runs/quickstart/robust_decoder
 
-The pixel loss and that of features; at 16 pixels there is no discriminator.
+The pixel loss alone; --config.loss.feature=0.01 adds that of features. At 16 pixels there is no
+discriminator.
 """
 
 from ml_collections import ConfigDict
@@ -13,10 +14,10 @@ from configs import defaults
 
 def get_config():
     config = defaults.run()
-    config.epochs = 40
+    config.epochs = 15
     config.batch_size = 64
-    config.save_every = 200
-    config.eval_every = 10
+    config.save_every = 100
+    config.eval_every = 5
     # Standard deviation of the noise on what is encoded, in units of 1/255; what is to be decoded
     # is the clean image.
     config.noise = 0.0
@@ -47,8 +48,9 @@ def get_config():
     config.loss = ConfigDict()
     config.loss.norm = "l2"  # of pixels, squared; or "l1"
     config.loss.pixel = 1.0
-    config.loss.feature = 0.01
-    config.loss.stage = config.model.get_ref("stage")  # whose features are compared
+    config.loss.feature = 0.0
+    # Whose features are compared; it follows model.stage (and, being a sum, does not lead it).
+    config.loss.stage = config.model.get_ref("stage") + ""
     config.loss.adversarial = 0.0
     config.loss.discriminator = 100.0  # of the discriminator's own loss
     config.loss.discriminator_stride = 4  # 4 from 61 pixels on, 1 from 19

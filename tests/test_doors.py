@@ -45,8 +45,9 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
+RAN |= {"vaegan_digits", "manifold", "autoencoder_digits", "autoencoder_cifar10"}
+RAN |= {"autoencoder_alexnet", "reconstruction", "generation"}
 RAN |= {"style", "denoising", "anomaly"}
-RAN |= {"vaegan_digits", "manifold", "autoencoder_digits"}
 
 
 def door(name, *arguments):
@@ -345,6 +346,61 @@ def test_anomaly(one_class, trained, tmp_path):
 
 
 @pytest.mark.slow
+def test_autoencoders_and_their_studies(trained, tmp_path):
+    small = ["--config.epochs=1", "--config.batch_size=718"]
+    for name in ("standard", "robust"):
+        arguments = [f"--config.model.encoder={trained / name}", *small]
+        arguments.append(f"--workdir={tmp_path / name}")
+        works("train", "--config=configs/autoencoder_digits.py", *arguments)
+    log = (tmp_path / "robust/metrics.jsonl").read_text().splitlines()
+    assert {"train_pixel", "train_loss"} <= set(json.loads(log[0]))
+    assert {"test_psnr", "test_pixel"} <= set(json.loads(log[1]))
+    arguments = [*networks(tmp_path), "--config.n=4", "--config.steps=2", "--config.batch_size=4"]
+    small = ["--config.photographs=2", "--config.times=(1.0,1.5)", "--config.searched=2"]
+    arguments += [f"--workdir={tmp_path}", f"--config.more=('{tmp_path / 'standard'}',)"]
+    works("study", "--config=configs/reconstruction.py", *arguments, *small)
+    rows = json.loads((tmp_path / "results.json").read_text())["reconstruction"]["rows"]
+    assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (2 * 3 + 2 * 3)
+    assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
+    assert rows[2]["psnr over the first's"]["mean"] == rows[0]["psnr over the first's"]["mean"] == 0
+    small = ["--config.points=3", "--config.gallery=4", "--config.samples=2"]
+    works("study", "--config=configs/generation.py", *arguments[:-1], *small)
+    rows = json.loads((tmp_path / "results.json").read_text())["generation"]["rows"]
+    assert [(row["network"], row["judge"]) for row in rows[::6]] == [
+        ("standard", "robust"),
+        ("robust", "standard"),
+    ]
+    assert {row["images"]: row["accuracy"]["n"] for row in rows if "accuracy" in row} == {
+        "samples": 20,
+        "test images, decoded": 4,
+        "test images": 4,
+    }
+    pictures = sorted((tmp_path / "figures").glob("*.png"))
+    assert len(pictures) == 1 + 4 + 2 * 2
+    assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
+    arguments = [*networks(trained), "--config.n=4", "--config.steps=1", f"--workdir={tmp_path}"]
+    options = [f"--config.manifold={tmp_path / 'robust'}", "--config.losses=('margin',)"]
+    works("study", "--config=configs/manifold.py", *arguments, *options)
+    found = json.loads((tmp_path / "results.json").read_text())["manifold"]
+    assert found["chance"] == 4 * 4 * 8 / 256
+
+
+@pytest.mark.slow
+def test_the_paper_s_autoencoder_on_small_images(trained, tmp_path):
+    """Of one class, without its discriminator, which needs larger ones."""
+    small = ["--config.epochs=1", "--config.batch_size=72", "--config.loss.adversarial=0.0"]
+    small += ["--config.data.groups=((3,),)", "--config.data.group_names=('three',)"]
+    small += [f"--config.model.encoder={trained / 'robust'}", "--config.model.stage=layer3"]
+    small += ["--config.model.decoder=mirror", "--config.model.mean=(0.5,)"]
+    small += ["--config.model.classes=1", "--config.data.name=digits", "--config.data.workers=0"]
+    small += ["--config.data.image_size=16", "--config.data.resize=16", f"--workdir={tmp_path}"]
+    works("train", "--config=configs/autoencoder_alexnet.py", *small)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [2, 2]
+    assert {"train_pixel", "train_feature", "train_loss"} <= set(log[0])
+
+
+@pytest.mark.slow
 def test_tradeoff(tmp_path):
     def row(eps, accuracy, score):
         scores = {name: {"mean": score} for name in ("ROAR", "KAR", "DiffROAR")}
@@ -583,6 +639,11 @@ def test_cifar10_as_a_folder_and_as_records(tmp_path):
         log = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
         seen.append((log[0]["train_loss"], log[1]["test_loss"]))
     assert seen[0] == seen[1]
+    arguments = [f"--config.data.path={tmp_path / 'tree'}", "--config.model.stage=layer1"]
+    arguments += ["--config.epochs=1", "--config.batch_size=18", f"--workdir={tmp_path / 'run'}"]
+    works("train", "--config=configs/autoencoder_cifar10.py", *arguments)
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 1]
 
 
 @pytest.mark.slow

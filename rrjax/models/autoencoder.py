@@ -4,6 +4,7 @@ The encoder is what is inverted; the comparator is the same network as it was tr
 feature loss and the discriminator see an image. Both take one image.
 """
 
+import math
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -107,7 +108,7 @@ def _decoder(config, features, image) -> tuple[nn.Module, int]:
         raise BadInput(f"model.decoder={config.decoder!r}: choose one of {', '.join(DECODERS)}")
     types = _types(config)
     if config.decoder == "mirror":
-        stride = image.shape[0] // features.shape[1]
+        stride = 1 << round(math.log2(image.shape[0] / features.shape[1]))
         rows = decoders.mirror(stride, features.shape[-1])
         return decoders.Decoder(rows, image.shape[-1], **types), stride
     stage, rows = TABLES.get(config.decoder, ("conv5", None))
@@ -127,23 +128,25 @@ def _types(config) -> dict:
 
 def _check_size(networks: Networks, arrays, image) -> None:
     """Refuse a size that does not come back, with fresh variables: for the shape."""
-    encode, _ = frozen_encoder(networks, arrays)
-    features = _rows(jax.eval_shape(encode, image))
-    decoder = networks.decoder
+    features, _ = jax.eval_shape(partial(_features, networks), arrays, image)
+    features, decoder = _rows(features), networks.decoder
     variables = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), *features)
     decoded = jax.eval_shape(partial(decoder.apply, train=False), variables, *features)
     if decoded.shape[1:] != image.shape:
         raise BadInput(
             f"data.image_size={image.shape[0]}: the decoder makes {decoded.shape[1]} pixels of it; "
-            f"give a multiple of {networks.stride}"
+            f"give a multiple of {networks.stride}, or another decoder"
         )
+
+
+def _features(networks: Networks, arrays, image):
+    return tuple(see(image) for see in frozen_encoder(networks, arrays))
 
 
 def init(networks: Networks, arrays: Any, image_shape: tuple, key: jax.Array) -> dict[str, dict]:
     """Draw all that is trained: {"params": {network: ...}, "batch_stats": {network: ...}}."""
     image = jax.ShapeDtypeStruct(image_shape, jnp.float32)
-    encode, compare = frozen_encoder(networks, arrays)
-    features, compared = jax.eval_shape(encode, image), jax.eval_shape(compare, image)
+    features, compared = jax.eval_shape(partial(_features, networks), arrays, image)
     inputs = {"decoder": _rows(features)}
     if networks.discriminator:
         inputs["discriminator"] = _rows((image, compared))

@@ -51,7 +51,8 @@ def run(config, workdir: str) -> None:
         (_curves(workdir, rows, kept, config), "How far from the manifold: densities"),
         (figures.save_grid(workdir, "manifold", grid), "Gradients, large attacks, their points"),
     ]
-    chance = learned.encode(jnp.asarray(images[0])).size / images[0].size
+    # Of all directions, where there are more latents than pixels.
+    chance = min(1.0, learned.encode(jnp.asarray(images[0])).size / images[0].size)
     section = _section(config, summaries, pictures, chance)
     runs.publish(workdir, config, section, {"rows": summaries, "chance": chance})
 
