@@ -297,6 +297,10 @@ def test_tradeoff(tmp_path):
     for each in found:
         assert each["n"] == 3 and each["spearman"] == pytest.approx(-1)
         assert (each["slope"], each["intercept"]) == pytest.approx((-1, 1))
+    rows = [row(eps, 0.5, 0.1) for eps in (0.0, 1.0, 2.0)]
+    (tmp_path / "results.json").write_text(json.dumps({"retraining": {"rows": rows}}))
+    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
+    assert "the l2 networks are all as accurate" in message
     message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path / 'none'}")
     assert "holds no results of configs/retraining.py" in message
 
