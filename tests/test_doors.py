@@ -394,7 +394,9 @@ def test_autoencoders_and_their_studies(trained, tmp_path):
     rows = json.loads((tmp_path / "results.json").read_text())["reconstruction"]["rows"]
     assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (2 * 3 + 2 * 3)
     assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
-    assert rows[2]["psnr over the first's"]["mean"] == rows[0]["psnr over the first's"]["mean"] == 0
+    assert rows[2]["psnr more"]["mean"] == rows[0]["psnr more"]["mean"] == 0
+    searched = [row["pair"] for row in rows if row["how"] == "search"]
+    assert searched == [f"{row['network']}, decoder" for row in rows[:3]]
     small = ["--config.points=3", "--config.gallery=4", "--config.samples=2"]
     works("study", "--config=configs/generation.py", *arguments[:-1], *small)
     rows = json.loads((tmp_path / "results.json").read_text())["generation"]["rows"]
@@ -449,6 +451,10 @@ def test_tradeoff(tmp_path):
     for each in found:
         assert each["n"] == 3 and each["spearman"] == pytest.approx(-1)
         assert (each["slope"], each["intercept"]) == pytest.approx((-1, 1))
+    rows = [row(eps, 0.5, 0.1) for eps in (0.0, 1.0, 2.0)]
+    (tmp_path / "results.json").write_text(json.dumps({"retraining": {"rows": rows}}))
+    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
+    assert "the l2 networks are all as accurate" in message
     message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path / 'none'}")
     assert "holds no results of configs/retraining.py" in message
 
