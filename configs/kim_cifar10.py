@@ -19,7 +19,7 @@ STEP_SIZES = {"l2": 2.0, "linf": 0.02}  # in the paper's units
 def get_config(strength="l2,0.4"):
     norm, _, eps = strength.partition(",")
     if norm not in STEP_SIZES or not eps:
-        raise ValueError(f"configs/kim_cifar10.py:{strength}: give norm and eps, such as l2,0.4")
+        raise ValueError(f"--config=...py:{strength}: give norm and eps, such as l2,0.4")
     config = defaults.get_config()
     config.epochs = 20
     config.batch_size = 100

@@ -85,7 +85,8 @@ gradients() {
     python -m rrjax.train --config="configs/kim_cifar10.py:$strength" "${data[@]}" \
       --workdir="$out/${strength/,/_}" "$@"
   done
-  # The paper's settings, but a quarter of its width and for 20 epochs of its 150.
+  # The paper's settings, but a quarter of its width, 20 epochs of its 150, and one step of the
+  # discriminator where it takes 5.
   python -m rrjax.train --config=configs/vaegan_digits.py "${data[@]}" --workdir="$out/vaegan" \
     --config.data.image_size=32 --config.data.resize=32 --config.model.mean="(0.5,0.5,0.5)" \
     --config.model.std="(0.5,0.5,0.5)" --config.model.latent=128 --config.batch_size=100 \

@@ -160,7 +160,7 @@ def test_the_other_trainers(name, tmp_path):
 
 @pytest.mark.slow
 def test_penalties(tmp_path):
-    """The network is tiny: a second derivative of ResNet-8 compiles for a minute."""
+    """The network is tiny: second derivatives of ResNet-8 take long to compile."""
     small = [f for f in SHRUNK if "width" not in f] + ["--config.model.name=tiny"]
     small += ["--config.model.width=64", f"--workdir={tmp_path}"]
     works("train", "--config=configs/penalized_digits.py", *small)
