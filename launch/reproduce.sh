@@ -55,6 +55,13 @@ small() {
   python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
   study manifold --config.manifold="$out/vaegan"
   study retraining
+  for name in standard robust; do
+    python -m rrjax.train --config=configs/autoencoder_digits.py \
+      --config.model.encoder="$out/$name" --workdir="$out/${name}_decoder"
+  done
+  networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
+  study reconstruction
+  study generation
   echo "Look at $out/report.html"
 }
 
