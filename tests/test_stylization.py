@@ -93,3 +93,32 @@ def test_gram_loss_knows_no_places():
     moved = x.reshape(16, 3)[RNG.permutation(16)].reshape(2, 8, 3)
     np.testing.assert_allclose(stylization.gram_loss([x], [moved]), 0.0, atol=1e-10)
     assert stylization.gram_loss([x], [2 * x]) > 1e-2
+
+
+def levels():
+    """Two autoencoders that lose nothing, of other features than the image's own."""
+
+    def level(scale):
+        mix = jnp.asarray(np.linalg.qr(RNG.standard_normal((3, 3)))[0])
+        return (lambda x: scale * x @ mix), (lambda f: f @ mix.T / scale)
+
+    return [level(2.0), level(5.0)]
+
+
+def test_in_no_style_or_in_its_own_an_image_comes_through_the_levels(float64):
+    image, style = features(5, 4, 3), features(6, 6, 3, 3.0)
+    for options in ({"style": style, "alpha": 0.0}, {"style": image}):
+        found = stylization.stylize(levels(), image, **options)
+        np.testing.assert_allclose(found, image, atol=1e-8)
+
+
+def test_the_levels_follow_each_other(float64):
+    """A level whose decoder loses the image leaves what the next one makes of that."""
+    image, style = features(5, 4, 3), features(6, 6, 3, 3.0)
+    blank = (lambda x: x, lambda f: 0 * f + 1)
+    (encode, decode), _ = levels()
+    last = stylization.stylize([(encode, decode), blank], image, style)
+    np.testing.assert_allclose(last, jnp.ones((5, 4, 3)))
+    first = stylization.stylize([blank, (encode, decode)], image, style)
+    expected = decode(stylization.transfer(encode(jnp.ones((5, 4, 3))), encode(style)))
+    np.testing.assert_allclose(first, expected, atol=1e-8)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from rrjax.data.decode import Corrupt, decode
 from rrjax.data.sources import Source
@@ -49,6 +50,29 @@ def files(path, split):
         paths += found
         labels += [class_names.index(name)] * len(found)
     return paths, np.array(labels, np.int32), class_names
+
+
+def pictures(path, n, channels, seed):
+    """Read images that lie in a folder, at any depth: a list of uint8 (H, W, channels).
+
+    They are in the order of their paths. n: how many, drawn by the seed; 0: all. channels: 1 or 3.
+    Raises BadInput for a folder that is missing or holds fewer, and as `decode` does.
+    """
+    root = Path(expanded(path))
+    if not ask(Path.is_dir, root):
+        raise BadInput(f"{path!r} is no folder of images")
+    found = _images(root)
+    if n > len(found) or not found:
+        raise BadInput(f"{root}: holds {len(found)} images, {n or 'some'} are asked for")
+    chosen = np.random.default_rng(seed).choice(len(found), n or len(found), replace=False)
+    images = [decode(_content(found[i]), str(found[i])) for i in sorted(chosen)]
+    return [_with_channels(image, channels) for image in images]
+
+
+def _with_channels(image, channels):
+    if image.shape[-1] == 3 and channels == 1:
+        return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+    return np.broadcast_to(image, (*image.shape[:-1], channels))
 
 
 def split_folder(path, split):

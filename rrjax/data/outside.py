@@ -1,12 +1,14 @@
 """Make images from outside every training distribution, for studies.
 
 Each function takes (n, image_size, channels, seed) and gives float32 (n, image_size, image_size,
-channels) in [0, 1]. Image i depends on the seed and on i, not on n.
+channels) in [0, 1]. Image i of photographs and of patterns depends on the seed and on i, not on n.
 """
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
+
+from rrjax.data import folder, transforms
 
 
 def photographs(n, image_size, channels, seed):
@@ -83,3 +85,16 @@ def _field(rng, size):
 
 
 PATTERNS = (_grating, _checkerboard, _ellipses, _field)
+KINDS = {"photographs": photographs, "patterns": patterns}
+
+
+def pictures(kind, n, image_size, channels, seed):
+    """Give images of a kind: "photographs", "patterns", or a folder's, whose middles they are.
+
+    Raises BadInput as `folder.pictures` does.
+    """
+    if kind in KINDS:
+        return KINDS[kind](n, image_size, channels, seed)
+    images = folder.pictures(kind, n, channels, seed)
+    middles = [transforms.resize_center_crop(image, image_size, image_size) for image in images]
+    return np.stack(middles).astype(np.float32) / 255

@@ -12,13 +12,14 @@ from functools import partial
 import jax
 import numpy as np
 
-from rrjax import data, figures, metrics, report, representation, runs
+from rrjax import data, figures, lpips, metrics, report, representation, runs
 from rrjax.batches import in_parts, timed
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 SCORES = ("psnr", "ssim", "lpips")
+NET = "alexnet"  # of LPIPS
 
 
 def run(config, workdir: str) -> None:
@@ -134,8 +135,8 @@ def _rows(kind: str, images, arms: dict, config) -> list[dict]:
 def _scores(decoded, images) -> dict[str, np.ndarray]:
     """Score each image; without LPIPS where it cannot be had."""
     scores = metrics.likeness(decoded, images)
-    if not metrics.why_no_lpips(min(images.shape[1:3])):
-        scores["lpips"] = in_parts(metrics.lpips, 32, decoded, images)
+    if not lpips.why_not(NET, *images.shape[1:3]):
+        scores["lpips"] = in_parts(partial(lpips.distance, net=NET), 32, decoded, images)
     return {score: np.asarray(scores[score]) for score in SCORES if score in scores}
 
 
@@ -167,7 +168,7 @@ def _section(config, rows: list[dict], pictures: list) -> report.Section:
 
     def cell(row, score):
         digits = 2 if "psnr" in score else 3
-        why = metrics.why_no_lpips(row["side"])
+        why = lpips.why_not(NET, row["side"], row["side"])
         return report.with_interval(row[score], digits) if score in row else why
 
     return report.Section(

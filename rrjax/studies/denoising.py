@@ -1,0 +1,170 @@
+"""Does a decoder of a robust network's features take noise away?
+
+Rojas-Gomez et al. (2022), their denoising: a decoder trained to make the clean image of what a
+frozen encoder sees of the noisy one. AlexNet with Haar pooling hands its decoder what the pooling
+split off; a decoder of the same stage without that is the ablation. The paper's noise is of 50/255,
+clipped to [0,1], its test set CBSD68 at its own sizes.
+
+python -m rrjax.study --config=configs/denoising.py --workdir=runs/quickstart
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from tqdm import tqdm
+
+from rrjax import data, figures, lpips, metrics, report, runs
+from rrjax.batches import in_parts, pixels
+from rrjax.data import folder, outside
+from rrjax.errors import BadInput
+
+SHOWN = 4  # images a grid shows; the numbers are over all of them
+OBSERVED = "noisy image"
+AT_ONCE = 2**17  # pixels that are scored together
+
+
+def run(config, workdir: str) -> None:
+    """Denoise the same images at every level of noise with every autoencoder of config.networks."""
+    if not config.networks or not config.sigmas or min(config.sigmas) <= 0:
+        raise BadInput(
+            f"networks={config.networks}, sigmas={config.sigmas}: give at least one network, and "
+            "at least one level, all above 0"
+        )
+    if config.n < 0 or config.n == 1 or (config.n == 0 and config.images in outside.KINDS):
+        raise BadInput(
+            f"n={config.n}: give at least 2, or 0 for all test images or all images of a folder"
+        )
+    load = partial(runs.load_autoencoder, checkpoint=config.checkpoint, data=config.data)
+    networks = {path: load(path) for path in config.networks}
+    images = _images(networks, config)
+    reasons = [lpips.why_not(config.lpips, *image.shape[:2]) for image in images]
+    without_lpips = next(filter(None, reasons), "")
+    denoisers = {OBSERVED: lambda image: image}
+    denoisers |= {path: partial(denoise, network) for path, network in networks.items()}
+    runs.make_folder(workdir)
+    made = _made(denoisers, images, config)
+    judge = partial(_scores, images=images, net="" if without_lpips else config.lpips)
+    scores = {key: judge(found) for key, found in made.items()}
+    rows = [_row(key, scores, networks, config) for key in scores]
+    pictures = [_picture(workdir, sigma, images, made) for sigma in config.sigmas]
+    section = _section(config, rows, pictures, images, without_lpips)
+    runs.publish(workdir, config, section, {"rows": rows})
+
+
+def denoise(network: runs.Autoencoder, image: np.ndarray) -> np.ndarray:
+    """Encode and decode an image (H, W, C) of any size: its edges are repeated, then cut off."""
+    height, width, _ = image.shape
+    return np.asarray(network(_padded(network, image)[None])[0, :height, :width])
+
+
+def _padded(network: runs.Autoencoder, image):
+    below, right = (-side % network.stride for side in image.shape[:2])
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+
+
+def noisy(image: np.ndarray, sigma: float, seed: int, index: int) -> np.ndarray:
+    """Add noise of a standard deviation of sigma / 255, and clip to [0,1] as the paper does.
+
+    Image `index` has the same noise at every sigma, but for its size.
+    """
+    noise = np.random.default_rng((seed, index)).standard_normal(image.shape)
+    return np.clip(image + sigma / 255 * noise, 0, 1).astype(np.float32)
+
+
+def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
+    """Return clean images (H, W, C), float in [0,1], of whatever sizes, that all networks take."""
+    first, *others = networks
+    trained = networks[first].config
+    channels = len(trained.model.mean)
+    for path in others:
+        if len(networks[path].config.model.mean) != channels:
+            raise BadInput(f"{first} takes {channels} channels and {path} another number")
+    if config.images == "test images":
+        images = data.test_images(trained, config.n, np.random.default_rng(config.seed))
+    elif config.images in outside.KINDS:
+        make = outside.KINDS[config.images]
+        images = make(config.n, trained.data.image_size, channels, config.seed)
+    else:
+        images = map(pixels, folder.pictures(config.images, config.n, channels, config.seed))
+    images = list(images)
+    for shape in {image.shape for image in images}:
+        for network in networks.values():
+            network.check(_padded(network, np.zeros(shape)).shape)
+    return images
+
+
+def _made(denoisers: dict[str, Callable], images, config) -> dict[tuple, list[np.ndarray]]:
+    """Return what every denoiser makes of the noisy images: (sigma, denoiser) -> (H, W, C) each."""
+    keys = [(sigma, name) for sigma in config.sigmas for name in denoisers]
+    made = {}
+    with tqdm(total=len(keys) * len(images), disable=None, desc="denoising", unit="image") as bar:
+        for sigma, name in keys:
+            made[sigma, name] = []
+            for i, image in enumerate(images):
+                seen = noisy(image, sigma, config.seed, i)
+                made[sigma, name].append(denoisers[name](seen))
+                bar.update()
+    return made
+
+
+def _scores(made, images, net: str) -> dict[str, np.ndarray]:
+    """Score images against clean ones, (n,) each, those of one shape together."""
+    found = {}
+    for shape in {image.shape for image in images}:
+        rows = [i for i, image in enumerate(images) if image.shape == shape]
+        stacks = (np.stack([stack[i] for i in rows]) for stack in (made, images))
+        size = max(1, AT_ONCE // (shape[0] * shape[1]))
+        for name, values in in_parts(partial(_judge, net=net), size, *stacks).items():
+            found.setdefault(name, np.zeros(len(images)))[rows] = values
+    return found
+
+
+def _judge(made, images, *, net: str) -> dict:
+    """Score images (N, H, W, C); LPIPS if a network is named."""
+    likeness = metrics.likeness(made, images)
+    scores = {name: likeness[name] for name in ("psnr", "ssim")}
+    return scores | ({"lpips": lpips.distance(made, images, net)} if net else {})
+
+
+def _row(key: tuple[float, str], scores: dict, networks: dict, config) -> dict:
+    """Summarise over images; the gain is in pairs with the noisy image."""
+    sigma, name = key
+    found = scores[key] | {"gain": scores[key]["psnr"] - scores[sigma, OBSERVED]["psnr"]}
+    summaries = {each: metrics.summarize(values, config.seed) for each, values in found.items()}
+    facts = {"sigma": sigma, "network": name}
+    if name in networks:
+        trained = networks[name].config
+        facts |= {"decoder": trained.model.decoder, "trained sigma": trained.noise}
+    return facts | summaries
+
+
+def _picture(workdir: str, sigma: float, images, made: dict) -> tuple[str, str]:
+    grid = {name: found[:SHOWN] for (level, name), found in made.items() if level == sigma}
+    side = max(0.9, max(max(image.shape) for image in images) / 120)  # inches: no pixel is lost
+    file = figures.save_grid(
+        workdir, f"denoising_{sigma:g}", {"clean": images[:SHOWN]} | grid, side
+    )
+    return file, f"Noise of {sigma:g}/255"
+
+
+def _section(config, rows: list[dict], pictures, images, without_lpips: str) -> report.Section:
+    def cells(row):
+        trained = f"{row['trained sigma']:g}" if "trained sigma" in row else ""
+        numbers = [report.with_interval(row[name]) for name in ("psnr", "gain", "ssim")]
+        perceived = without_lpips or report.with_interval(row["lpips"], 3)
+        return [row["network"], row.get("decoder", ""), trained, *numbers, perceived]
+
+    return report.Section(
+        name="denoising",
+        title="Noise, taken away",
+        text=[
+            f"n = {len(images)} images ({config.images}); Gaussian noise of sigma/255, clipped to "
+            "[0,1]; mean and 95 % bootstrap interval over images. Gain: PSNR (dB) less that of the "
+            f"noisy image. LPIPS by {config.lpips}, the lower the better. Images are padded to a "
+            "multiple of the decoder's stride, and cut back.",
+        ],
+        header=["sigma", "network", "decoder", "trained with", "PSNR", "gain", "SSIM", "LPIPS"],
+        rows=[[f"{row['sigma']:g}", *cells(row)] for row in rows],
+        figures=pictures,
+    )

