@@ -15,11 +15,11 @@ def get_config(losses="pixel"):
     if losses not in ("pixel", "gan"):
         raise ValueError(f"configs/autoencoder_cifar10.py:{losses}: choose pixel or gan")
     config = autoencoder_digits.get_config()
-    config.epochs = 10
+    config.epochs = 3
     config.batch_size = 128
     config.log_every = 50
     config.save_every = 1000
-    config.eval_every = 5
+    config.eval_every = 3
 
     config.model.encoder = "cifar10_robust_l2_eps05"
     config.model.stage = "layer4"  # 4x4 of 128 channels: two thirds of the image's numbers
@@ -34,6 +34,7 @@ def get_config(losses="pixel"):
     config.optimizer.learning_rate = 1e-3
     if losses == "gan":
         config.epochs = 90
+        config.eval_every = 5
         config.loss.update(norm="l1", pixel=2e-6, feature=0.01, adversarial=100.0)
         config.optimizer.update(learning_rate=3e-4, discriminator_rate=1.2e-3)
         config.optimizer.update(schedule="step", drops=(30, 60))

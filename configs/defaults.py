@@ -32,8 +32,9 @@ def run() -> ConfigDict:
     config.model.dtype = config.get_ref("dtype")
     config.model.param_dtype = "float32"
 
-    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "restricted_imagenet"; or a
-    # TFDS set's, prepared as array_record under the folder `path` (empty: TFDS' own).
+    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "idx", MNIST's four files in
+    # the folder path; "restricted_imagenet"; or a TFDS set's, prepared as array_record under the
+    # folder `path` (empty: TFDS' own).
     config.data = ConfigDict()
     config.data.name = "imagenet2012"
     config.data.path = ""
@@ -64,8 +65,9 @@ def get_config() -> ConfigDict:
     config.ema_decay = 0.0  # of the moving average that is evaluated and loaded; 0: no average
 
     config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # or "adam"
     config.optimizer.learning_rate = 0.1
-    config.optimizer.momentum = 0.9
+    config.optimizer.momentum = 0.9  # Adam's b1
     config.optimizer.weight_decay = 5e-4  # coupled, on every parameter
     config.optimizer.train_only = ""  # regular expression in a parameter's path, as "fc|layer4"
     # "step"; "cosine"; "linear", through points; "cyclic", from 0 up to learning_rate, reached at
@@ -81,6 +83,10 @@ def get_config() -> ConfigDict:
     config.loss.clean_weight = 0.0  # of the clean images' cross-entropy; the adversarial has 1 - it
     config.loss.beta = 6.0  # of "trades"
     config.loss.label_smoothing = 0.0  # share of the target that all classes divide
+    # Of input gradients, at the clean images; weights in the loss, at twice the cost of a step or
+    # more: of |d cross-entropy / d image|^2, and of 1 - cosine(d true logit / d image, image).
+    config.loss.gradient_penalty = 0.0
+    config.loss.alignment_penalty = 0.0
 
     # The adversary that training meets; eps 0 is standard training. Fields: rrjax.attack.adversary.
     config.attack = ConfigDict()

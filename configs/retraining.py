@@ -2,13 +2,21 @@
 
 python -m rrjax.study --config=configs/retraining.py --workdir=runs/quickstart
 
-It may be stopped at any time: the same command goes on.
+It may be stopped at any time: the same command goes on. For CIFAR-10, the reduced protocol of
+configs/retraining.py:cifar10: the networks of configs/kim_cifar10.py at 0, 1/4, 1/2 and all of the
+paper's largest radii, 20,000 training images, networks of the paper's kind; 327 trainings, for an
+accelerator (on two cores add --config.model=tiny --config.epochs=5). `launch/reproduce.sh
+gradients` makes all of it.
 """
 
 from configs import defaults
 
+ROOT = "runs/gradients"  # where launch/reproduce.sh puts the networks
 
-def get_config():
+
+def get_config(settings="digits"):
+    if settings not in ("digits", "cifar10"):
+        raise ValueError(f"configs/retraining.py:{settings}: choose digits or cifar10")
     config = defaults.study("retraining")
     # "gradient", "gradient x input", "integrated gradients".
     config.attributions = ("gradient", "gradient x input")
@@ -25,4 +33,9 @@ def get_config():
     # Networks trained side by side: more on an accelerator; on a CPU 1 is the fastest.
     config.at_once = 1
     config.blur = 1.0  # pixels, of the blurred controls
+    if settings == "cifar10":
+        config.update(standard=f"{ROOT}/l2_0", robust="")
+        trained = ("l2_0.4", "l2_0.8", "l2_1.6", "linf_0.01", "linf_0.02", "linf_0.04")
+        config.more = tuple(f"{ROOT}/{name}" for name in trained)
+        config.update(model="cifar_cnn", train_n=20_000, learning_rate=0.001, batch_size=100)
     return config.lock()

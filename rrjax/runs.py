@@ -254,7 +254,7 @@ def _test_set(data: ConfigDict) -> list:
 
 
 def _check_fields(path: str | Path, config: ConfigDict) -> None:
-    missing = sorted(_flat(defaults.get_config()).keys() - _flat(config).keys())
+    missing = sorted(flat(defaults.get_config()).keys() - flat(config).keys())
     if missing:
         raise BadInput(
             f"{Path(path) / 'config.json'} is older than the fields {', '.join(missing)}: put them "
@@ -321,7 +321,7 @@ def claim(workdir: str | Path, config: ConfigDict, accept_changes: bool = False)
 
 
 def _changes(old: ConfigDict, new: ConfigDict) -> str:
-    old, new = _flat(old), _flat(new)
+    old, new = flat(old), flat(new)
     changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
     return "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
 
@@ -571,13 +571,13 @@ def _plain(value):
     raise TypeError(f"results hold a {type(value).__name__}: give plain values or arrays")
 
 
-def _flat(config: ConfigDict) -> dict[str, Any]:
+def flat(config: ConfigDict) -> dict[str, Any]:
     """Map dotted field names to values, as JSON holds them."""
     plain = json.loads(config.to_json())
-    flat = {}
+    fields = {}
     for name, value in plain.items():
         if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+            fields |= {f"{name}.{inner}": v for inner, v in value.items()}
         else:
-            flat[name] = value
-    return flat
+            fields[name] = value
+    return fields

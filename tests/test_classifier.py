@@ -170,6 +170,24 @@ def rates_of(c, epochs, steps_per_epoch):
     return seen
 
 
+def test_adam_is_the_papers():
+    """Kingma and Ba (2015), Algorithm 1, on gradient + weight_decay * parameter."""
+    c = config(name="adam", learning_rate=0.1, momentum=0.8, weight_decay=0.5, drops=())
+    c.optimizer.update(schedule="step", train_only="w")
+    adam = optimizer.create(c.optimizer, 1, 10)
+    params = {"w": jnp.array([1.0, -2.0]), "frozen": jnp.array(3.0)}
+    state, w, first, second = adam.init(params), np.array([1.0, -2.0]), 0, 0
+    for t, slope in enumerate(([0.3, -1.0], [-2.0, 0.1], [0.5, 0.5]), 1):
+        grads = {"w": jnp.array(slope), "frozen": jnp.array(1.0)}
+        updates, state = adam.update(grads, state, params)
+        params = jax.tree.map(jnp.add, params, updates)
+        g = np.array(slope) + 0.5 * w
+        first, second = 0.8 * first + 0.2 * g, 0.999 * second + 0.001 * g**2
+        w = w - 0.1 * (first / (1 - 0.8**t)) / (np.sqrt(second / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(params["w"], w, rtol=1e-4)
+    assert params["frozen"] == 3
+
+
 def test_a_straight_schedule_moves_at_every_step():
     c = config(learning_rate=3.0, schedule="cyclic", momentum=0.0, weight_decay=0.0)
     np.testing.assert_allclose(rates_of(c, 5, 3)[:6], [0, 1, 2, 3, 2.75, 2.5], rtol=1e-5)
@@ -200,6 +218,7 @@ def test_the_eps_schedule_moves_the_radius_of_training_alone():
     ("change", "message"),
     [
         (lambda c: c.optimizer.update(schedule="linearly"), "optimizer.schedule='linearly'"),
+        (lambda c: c.optimizer.update(name="adamw"), "optimizer.name='adamw': choose one of"),
         (lambda c: c.attack.update(eps=-1.0), "attack.eps=-1.0"),
         (lambda c: c.attack.update(eps=float("nan")), "attack.eps=nan"),
         (lambda c: c.attack.update(norm="l7"), "attack.norm='l7'"),

@@ -22,6 +22,14 @@ CIFAR10 |= {"data.lighting": 0.0, "epochs": 150, "batch_size": 128, "model.varia
 CIFAR10 |= {"optimizer.drops": (50, 100), "optimizer.weight_decay": 5e-4, "model.classes": 10}
 PLAIN = {"attack.eps": 0.0}
 BN = {"model.name": "vgg16_bn"}
+# Kim, Seo and Jeon (2019), their code; its units, pixels in [-1,1], are twice ours.
+KIM = {"batch_size": 100, "optimizer.name": "adam", "optimizer.learning_rate": 1e-3}
+KIM |= {"optimizer.weight_decay": 0.0, "optimizer.drops": (), "model.variant": "cifar"}
+KIM |= {"attack.steps": 40, "attack.keep": "last", "attack.random_start": "none"}
+KIM |= {"data.flip": False, "data.crop_scale": (), "data.crop_padding": 0, "data.jitter": 0.0}
+KIM |= {"data.lighting": 0.0, "data.rotation": 0.0, "loss.clean_weight": 0.0}
+KIM_CIFAR10 = KIM | {"epochs": 20, "model.name": "cifar_cnn", "data.image_size": 32}
+KIM_MNIST = KIM | {"epochs": 5, "model.name": "mnist_cnn", "data.image_size": 28}
 
 EXPECTED = {
     "robust_imagenet": PAPER | LONG | ATTACK | IMAGENET | COLOURS | {"optimizer.drops": (100,)},
@@ -32,12 +40,21 @@ EXPECTED = {
     "vgg16_imagenet": TORCHVISION | PLAIN | IMAGENET | BN | {"optimizer.learning_rate": 0.01},
     "robust_cifar10": CIFAR10 | {"attack.eps": 0.5, "attack.step_size": 0.1, "attack.steps": 7},
     "standard_cifar10": CIFAR10 | PLAIN,
+    "retraining:cifar10": {"train_n": 20_000, "percents": (10, 50, 90), "seeds": (0, 1, 2)}
+    | {"model": "cifar_cnn", "epochs": 20, "train_batch_size": 100, "learning_rate": 1e-3}
+    | {"attributions": ("gradient", "gradient x input"), "objective": "cross_entropy"},
+    "kim_cifar10:l2,1.6": KIM_CIFAR10 | {"attack.eps": 0.8, "attack.step_size": 1.0},
+    "kim_cifar10:linf,0.04": KIM_CIFAR10 | {"attack.eps": 0.02, "attack.step_size": 0.01},
+    "kim_cifar10:l2,0": KIM_CIFAR10 | PLAIN,
+    "kim_mnist:l2,4": KIM_MNIST | {"attack.eps": 2.0, "attack.step_size": 1.0},
+    "kim_mnist:linf,0.2": KIM_MNIST | {"attack.norm": "linf", "attack.eps": 0.1},
 }
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_config_is_the_papers(name):
-    config = importlib.import_module(f"configs.{name}").get_config()
+    file, *argument = name.split(":")
+    config = importlib.import_module(f"configs.{file}").get_config(*argument)
     for field, value in EXPECTED[name].items():
         room, _, leaf = field.rpartition(".")
         found = (config[room] if room else config)[leaf]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import export_torch, import_lpips, import_torch
-from rrjax import conversion, lpips, runs, torch_checkpoint, torch_files
+from configs import export_torch, import_lpips, import_torch, untrained
+from rrjax import conversion, lpips, models, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
 needs_lpips = pytest.mark.skipif(
@@ -96,6 +96,17 @@ def test_an_imported_network_is_not_trained_on(run):
         pytest.raises(BadInput, match="was imported, without an optimizer's state"),
     ):
         runs.restore(manager, 0, sharding, **like)
+
+
+def test_a_network_is_drawn_by_the_seed(tmp_path):
+    config = untrained.get_config("robust_digits")
+    config.model.update(name="resnet8", width=2)
+    config.seed = 3
+    conversion.draw_network(config, tmp_path)
+    drawn = models.init(models.create(config.model), jax.random.key(3), (16, 16, 1))
+    jax.tree.map(np.testing.assert_array_equal, runs.load(tmp_path).variables, dict(drawn))
+    with pytest.raises(BadInput, match="holds a network already"):
+        conversion.draw_network(config, tmp_path)
 
 
 @pytest.mark.parametrize(

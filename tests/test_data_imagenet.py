@@ -3,14 +3,12 @@
 import base64
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -39,10 +37,7 @@ def stored(data_dir, split):
 
 
 def door(*flags):
-    command = [sys.executable, "-m", "rrjax.prepare", "--config=configs/prepare_imagenet.py"]
-    return subprocess.run(
-        [*command, *flags], cwd=ROOT, env=os.environ, capture_output=True, text=True
-    )
+    return commands.door("prepare", "--config=configs/prepare_imagenet.py", *flags)
 
 
 def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):

@@ -10,16 +10,15 @@ import subprocess
 import sys
 from importlib import metadata
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ROOT, door
 from golden.make_imagenet import write_tars
 from PIL import Image
 
 from rrjax.data import imagenet
 
-ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT.parent / "shared/data/imagenet_samples"
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "defaults"}
 SHRUNK = [
@@ -34,8 +33,8 @@ CIFAR10 = ["robust_cifar10", "standard_cifar10", "small_cifar10"]
 RAN = {"robust_digits", "standard_digits", "evaluate", "inversion", "training_eps", "masking"}
 CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
-RAN |= {"bench_cpu", "bench_gpu"}
-RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain"}
+RAN |= {"bench_cpu", "bench_gpu", "bench_retraining"}
+RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain", "card", "untrained"}
 # Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
 PICTURES = {
     "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
@@ -45,14 +44,10 @@ PICTURES = {
     "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
 }
 RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
-RAN |= {"vaegan_digits", "manifold", "autoencoder_digits", "autoencoder_cifar10"}
+RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits", "autoencoder_cifar10"}
+RAN |= {"penalized_digits", "kim_cifar10", "kim_mnist"}
 RAN |= {"autoencoder_alexnet", "reconstruction", "generation"}
 RAN |= {"style", "denoising", "anomaly"}
-
-
-def door(name, *arguments):
-    command = [sys.executable, "-m", f"rrjax.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True)
 
 
 def works(name, *arguments):
@@ -111,9 +106,13 @@ def test_a_run_s_network_is_put_on_the_shelf_and_judged_on_a_part_of_the_test_se
     more = f"--config.more=('{trained / 'robust'}',)"
     arguments = ["--config.standard=", "--config.robust=", "--config.n=50", more]
     arguments += ["--config.steps=(2,)", "--config.restarts=2", "--config.random_start=sphere"]
-    works("evaluate", "--config=configs/evaluate.py", f"--workdir={tmp_path}", *arguments)
-    (cells,) = json.loads((tmp_path / "results.json").read_text())["accuracy"]["models"].values()
+    found = tmp_path / "judged/cifar10_standard"
+    works("evaluate", "--config=configs/evaluate.py", f"--workdir={found}", *arguments)
+    (cells,) = json.loads((found / "results.json").read_text())["accuracy"]["models"].values()
     assert [cell["n"] for cell in cells] == [50] * 4
+    arguments = ["--config.name=cifar10_standard", f"--config.judged={found.parent}"]
+    works("convert", "--config=configs/card.py", f"--workdir={tmp_path}", *arguments)
+    assert "worst of 2 starts" in (tmp_path / "cifar10_standard.md").read_text()
 
 
 @pytest.mark.slow
@@ -132,6 +131,8 @@ def test_convert_there_and_back(trained, tmp_path):
     assert models["standard"] == models["robust"]
     message = refused(*TRAIN, *SHRUNK, f"--workdir={workdir}")
     assert "holds another run (convert was 'import', now None" in message
+    untrained = ["--config=configs/untrained.py:robust_digits", f"--workdir={tmp_path / 'drawn'}"]
+    assert "resnet8 (cifar), not trained" in works("convert", *untrained, *SHRUNK).stdout
 
 
 @pytest.mark.slow
@@ -155,6 +156,34 @@ def test_the_other_trainers(name, tmp_path):
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 2]
     assert "test_adversarial_accuracy" in log[1]
+
+
+@pytest.mark.slow
+def test_penalties(tmp_path):
+    """The network is tiny: second derivatives of ResNet-8 take long to compile."""
+    small = [f for f in SHRUNK if "width" not in f] + ["--config.model.name=tiny"]
+    small += ["--config.model.width=64", f"--workdir={tmp_path}"]
+    works("train", "--config=configs/penalized_digits.py", *small)
+    log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert log[0]["train_squared_gradient"] > 0 and 0 < log[0]["train_misalignment"] < 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["kim_cifar10.py:linf,0.04", "kim_mnist.py:l2,4"])
+def test_the_small_networks_of_kim(config, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"images-idx3": rng.integers(0, 256, (20, 8, 8)), "labels-idx1": np.arange(20) % 10}
+    for name, array in arrays.items():
+        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        for split in ("train", "t10k"):
+            content = head + array.astype(np.uint8).tobytes()
+            (tmp_path / f"{split}-{name}-ubyte").write_bytes(content)
+    small = ["--config.epochs=1", "--config.batch_size=20", "--config.attack.steps=1"]
+    small += ["--config.data.name=idx", f"--config.data.path={tmp_path}"]
+    small += ["--config.data.image_size=8", "--config.data.resize=8"]
+    works("train", f"--config=configs/{config}", f"--workdir={tmp_path / 'run'}", *small)
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 1] and "test_adversarial_accuracy" in log[1]
 
 
 @pytest.mark.slow
@@ -217,6 +246,9 @@ def test_regularized(trained, tmp_path):
     # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
     assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
     assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
+    works("study", "--config=configs/claims.py", f"--workdir={tmp_path}")
+    rows = json.loads((tmp_path / "results.json").read_text())["claims"]["rows"]
+    assert [row["study"] for row in rows if row["of"]] == ["regularized"]
 
 
 @pytest.mark.slow
@@ -362,7 +394,9 @@ def test_autoencoders_and_their_studies(trained, tmp_path):
     rows = json.loads((tmp_path / "results.json").read_text())["reconstruction"]["rows"]
     assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (2 * 3 + 2 * 3)
     assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
-    assert rows[2]["psnr over the first's"]["mean"] == rows[0]["psnr over the first's"]["mean"] == 0
+    assert rows[2]["psnr more"]["mean"] == rows[0]["psnr more"]["mean"] == 0
+    searched = [row["pair"] for row in rows if row["how"] == "search"]
+    assert searched == [f"{row['network']}, decoder" for row in rows[:3]]
     small = ["--config.points=3", "--config.gallery=4", "--config.samples=2"]
     works("study", "--config=configs/generation.py", *arguments[:-1], *small)
     rows = json.loads((tmp_path / "results.json").read_text())["generation"]["rows"]
@@ -417,6 +451,10 @@ def test_tradeoff(tmp_path):
     for each in found:
         assert each["n"] == 3 and each["spearman"] == pytest.approx(-1)
         assert (each["slope"], each["intercept"]) == pytest.approx((-1, 1))
+    rows = [row(eps, 0.5, 0.1) for eps in (0.0, 1.0, 2.0)]
+    (tmp_path / "results.json").write_text(json.dumps({"retraining": {"rows": rows}}))
+    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
+    assert "the l2 networks are all as accurate" in message
     message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path / 'none'}")
     assert "holds no results of configs/retraining.py" in message
 
@@ -717,6 +755,16 @@ def with_what_they_need(*names):
 
 
 @pytest.mark.slow
+def test_bench_retraining(tmp_path):
+    small = ["seeds=(0,)", "counts=(26,)", "epochs=1", "batch_size=700", "rounds=1", "at_once=(1,)"]
+    arguments = [*(f"--config.{change}" for change in small), f"--workdir={tmp_path}"]
+    works("bench", "--config=configs/bench_retraining.py", *arguments)
+    found = json.loads((tmp_path / "results.json").read_text())["retraining_speed"]["rows"]
+    assert [row["program"] for row in found] == ["one program, 1 at once", "a loop of steps"]
+    assert found[0]["difference"] < 0.01 and found[1]["faster"]["mean"] == 1
+
+
+@pytest.mark.slow
 def test_bench_data(tmp_path):
     small = ["n=4", "batch_size=2", "batches=1", "rounds=2", "workers=(0,1)"]
     arguments = [f"--config.{change}" for change in small]
@@ -797,11 +845,11 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["convert", *IMPORT], "--config.file is empty: name the checkpoint"),
         (["convert", *IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         (["convert", *IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),
+        (["convert", *IMPORT, "--config.convert=both"], "choose one of import, export, untrained"),
         (
-            ["convert", *IMPORT, "--config.convert=both"],
-            "choose import, export, pretrained or trunk",
+            ["convert", IMPORT[0].partition(":")[0]],
+            "of the network behind a colon",
         ),
-        (["convert", IMPORT[0].partition(":")[0]], "name the training config of the network"),
         (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
         (["convert", "--config=configs/export_torch.py", "--config.run=/no"], "not a run folder"),
@@ -822,6 +870,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
         (["train", "--config=configs/inversion.py"], "another command's config"),
         (["train", "--config=configs/nothing.py"], "configs/nothing.py"),
         (["train", "--config=README.md"], "--config cannot be loaded"),
+        (["train", "--config=configs/kim_mnist.py:l2"], "l2: give norm and eps, such as l2,0.4"),
         (["evaluate", TRAIN[1]], "another command's config"),
         (["evaluate", "--config=configs/evaluate.py", "--config.steps=(0,)"], "steps=(0,)"),
         (["evaluate", "--config=configs/evaluate.py", "--config.eps=()"], "eps=()"),

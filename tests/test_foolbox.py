@@ -14,7 +14,7 @@ import numpy as np
 import optax
 import pytest
 
-from configs import robust_digits
+from configs import kim_cifar10, robust_digits
 from rrjax import attack, batches, data, loop, models, runs
 from rrjax.tasks import classifier
 
@@ -61,10 +61,10 @@ def digits(run, n):
     return Case(run.model, run.variables, images, labels, {"l2": 1.0, "linf": 0.1})
 
 
-def photos():
+def photos(name="resnet8", width=8):
     """Give an untrained network photographs from foolbox's package: 8 of CIFAR, 8 of ImageNet."""
     config = robust_digits.get_config().model
-    config.update({"width": 8, "mean": (0.5,) * 3, "std": (0.25,) * 3})
+    config.update({"name": name, "width": width, "mean": (0.5,) * 3, "std": (0.25,) * 3})
     model = models.create(config)
     no_network = fb.JAXModel(lambda images: images, bounds=(0, 1))
     sets = [fb.samples(no_network, s, batchsize=8, shape=(32, 32)) for s in ("cifar10", "imagenet")]
@@ -140,6 +140,24 @@ def test_in_float64_the_images_are_foolbox_s(case, norm, targeted, float64):
     found = ours(case, options)
     assert found.dtype == jnp.float64
     np.testing.assert_allclose(found, theirs(case, options), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("strength", ["l2,1.6", "linf,0.04"])
+def test_the_attack_of_kim_is_foolbox_s_in_their_units(strength, float64):
+    """Pixels in [-1,1], 40 steps of 2 or 0.02 (spec of their code): ours with half of each."""
+    norm, eps = strength.split(",")
+    case, attack = in_float64(photos("tiny", 64)), kim_cifar10.get_config(strength).attack
+    options = {name: attack[name] for name in ("norm", "eps", "step_size", "steps")}
+    found = 2 * ours(case, options | {"targeted": False}) - 1
+    run_theirs = lambda x: logits(case.model, case.variables, (x + 1) / 2)  # noqa: E731
+    step_size = {"l2": 2.0, "linf": 0.02}[norm]
+    pgd = PGD[norm](abs_stepsize=step_size, steps=40, random_start=False)
+    criterion, network = (
+        fb.criteria.Misclassification(case.labels),
+        fb.JAXModel(run_theirs, (-1, 1)),
+    )
+    expected = pgd.run(network, 2 * case.images - 1, criterion, epsilon=float(eps))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 @each_attack

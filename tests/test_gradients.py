@@ -22,7 +22,7 @@ def test_micro_batches_have_the_whole_batchs_gradient(float64):
     adversary = adversaries.trainer(c.attack, lambda step: 2.0)
 
     def gradient(*arguments):
-        return gradients.adversarial(model, losses.create(c.loss), adversary, *arguments)
+        return gradients.adversarial(model, losses.create(c.loss), None, adversary, *arguments)
 
     found = [
         jax.jit(gradients.accumulated(gradient, n))(state, batch, jax.random.key(2)) for n in (1, 4)

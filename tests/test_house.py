@@ -38,7 +38,7 @@ LAYERS = (
         "torch_checkpoint",
         "torch_files",
     ),
-    ("loop", "conversion"),
+    ("loop", "conversion", "cards"),
     ("tasks",),
     ("studies", "benches"),
     ("train", "evaluate", "study", "convert", "prepare", "bench"),

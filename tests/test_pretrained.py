@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import rrjax
+from configs import card as card_config
 from configs import defaults, pretrain
-from rrjax import conversion, models, pretrained, runs
+from rrjax import cards, conversion, models, pretrained, runs
 from rrjax.errors import BadInput
 
 
@@ -25,7 +26,7 @@ def shelf(tmp_path, monkeypatch):
     with runs.open_checkpoints(run, write=True) as manager:
         runs.save(manager, 0, variables, training=None, score=None)
     ship = pretrain.get_config()
-    ship.update(run=str(run), name="small")
+    ship.update(run=str(run), name="small", time="a minute")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "shelf")
     conversion.export_pretrained(ship, tmp_path / "shelf")
     return run
@@ -66,6 +67,45 @@ def test_a_name_is_given_once(shelf):
         conversion.export_pretrained(ship, pretrained.FOLDER)
 
 
+def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
+    def judged(folder, name, config, found):
+        folder.mkdir(parents=True)
+        runs.write_results(folder, name, {"config": config} | found)
+
+    def accuracy(mean, n=200):
+        return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": n}
+
+    def cell(steps, eps, *summary):
+        return {"steps": steps, "eps": eps, **accuracy(*summary)}
+
+    asked, place = {"norm": "linf", "restarts": 1}, tmp_path / "judged/small"
+    cells = [cell(20, 0.0, 0.9), cell(20, 8 / 255, 0.3), cell(100, 8 / 255, 0.2)]
+    judged(place / "a", "accuracy", asked, {"models": {"robust": cells}})
+    cells = [cell(20, 8 / 255, 0.35, 1000), cell(20, 0.0, 0.8, 1000)]
+    judged(place / "b", "accuracy", asked | {"restarts": 5}, {"models": {"robust": cells}})
+    asked = {"norm": "linf", "eps": 8 / 255, "source": "other"}
+    found = {"clean": accuracy(0.9), "transfer": accuracy(0.7)}
+    judged(place / "c", "masking", asked, {"networks": {"small": {"accuracy": found}}})
+    asked = card_config.get_config()
+    asked.update(name="small", judged=str(tmp_path / "judged"))
+    cards.write(asked, tmp_path)
+    text = (tmp_path / "small.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows[2:]] == [
+        ["none", "0", "0.800 [0.700, 0.900]", "1,000"],
+        ["none", "0", "0.900 [0.800, 1.000]", "200"],
+        ["linf, PGD-20, worst of 5 starts", "8/255", "0.350 [0.250, 0.450]", "1,000"],
+        ["linf, PGD-100", "8/255", "0.200 [0.100, 0.300]", "200"],
+        ["linf, PGD-20", "8/255", "0.300 [0.200, 0.400]", "200"],
+        ["linf, transfer from other", "8/255", "0.700 [0.600, 0.800]", "200"],
+    ]
+    assert "against l2 attacks of radius 3" in text and "a minute." in text
+    assert "--config.model.width=2 " in text and "somewhere" not in text
+    asked.judged = str(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match=r"elsewhere: holds no evaluation in small/"):
+        cards.write(asked, tmp_path)
+
+
 @pytest.mark.parametrize("name", pretrained.models_available())
 def test_what_comes_with_rrjax_is_whole_small_and_has_a_card(name):
     network = rrjax.load(name)
@@ -74,4 +114,4 @@ def test_what_comes_with_rrjax_is_whole_small_and_has_a_card(name):
     assert (pretrained.FOLDER / f"{name}.safetensors").stat().st_size < 8e6
     facts = json.loads((pretrained.FOLDER / f"{name}.json").read_text())
     assert facts["config"]["data"]["path"] == ""
-    assert name in (pretrained.FOLDER / f"{name}.md").read_text()
+    assert f"# {name}\n" in (pretrained.FOLDER / f"{name}.md").read_text()

@@ -148,3 +148,18 @@ def test_noise_is_the_papers():
     noise = representation.noise((50, 16, 16, 3), np.random.default_rng(0))
     np.testing.assert_allclose([noise.mean(), noise.std()], [0.5, 0.05], atol=1e-3)
     assert noise.dtype == np.float32 and noise.min() >= 0 and noise.max() <= 1
+
+
+def test_features_of_any_tree_are_a_representation():
+    features = representation.of_features(lambda image: (image[:2], {"rest": 2 * image[2:]}))
+    image = images(1)[0]
+    expected = jnp.concatenate([image[:2].ravel(), 2 * image[2:].ravel()])
+    np.testing.assert_array_equal(features(image)[1]["representation"], expected)
+
+
+def test_the_nearest_of_a_gallery_by_hand():
+    gallery = np.zeros((2, *SHAPE), np.float32)
+    gallery[0, 0, 0], gallery[1, 0, 0] = 2.0, -1.0
+    seen = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
+    found = representation.to_nearest(seen, gallery * 2, gallery, batch_size=2)
+    np.testing.assert_allclose(found, [1.0, 1.0])  # |4 - 2| / 2, |-2 + 1| / 1

@@ -2,13 +2,12 @@
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from rrjax import attribution, retraining
+from rrjax.benches import retraining as bench
 from rrjax.models.smallcnn import SmallCNN
 
 MODEL = SmallCNN(((4,),), 3, 8, 2, (0.5,), (0.5,))
@@ -55,34 +54,8 @@ def test_side_by_side_is_one_after_another_is_a_plain_loop():
     seeds, counts = jnp.array([3, 4]), jnp.array([0, 2, 8])
     whole = retrain(seeds, counts, keep=True, at_once=1)
     np.testing.assert_allclose(retrain(seeds, counts, keep=True, at_once=4), whole, atol=0.021)
-    alone = [[_plain(int(seed), int(count)) for count in counts] for seed in seeds]
-    np.testing.assert_allclose(whole, alone, atol=1e-6)
-
-
-def _plain(seed, count):
-    """Train one network step by step, as the program does."""
-    fill = jnp.array([0.5])
-    occlude = jax.vmap(lambda image, ranks: attribution.occlude(image, ranks, count, fill, True))
-    inputs, held_out = occlude(TRAIN.images, TRAIN.ranks), occlude(TEST.images, TEST.ranks)
-    init_key, order_key = jax.random.split(jax.random.key(seed))
-    params = MODEL.init(init_key, inputs[:1], train=False)["params"]
-    adam = optax.adam(0.01)
-    state = adam.init(params)
-
-    @jax.jit
-    def step(params, state, images, labels):
-        def loss(params):
-            logits, _ = MODEL.apply({"params": params}, images, train=False)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-        updates, state = adam.update(jax.grad(loss)(params), state)
-        return optax.apply_updates(params, updates), state
-
-    for key in jax.random.split(order_key, 8):
-        for rows in jax.random.permutation(key, 200).reshape(-1, 20):
-            params, state = step(params, state, inputs[rows], TRAIN.labels[rows])
-    logits, _ = MODEL.apply({"params": params}, held_out, train=False)
-    return float((logits.argmax(-1) == TEST.labels).mean())
+    alone = partial(bench.plainly, *retrain.args, seeds, counts, **retrain.keywords)
+    np.testing.assert_allclose(whole, alone(keep=True), atol=1e-6)
 
 
 def test_the_area_between_two_curves():

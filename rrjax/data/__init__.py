@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rrjax.batches import Batch, pixels
-from rrjax.data import folder, imagenet, pipeline, records, sources, transforms
+from rrjax.data import folder, idx, imagenet, pipeline, records, sources, transforms
 from rrjax.errors import BadInput
 
 
@@ -165,6 +165,7 @@ def _restricted(config, split: str) -> sources.Source:
 SOURCES = {
     "digits": lambda config, split: sources.digits(split, config.image_size),
     "folder": lambda config, split: folder.folder(config.path, split),
+    "idx": lambda config, split: idx.idx(config.path, split),
     "restricted_imagenet": _restricted,
 }
 

@@ -34,7 +34,8 @@ TFDS = (
     "python -m venv tf && tf/bin/pip install tensorflow tensorflow-datasets apache-beam "
     "mlcroissant importlib_resources && tf/bin/tfds"
 )
-NAMES = ("digits", "folder", "restricted_imagenet")  # what data.name says that is no set of TFDS'
+# What data.name says that is no set of TFDS'.
+NAMES = ("digits", "folder", "idx", "restricted_imagenet")
 UNREADABLE = (OSError, RuntimeError, ValueError, IndexError)  # a shard that is gone, cut or damaged
 THREADS = 16  # they wait for the disk, and decoding runs outside Python's lock
 

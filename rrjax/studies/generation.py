@@ -119,8 +119,10 @@ def _reached(flat, images, left, right):
 def _between(flat: Manifold, left, right, config) -> tuple[dict, dict]:
     """Return each way's middles, distances and seconds an image; and a few whole paths."""
     apply = representation.of_features(flat.encode)
-    search = partial(_search, apply, step_size=config.step_size, steps=config.steps)
-    ways = {"pixels": _blend, "search": search, "decoder": partial(_mix, flat)}
+    search = partial(_search, apply, step_size=config.step_size)
+    ways = {"pixels": _blend, "decoder": partial(_mix, flat)}
+    ways["search"] = partial(search, steps=config.steps)
+    compiling = ways | {"search": partial(search, steps=1)}
     shown = min(SHOWN, len(left))
     ends = [np.repeat(stack[:shown], config.points, axis=0) for stack in (left, right)]
     weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), shown)
@@ -129,9 +131,9 @@ def _between(flat: Manifold, left, right, config) -> tuple[dict, dict]:
     for way, make in ways.items():
         path = in_parts(make, config.batch_size, *ends, weights)
         paths |= {(i, way): images for i, images in enumerate(np.split(path, shown))}
-        make = partial(in_parts, make, config.batch_size, left, right, halves)
-        make()  # compiles
-        images, seconds = timed(make)
+        pairs = (config.batch_size, left, right, halves)
+        in_parts(compiling[way], *pairs)
+        images, seconds = timed(in_parts, make, *pairs)
         reached = in_parts(partial(_reached, flat), config.batch_size, images, left, right)
         middles[f"between two, by {way}"] = (images, reached, seconds / len(left))
     return middles, {f"{way} {i + 1}": paths[i, way] for i, way in sorted(paths)}

@@ -115,16 +115,19 @@ def _searched(autoencoder: runs.Autoencoder, images, config):
 
 
 def _rows(kind: str, images, arms: dict, config) -> list[dict]:
-    """Score every arm on one kind of images, alone and in pairs with the first arm."""
-    rows, first = [], None
-    for (name, how), (decoded, seconds) in arms.items():
-        scores = _scores(decoded, images)
-        first = first or scores
+    """Score every arm on one kind of images, alone and in pairs.
+
+    A decoder's pair is the first one, a search's the decoder of the same features.
+    """
+    rows, scored = [], {}
+    for (name, how), (made, seconds) in arms.items():
+        scores = scored[name, how] = _scores(made, images)
+        pair = (name, "decoder") if how == "search" else next(iter(scored))
         row = {"images": kind, "network": name, "how": how, "side": images.shape[1]}
-        row["seconds"] = seconds
+        row |= {"seconds": seconds, "pair": ", ".join(pair)}
         for score, values in scores.items():
             row[score] = metrics.summarize(values, config.seed)
-            row[f"{score} over the first's"] = metrics.summarize(values - first[score], config.seed)
+            row[f"{score} more"] = metrics.summarize(values - scored[pair][score], config.seed)
         rows.append(row)
     return rows
 
@@ -161,7 +164,7 @@ def _curve(workdir: str, rows: list[dict]) -> tuple[str, str]:
 
 
 def _section(config, rows: list[dict], pictures: list) -> report.Section:
-    paired = [f"{score} over the first's" for score in ("psnr", "ssim")]
+    paired = [f"{score} more" for score in ("psnr", "ssim")]
 
     def cell(row, score):
         digits = 2 if "psnr" in score else 3
@@ -174,17 +177,21 @@ def _section(config, rows: list[dict], pictures: list) -> report.Section:
         text=[
             "Each decoder was trained to invert one frozen encoder. The same test images, and "
             "photographs of sizes it was not trained on, through each; PSNR in dB, SSIM, LPIPS "
-            "(less is better); in pairs with the first row of the same images.",
+            "(less is better); and how much more than the pair's, image by image.",
             f"n = {config.n} test images, {config.photographs} photographs of a size, "
             f"{config.searched} searched: {config.steps} l2 steps of {config.step_size:g} on the "
             "image from noise, until its features are the target's, beside what the decoder makes "
             f"of the same features. {config.batch_size} images at a time; mean and 95 % bootstrap "
             "interval over images.",
         ],
-        header=["images", "network", "eps", "made by", *SCORES, *paired, "seconds an image"],
+        header=[
+            *("images", "network", "eps", "made by", *SCORES),
+            *("pair", *paired, "seconds an image"),
+        ],
         rows=[
             [row["images"], row["network"], f"{row['eps']:g}", row["how"]]
-            + [cell(row, score) for score in (*SCORES, *paired)]
+            + [cell(row, score) for score in SCORES]
+            + [row["pair"], *(cell(row, score) for score in paired)]
             + [f"{row['seconds']:.2g}"]
             for row in rows
         ],

@@ -26,6 +26,9 @@ def run(config, workdir: str) -> None:
             f"{workdir}: fewer than {LEAST} networks of one norm were retrained with: name more in "
             "--config.more of configs/retraining.py"
         )
+    for (_, norm), line in series.items():
+        if len({row["accuracy"]["mean"] for row in line}) == 1:
+            raise BadInput(f"{workdir}: the {norm} networks are all as accurate: no line fits them")
     unknown = [score for score in config.scores if score not in next(iter(series.values()))[0]]
     if unknown or not config.scores:
         raise BadInput(f"scores={config.scores}: choose from ROAR, KAR and DiffROAR")

@@ -16,7 +16,17 @@ from jax import lax
 from rrjax import attack, models
 from rrjax.batches import augmented, pixels
 from rrjax.errors import BadInput
-from rrjax.tasks import Task, TrainState, adversaries, finetune, free, gradients, losses, optimizer
+from rrjax.tasks import (
+    Task,
+    TrainState,
+    adversaries,
+    finetune,
+    free,
+    gradients,
+    losses,
+    optimizer,
+    penalties,
+)
 from rrjax.tasks.average import averaged
 
 
@@ -35,15 +45,15 @@ def create(config, steps_per_epoch: int, start=None) -> Task:
     _check(config)
     model = models.create(config.model)
     updates_per_epoch = steps_per_epoch * max(1, config.replays)
-    sgd = optimizer.create(config.optimizer, config.epochs, updates_per_epoch)
+    descent = optimizer.create(config.optimizer, config.epochs, updates_per_epoch)
     init_key, train_key, test_key = jax.random.split(jax.random.key(config.seed), 3)
-    init = partial(_init, model, sgd, init_key, config, start)
+    init = partial(_init, model, descent, init_key, config, start)
     trained = partial(optimizer.trained, config.optimizer.train_only)
     jax.eval_shape(trained, _shapes(init, config).params)
     robust = config.attack.eps > 0
     judge = adversaries.judge(config.attack, config.eval_attack_steps) if robust else None
     eps = adversaries.radius(config.attack, steps_per_epoch)
-    move = _move(model, partial(_update, sgd, trained), config, eps)
+    move = _move(model, partial(_update, descent, trained), config, eps)
     task = Task(
         init=init,
         train_step=partial(_train_step, move, train_key),
@@ -69,7 +79,7 @@ def _check(config) -> None:
         free.check(config)
 
 
-def _init(model, sgd, key: jax.Array, config, start) -> TrainState:
+def _init(model, descent, key: jax.Array, config, start) -> TrainState:
     size = config.data.image_size
     shape = (size, size, len(model.mean))
     variables = models.init(model, key, shape)
@@ -80,7 +90,7 @@ def _init(model, sgd, key: jax.Array, config, start) -> TrainState:
         step=jnp.array(0, jnp.int32),
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=sgd.init(variables["params"]),
+        opt_state=descent.init(variables["params"]),
         carried=carried,
     )
 
@@ -100,14 +110,14 @@ def _shapes(init: Callable, config) -> TrainState:
 
 def _move(model, update: Callable, config, eps: Callable) -> Callable:
     """Return (state, images, labels, key) -> (state, metrics): what a step does with its batch."""
-    loss = losses.create(config.loss)
+    loss, penalty = losses.create(config.loss), penalties.create(config.loss)
     if config.replays:
         ascend = partial(_ascend, config.attack, eps)
         gradient = partial(gradients.joint, model, loss)
         return partial(free.train_step, gradient, update, ascend, config.replays)
     adversary = adversaries.trainer(config.attack, eps) if config.attack.eps else None
-    gradient = partial(gradients.adversarial, model, loss, adversary)
-    return partial(_sgd_step, gradients.accumulated(gradient, config.micro_batches), update)
+    gradient = partial(gradients.adversarial, model, loss, penalty, adversary)
+    return partial(_one_step, gradients.accumulated(gradient, config.micro_batches), update)
 
 
 def _ascend(config, eps: Callable, step, delta, gradient):
@@ -121,20 +131,20 @@ def _train_step(move: Callable, key: jax.Array, state: TrainState, batch):
     return state.replace(step=state.step + 1), metrics
 
 
-def _sgd_step(gradient: Callable, update: Callable, state: TrainState, images, labels, key):
+def _one_step(gradient: Callable, update: Callable, state: TrainState, images, labels, key):
     """Attack the batch, then step on what the loss makes of it."""
     attack_key, dropout_key = jax.random.split(key)
     keys = jax.random.split(attack_key, images.shape[0])
     return update(state, *gradient(state, (images, labels, keys), dropout_key))
 
 
-def _update(sgd, trained: Callable, state: TrainState, grads, batch_stats, metrics):
+def _update(descent, trained: Callable, state: TrainState, grads, batch_stats, metrics):
     """Average over devices and step the optimiser once.
 
     BN statistics of frozen layers move on too, as in the reference's partial training.
     """
     grads, batch_stats, metrics = lax.pmean((trained(grads), batch_stats, metrics), "batch")
-    updates, opt_state = sgd.update(grads, state.opt_state, state.params)
+    updates, opt_state = descent.update(grads, state.opt_state, state.params)
     state = state.replace(
         params=optax.apply_updates(state.params, updates),
         batch_stats=batch_stats,

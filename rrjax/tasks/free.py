@@ -25,6 +25,8 @@ def check(config) -> None:
         ("attack.restarts", 1),
         ("loss.name", "cross_entropy"),
         ("loss.clean_weight", 0.0),
+        ("loss.gradient_penalty", 0.0),
+        ("loss.alignment_penalty", 0.0),
         ("micro_batches", 1),
     ):
         value = config

@@ -11,11 +11,11 @@ from rrjax import models
 from rrjax.tasks import TrainState
 
 
-def adversarial(model, loss, adversary, state: TrainState, batch, dropout_key: jax.Array):
+def adversarial(model, loss, penalty, adversary, state: TrainState, batch, dropout_key: jax.Array):
     """Attack the batch, (images, labels, keys), and return (gradient, batch_stats, metrics).
 
     The attack sees the network in eval mode; no gradient flows through it. Its loss is its own,
-    on the plain label.
+    on the plain label. The penalty (`tasks.penalties`, or None) is on the clean images.
     """
     images, labels, keys = batch
     attacked = images
@@ -24,10 +24,17 @@ def adversarial(model, loss, adversary, state: TrainState, batch, dropout_key: j
 
     def loss_fn(params):
         forward = partial(_forward, model, params, dropout_key)
-        return loss(forward, state.batch_stats, images, attacked, labels)
+        value, (logits, stats) = loss(forward, state.batch_stats, images, attacked, labels)
+        if not penalty:
+            return value, (logits, stats, {})
+        apply = frozen(model, state.replace(params=params))
+        extra, penalized = penalty(apply, images, labels)
+        return value + extra, (logits, stats, penalized)
 
-    (value, (logits, stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-    return grads, stats, {"loss": value, "accuracy": jnp.mean(logits.argmax(-1) == labels)}
+    (value, aux), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    logits, stats, penalized = aux
+    metrics = {"loss": value, "accuracy": jnp.mean(logits.argmax(-1) == labels)}
+    return grads, stats, metrics | penalized
 
 
 def joint(model, loss, state: TrainState, images, labels, dropout_key: jax.Array):

@@ -1,4 +1,4 @@
-"""The optimiser of a training config: torch's SGD, and how its rate moves over the epochs."""
+"""The optimiser of a training config, torch's SGD or Adam, and how its rate moves over epochs."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,24 +11,28 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from rrjax.errors import BadInput
 
+OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
 SCHEDULES = ("step", "cosine", "linear", "cyclic")
 
 
 def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Make torch's SGD: momentum on gradient + weight_decay * parameter, every trained parameter.
+    """Make torch's SGD or Adam, of gradient + weight_decay * parameter, every trained parameter.
 
     config: `optimizer` of `configs/defaults.py`. Its rate is a function of the number of updates.
+    Adam's b1 is its `momentum`; b2 is 0.999 and eps 1e-8, as in Kingma and Ba (2015).
 
     Raises:
       BadInput: naming the field that is not possible.
     """
     if not config.learning_rate > 0:
         raise BadInput(f"optimizer.learning_rate={config.learning_rate}: it must be above 0")
+    if config.name not in OPTIMIZERS:
+        raise BadInput(f"optimizer.name={config.name!r}: choose one of {tuple(OPTIMIZERS)}")
     _check_pattern(config.train_only)
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
         optax.stateless(lambda updates, _: trained(config.train_only, updates)),
-        optax.sgd(rate(config, epochs, steps_per_epoch), config.momentum),
+        OPTIMIZERS[config.name](rate(config, epochs, steps_per_epoch), config.momentum),
     )
 
 

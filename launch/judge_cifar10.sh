@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# What the networks that come with rrjax withstand, into runs/judged, and their cards:
+#   DATA=/path/to/cifar10 bash launch/judge_cifar10.sh [NAME ...]
+# DATA holds {train,test}/<class>/*.jpg. Clean accuracy is over all test images, every attack over N of
+# them (default 1,000). What was found already is not found again.
+set -euo pipefail
+CDPATH='' cd -- "$(dirname -- "$0")/.."
+EXTRAS=dev # foolbox is part of it
+source launch/setup.sh
+
+: "${DATA:?the folder that holds train/ and test/}"
+n=${N:-1000}
+# shellcheck disable=SC2034 # both are used by name
+l2=("--config.norm=l2" "--config.eps=(0.25,0.5,1.0)")
+# shellcheck disable=SC2034
+linf=("--config.norm=linf" "--config.eps=(0.00784314,0.01568627,0.03137255)")
+
+judge() { # NAME FOLDER FLAGS
+  out=runs/judged/$1/$2
+  if [ -e "$out/results.json" ]; then return; fi
+  python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --config.robust="$1" \
+    --config.data.path="$DATA" --workdir="$out" "${@:3}"
+}
+
+probe() { # NAME FLAGS: its own ball
+  out=runs/judged/$1/probe_$n
+  if [ -e "$out/results.json" ]; then return; fi
+  python -m rrjax.study --config=configs/masking.py --config.networks="('$1',)" \
+    --config.source=cifar10_standard --config.data.path="$DATA" --config.n="$n" \
+    --workdir="$out" "${@:2}"
+}
+
+if [ $# = 0 ]; then
+  mapfile -t names < <(python -c "import rrjax; print(*rrjax.models_available(), sep='\n')")
+  set -- "${names[@]}"
+fi
+for name; do
+  judge "$name" clean --config.eps="(0.0,)" --config.steps="(20,)"
+  for norm in l2 linf; do
+    declare -n ball=$norm
+    judge "$name" "${norm}_$n" "${ball[@]}" --config.steps="(20,100)" --config.n="$n"
+    judge "$name" "${norm}_starts_$n" "${ball[@]}" --config.steps="(20,)" --config.n="$n" \
+      --config.random_start=uniform --config.restarts=5
+  done
+  case $name in
+    *linf_eps8*) probe "$name" --config.norm=linf --config.eps=0.03137255 ;;
+    *eps1*) probe "$name" --config.eps=1.0 ;;
+    *eps025*) probe "$name" --config.eps=0.25 ;;
+    *) probe "$name" --config.eps=0.5 ;;
+  esac
+  python -m rrjax.convert --config=configs/card.py --config.name="$name" \
+    --workdir=runs/judged/cards
+done

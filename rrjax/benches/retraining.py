@@ -1,0 +1,144 @@
+"""How much faster than one after another does one program train the networks of a retraining study?
+
+python -m rrjax.bench --config=configs/bench_retraining.py --workdir=runs/bench_retraining
+
+On digits with random ranks: the work does not depend on them. In each round every program has its
+turn, so that what the machine does besides meets all of them.
+"""
+
+import time
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rrjax import attribution, models, report, retraining, runs
+from rrjax.batches import pixels
+from rrjax.data import sources
+from rrjax.errors import BadInput
+
+LOOP = "a loop of steps"
+
+
+def run(config, workdir: str) -> None:
+    """Time every program; write results.json and a section of report.html, and print the table."""
+    if min(config.rounds, config.epochs, config.batch_size, *config.at_once) < 1:
+        raise BadInput(
+            f"--config.rounds={config.rounds}, epochs={config.epochs}, "
+            f"batch_size={config.batch_size}, at_once={config.at_once}: they must be at least 1"
+        )
+    model = models.create(config.model)
+    train, test = (_ranked(split, config) for split in ("train", "test"))
+    options = {"keep": False, "fill": jnp.full((1,), 0.5), "learning_rate": config.learning_rate}
+    options |= {"epochs": config.epochs, "batch_size": config.batch_size}
+    grid = model, train, test, jnp.array(config.seeds), jnp.array(config.counts)
+    one = partial(retraining.retrain, *grid, **options)
+    programs = {f"one program, {n} at once": partial(one, at_once=n) for n in config.at_once}
+    programs[LOOP] = partial(plainly, *grid, **options)
+    first = {name: _timed(program) for name, program in programs.items()}
+    again = {name: [] for name in programs}
+    for _ in range(config.rounds):
+        for name, program in programs.items():
+            again[name].append(_timed(program)[0])
+    accuracy = first[LOOP][1]
+    rows = [
+        {
+            "program": name,
+            "first": first[name][0],
+            "seconds": report.spread(times),
+            "faster": report.spread(np.array(again[LOOP]) / np.array(times)),
+            "difference": np.abs(first[name][1] - accuracy).max(),
+        }
+        for name, times in again.items()
+    ]
+    runs.make_folder(workdir)
+    runs.publish(workdir, config, _section(config, rows, len(train.labels)), {"rows": rows})
+
+
+def plainly(
+    model, train, test, seeds, counts, *, keep, fill, learning_rate, epochs, batch_size
+) -> np.ndarray:
+    """Do what `retraining.retrain` does, a network after the other and a step after the other.
+
+    Arguments and result as there; each step is a compiled program, as is each evaluation.
+    """
+    occlude = jax.jit(jax.vmap(partial(attribution.occlude, keep=keep), in_axes=(0, 0, None, None)))
+
+    def accuracy(seed, count):
+        inputs, held_out = (occlude(s.images, s.ranks, count, fill) for s in (train, test))
+        init_key, order_key = jax.random.split(jax.random.key(seed))
+        params = _init(model, init_key, inputs[:1])
+        state = optax.adam(learning_rate).init(params)
+        for key in jax.random.split(order_key, epochs):
+            rows = np.asarray(jax.random.permutation(key, len(inputs)))
+            for part in rows[: len(rows) // batch_size * batch_size].reshape(-1, batch_size):
+                batch = inputs[part], train.labels[part]
+                params, state = _step(model, params, state, *batch, learning_rate)
+        return _accuracy(model, params, held_out, test.labels)
+
+    return np.array([[accuracy(seed, count) for count in counts] for seed in seeds])
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(model, key, images):
+    return model.init(key, images, train=False)["params"]
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(model, params, state, images, labels, learning_rate):
+    def loss(params):
+        logits, _ = model.apply({"params": params}, images, train=False)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    updates, state = optax.adam(learning_rate).update(jax.grad(loss)(params), state)
+    return optax.apply_updates(params, updates), state
+
+
+@partial(jax.jit, static_argnums=0)
+def _accuracy(model, params, images, labels):
+    logits, _ = model.apply({"params": params}, images, train=False)
+    return jnp.mean(logits.argmax(-1) == labels)
+
+
+def _ranked(split: str, config) -> retraining.Ranked:
+    records = list(sources.digits(split, config.image_size))
+    images = jnp.asarray(pixels(np.stack([record["image"] for record in records])))
+    labels = jnp.array([record["label"] for record in records])
+    keys = jax.random.split(jax.random.key(config.seed), len(records))
+    draw = lambda key, image: attribution.ranks(attribution.random(image, key)[..., 0])  # noqa: E731
+    return retraining.Ranked(images, labels, jax.vmap(draw)(keys, images))
+
+
+def _timed(program) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    accuracy = np.asarray(program())
+    return time.perf_counter() - start, accuracy
+
+
+def _section(config, rows: list[dict], n: int) -> report.Section:
+    networks = len(config.seeds) * len(config.counts)
+    return report.Section(
+        name="retraining_speed",
+        title="Many networks in one program",
+        text=[
+            f"{networks} networks ({config.model.name}), each trained for {config.epochs} epochs "
+            f"on {n:,} digits of {config.image_size} pixels in batches of {config.batch_size}; "
+            f"{jax.device_count()} x {jax.devices()[0].device_kind}. First: with compilation. "
+            f"Then median [least, greatest] of {config.rounds} rounds, and the loop's time over a "
+            "program's in the same round. Difference: the largest of an accuracy from the loop's."
+        ],
+        header=["program", "first, seconds", "seconds", "times as fast", "difference"],
+        rows=[
+            [
+                row["program"],
+                f"{row['first']:.1f}",
+                report.with_interval(row["seconds"]),
+                report.with_interval(row["faster"]),
+                f"{row['difference']:.4f}",
+            ]
+            for row in rows
+        ],
+        figures=[],
+    )

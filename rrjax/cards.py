@@ -1,0 +1,147 @@
+"""The card of a network that comes with rrjax, from its config and from what evaluations found."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from configs import small_cifar10
+from rrjax import pretrained, report, runs
+from rrjax.errors import BadInput
+
+
+def write(config, workdir: str | Path) -> None:
+    """Write the card of `config.name` into the workdir.
+
+    Raises:
+      BadInput: for a name that there is not, or if nothing was found under `config.judged`.
+    """
+    if config.name not in pretrained.models_available():
+        names = ", ".join(pretrained.models_available())
+        raise BadInput(f"config.name={config.name!r}: choose from {names}")
+    rows = findings(Path(config.judged) / config.name)
+    if not rows:
+        raise BadInput(
+            f"config.judged={config.judged}: holds no evaluation in {config.name}/: run "
+            f"launch/judge_cifar10.sh {config.name}"
+        )
+    runs.make_folder(workdir)
+    path = Path(workdir) / f"{config.name}.md"
+    runs.replace_text(path, card(config.name, rows))
+    print(f"{config.judged}/{config.name} -> {path}")
+
+
+def findings(folder: Path) -> list[tuple[str, str, str, str]]:
+    """Return attack, eps, accuracy and n of all that evaluations in a folder and under it found.
+
+    By norm and radius, the clean accuracy first; then by n, as only those of the same images are
+    to be compared.
+    """
+    found = {}
+    for path in sorted(folder.rglob("results.json")):
+        results = runs.read_results(path.parent)
+        for norm, eps, attack, summary in (*_of_accuracy(results), *_of_masking(results)):
+            place = ("", 0.0) if eps == 0 else (norm, eps)
+            found[(*place, -summary["n"], "none" if eps == 0 else attack)] = summary
+    return [
+        (
+            attack if not norm else f"{norm}, {attack}",
+            radius(norm, eps),
+            report.with_interval(summary, 3),
+            f"{summary['n']:,}",
+        )
+        for (norm, eps, _, attack), summary in sorted(found.items())
+    ]
+
+
+def radius(norm: str, eps: float) -> str:
+    """Write a radius as people do: linf in 255ths."""
+    return f"{255 * eps:.3g}/255" if norm == "linf" else f"{eps:g}"
+
+
+def _of_accuracy(results: dict) -> Iterator[tuple[str, float, str, dict]]:
+    if "accuracy" not in results:
+        return
+    section = results["accuracy"]
+    asked = section["config"]
+    starts = "" if asked["restarts"] == 1 else f", worst of {asked['restarts']} starts"
+    for cells in section["models"].values():
+        for cell in cells:
+            yield asked["norm"], cell["eps"], f"PGD-{cell['steps']}{starts}", cell
+
+
+def _of_masking(results: dict) -> Iterator[tuple[str, float, str, dict]]:
+    if "masking" not in results:
+        return
+    section = results["masking"]
+    asked = section["config"]
+    for result in section["networks"].values():
+        for attack, summary in result["accuracy"].items():
+            if attack == "transfer":
+                attack = f"transfer from {asked['source']}"
+            yield asked["norm"], 0.0 if attack == "clean" else asked["eps"], attack, summary
+
+
+def card(name: str, rows: list[tuple[str, ...]]) -> str:
+    """Return the text of a card: Markdown."""
+    trained, variables = pretrained.read(name)
+    count = sum(x.size for x in jax.tree.leaves(variables["params"])) / 1e6
+    begun = f", from the weights of {trained.start_from}" if trained.start_from else ""
+    return _CARD.format(
+        name=name,
+        count=count,
+        adversary=_adversary(trained.attack),
+        begun=begun,
+        seed=trained.seed,
+        command=command(trained),
+        time=pretrained.facts(name)["time"],
+        table=report.text_table(("attack", "eps", "accuracy", "n"), rows),
+    )
+
+
+def _adversary(attack) -> str:
+    if not attack.eps:
+        return "without an adversary"
+    return f"against {attack.norm} attacks of radius {radius(attack.norm, attack.eps)}"
+
+
+def command(trained) -> str:
+    """Return the command of a training: what differs from the config that all of them share."""
+    ours, shared = (runs.flat(each) for each in (trained, small_cifar10.get_config()))
+    flags = [
+        f"--config.{name}={value}"
+        for name, value in ours.items()
+        if name != "data.path" and shared[name] != value
+    ]
+    return " ".join(
+        ["python -m rrjax.train --config=configs/small_cifar10.py --config.data.path=DATA", *flags]
+    )
+
+
+_CARD = """# {name}
+
+A ResNet-18 with CIFAR's stem and a quarter of its width ({count:.2f} million parameters), trained
+{adversary}{begun}, for images (32, 32, 3), float in [0,1], of CIFAR-10's ten
+classes in the order of their names. `rrjax.load("{name}")`.
+
+- **Data**: CIFAR-10's 50,000 training images, in a copy of JPEGs of quality 75: a little softer
+  than the originals. DATA holds {{train,test}}/<class>/*.jpg.
+- **Training**: seed {seed}; settings chosen on 5,000 images held out of the training set, by the l2
+  radius 0.5: `{command} --workdir=runs/mine`
+- **Time**: {time}.
+- **Weights**: parameters rounded to bfloat16, BN statistics float32; the numbers below are theirs.
+
+Accuracy on the test images (the same JPEG copy), mean and 95 % bootstrap interval over n images,
+drawn by seed 0 where they are not all; PGD in steps of 2.5 * eps / steps:
+
+{table}
+
+The first row, from the installed weights:
+
+```
+python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --config.robust={name} \
+  --config.eps="(0.0,)" --config.steps="(20,)" --config.data.path=DATA --workdir=runs/check
+```
+
+All of them: `DATA=... bash launch/judge_cifar10.sh {name}`.
+"""
