@@ -24,7 +24,7 @@ def get_config():
     # "test images", the first network's; "photographs", two that come with scikit-learn;
     # "patterns", drawn here; or a folder of images, each at its own size.
     config.images = "test images"
-    config.n = 32  # of them, drawn by the seed; 0: all
+    config.n = 64  # of them, drawn by the seed; 0: all
     config.sigmas = (50.0, 25.0, 15.0)  # standard deviations of the noise, in units of 1/255
     config.lpips = "vgg16"  # the paper's; or "alexnet", in a tenth of the time
     config.seed = 0

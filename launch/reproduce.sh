@@ -36,6 +36,15 @@ representations() { # the first paper's studies, with two trainings on digits, i
   python -m rrjax.study --config=configs/claims.py --workdir="$out"
 }
 
+one_class() { # NAME ENCODER CLASS CONFIG FLAGS: train a decoder of one class
+  folder=$out/one_class/$1_$3
+  flags=(--config.model.encoder="$2" --config.model.classes=1
+    --config.data.groups="(('$3',),)" --config.data.group_names="('$3',)")
+  config=configs/$4.py
+  shift 4
+  python -m rrjax.train --config="$config" --workdir="$folder" "${flags[@]}" "$@"
+}
+
 seeds() {
   for seed in 0 1 2; do
     out=runs/seeds/$seed
@@ -62,14 +71,40 @@ small() {
   networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
   study reconstruction
   study generation
+  for name in standard robust; do
+    python -m rrjax.train --config=configs/autoencoder_digits.py --config.noise=50 \
+      --config.model.encoder="$out/$name" --workdir="$out/${name}_denoiser"
+    for class in 0 1 2; do
+      one_class "$name" "$out/$name" "$class" autoencoder_digits --config.epochs=40
+    done
+  done
+  python -m rrjax.study --config=configs/denoising.py --workdir="$out" \
+    --config.networks="('$out/standard_denoiser','$out/robust_denoiser')"
+  python -m rrjax.study --config=configs/anomaly.py --workdir="$out" \
+    --config.root="$out/one_class"
   echo "Look at $out/report.html"
+}
+
+classes=(airplane automobile bird cat deer dog frog horse ship truck)
+
+decoders() { # ENCODER NAME: all that the studies of CIFAR-10 ask of one network
+  decoder=(python -m rrjax.train --config=configs/autoencoder_cifar10.py "${data[@]}"
+    --config.model.encoder="$1")
+  for stage in layer4 layer2 layer1; do
+    "${decoder[@]}" --config.model.stage="$stage" --workdir="$out/$2_$stage"
+  done
+  "${decoder[@]}" --config.noise=50 --workdir="$out/$2_denoiser"
+  for class in "${classes[@]}"; do
+    one_class "$2" "$1" "$class" autoencoder_cifar10 "${data[@]}" --config.epochs=15
+  done
 }
 
 cifar10() {
   : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
   out=runs/cifar10_studies
+  data=(--config.data.path="$DATA")
   networks=(--config.standard=cifar10_standard --config.robust=cifar10_robust_l2_eps05
-    --config.data.path="$DATA")
+    "${data[@]}")
   python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" "${networks[@]}" \
     --config.eps="(0.0,0.25,0.5,1.0)" --config.n=1000
   for name in inversion proximity; do
@@ -81,6 +116,19 @@ cifar10() {
   done
   study synthesis --config.patch=10
   python -m rrjax.study --config=configs/claims.py --workdir="$out" --config.eps=0.5
+  decoders cifar10_standard standard
+  decoders cifar10_robust_l2_eps05 robust
+  networks=(--config.standard="$out/standard_layer4" --config.robust="$out/robust_layer4"
+    "${data[@]}")
+  study reconstruction
+  study generation
+  python -m rrjax.study --config=configs/denoising.py --workdir="$out" \
+    --config.networks="('$out/standard_denoiser','$out/robust_denoiser')" --config.n=256
+  python -m rrjax.study --config=configs/style.py --workdir="$out" \
+    --config.standard="('$out/standard_layer4','$out/standard_layer2','$out/standard_layer1')" \
+    --config.robust="('$out/robust_layer4','$out/robust_layer2','$out/robust_layer1')"
+  python -m rrjax.study --config=configs/anomaly.py --workdir="$out" --config.n=500 \
+    --config.root="$out/one_class" --config.classes="($(printf "'%s'," "${classes[@]}"))"
   echo "Look at $out/report.html"
 }
 
