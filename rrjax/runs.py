@@ -108,6 +108,7 @@ def load(
         raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
     if not Path(path).exists() and str(path) in pretrained.models_available():
         config, variables = pretrained.read(str(path))
+        _add_newer_fields(config)
         model = models.create(config.model)
         variables = jax.device_put(variables, jax.local_devices()[0])
     else:
@@ -253,8 +254,22 @@ def _test_set(data: ConfigDict) -> list:
     return [data[field] for field in fields]
 
 
+def _newer_fields(config: ConfigDict) -> dict[str, Any]:
+    """Return the fields of today's defaults that a config has not, dotted."""
+    ours = flat(config)
+    return {k: v for k, v in flat(defaults.get_config()).items() if k not in ours}
+
+
+def _add_newer_fields(config: ConfigDict) -> None:
+    """Give a network that came with rrjax today's fields: a copy of it is a run folder of today."""
+    with config.unlocked():
+        for name, value in _newer_fields(config).items():
+            section, _, field = name.rpartition(".")
+            (config[section] if section else config)[field] = value
+
+
 def _check_fields(path: str | Path, config: ConfigDict) -> None:
-    missing = sorted(flat(defaults.get_config()).keys() - flat(config).keys())
+    missing = sorted(_newer_fields(config))
     if missing:
         raise BadInput(
             f"{Path(path) / 'config.json'} is older than the fields {', '.join(missing)}: put them "

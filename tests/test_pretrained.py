@@ -115,3 +115,16 @@ def test_what_comes_with_rrjax_is_whole_small_and_has_a_card(name):
     facts = json.loads((pretrained.FOLDER / f"{name}.json").read_text())
     assert facts["config"]["data"]["path"] == ""
     assert f"# {name}\n" in (pretrained.FOLDER / f"{name}.md").read_text()
+
+
+def test_a_copy_of_one_that_is_older_than_a_field_is_a_run_folder_of_today(shelf, tmp_path):
+    """As an autoencoder keeps the network that it inverts."""
+    path = pretrained.FOLDER / "small.json"
+    facts = json.loads(path.read_text())
+    del facts["config"]["replays"], facts["config"]["loss"]["beta"]
+    path.write_text(json.dumps(facts))
+    network = runs.load("small")
+    runs.keep(tmp_path / "copy", network)
+    copy = runs.load(tmp_path / "copy")
+    assert copy.config.loss.beta == 6 and copy.config.replays == 0
+    jax.tree.map(np.testing.assert_array_equal, copy.variables, network.variables)

@@ -166,11 +166,13 @@ def _drawn(module, key, shapes):
     return module.init(key, *zeros, train=False)
 
 
-def decode(networks: Networks, variables: Any, features: Any, train: bool):
-    """Decode the features of a batch; where it is training return (images, batch_stats)."""
-    mutable = ["batch_stats"] if train else False
-    found = networks.decoder.apply(variables, *_inputs(features), train=train, mutable=mutable)
-    return (found[0], found[1]["batch_stats"]) if train else found
+def decode(networks: Networks, variables: Any, features: Any):
+    """Decode the features of a batch in train mode: (images, batch_stats after it)."""
+    inputs = _inputs(features)
+    images, updates = networks.decoder.apply(
+        variables, *inputs, train=True, mutable=["batch_stats"]
+    )
+    return images, updates["batch_stats"]
 
 
 def frozen_encoder(networks: Networks, arrays: Any) -> tuple[jax.tree_util.Partial, ...]:

@@ -116,7 +116,7 @@ def _train_step(networks: Networks, adams, config, key: jax.Array, state: TrainS
 
     def decode(params):
         variables = {"params": params, "batch_stats": state.batch_stats["decoder"]}
-        return autoencoder.decode(networks, variables, features, train=True)
+        return autoencoder.decode(networks, variables, features)
 
     # The images are decoded once, and both losses look at them.
     decoded, pullback, stats = jax.vjp(decode, state.params["decoder"], has_aux=True)
