@@ -50,7 +50,9 @@ def wait_for_step(pair, workdir, step):
 
 
 def test_two_processes_of_two_devices_equal_one_of_four(tmp_path):
-    fields = ["epochs=2", "eval_every=1"]
+    # Without an adversary: the collectives add up in another order, and from this rounding PGD's
+    # trajectories part (by 1e-2 after these steps, on a CPU without AVX-512; so by 1e-6).
+    fields = ["epochs=2", "eval_every=1", "attack.eps=0"]
     codes, errors = finish(start_pair(tmp_path / "pair", fields))
     assert codes == [0, 0], errors
     codes, errors = finish([start(tmp_path / "one", 4, fields=fields)])
@@ -58,7 +60,7 @@ def test_two_processes_of_two_devices_equal_one_of_four(tmp_path):
     (step, pair), (same_step, one) = saved(tmp_path / "pair"), saved(tmp_path / "one")
     assert step == same_step == 44
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
         pair["variables"],
         one["variables"],
     )
