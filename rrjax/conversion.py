@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import lpips, models, pretrained, runs, torch_checkpoint, torch_files
+from rrjax import checkpoints, lpips, models, pretrained, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
 LAYOUTS = ("torchvision", "robustness")
@@ -81,10 +81,10 @@ def draw_network(config, workdir: str | Path) -> None:
 
 def _begin(workdir: str | Path, config, variables) -> None:
     runs.claim(workdir, config)
-    with runs.open_checkpoints(workdir, write=True) as manager:
+    with checkpoints.opened(workdir, write=True) as manager:
         if manager.latest_step() is not None:
             raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")
-        runs.save(manager, 0, variables, training=None, score=None)
+        checkpoints.save(manager, 0, variables, training=None, score=None)
 
 
 def export_network(config, workdir: str | Path) -> None:

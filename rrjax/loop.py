@@ -12,7 +12,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from rrjax import parallel, runs
+from rrjax import checkpoints, parallel, runs
 from rrjax.batches import Batch
 from rrjax.data import Data
 from rrjax.errors import BadInput
@@ -37,7 +37,7 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
     eval_step = parallel.data_parallel(task.eval_step)
     with ExitStack() as stack:
         stack.enter_context(runs.one_writer(workdir))
-        manager = stack.enter_context(runs.open_checkpoints(workdir, write=True))
+        manager = stack.enter_context(checkpoints.opened(workdir, write=True))
         asked = stack.enter_context(asked_to_stop())
         for name, network in task.networks:
             runs.keep(workdir / name, network)
@@ -83,7 +83,7 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
                 scores = test(step, state) if evaluates(step) and not stops else None
                 if saves:
                     score = scores[task.score] if scores else None
-                    runs.save(manager, step, **_items(state), score=score)
+                    checkpoints.save(manager, step, **_items(state), score=score)
                 if stops or (evaluates(step) and scores is None):
                     raise _stopped(workdir, step, total)
                 pending, waited, opened = [], 0.0, time.monotonic()
@@ -136,7 +136,7 @@ def _start(task, manager):
     if step is None:
         return jax.device_put(task.init(), parallel.replicated()).replace(fixed=fixed)
     like = jax.eval_shape(task.init)
-    items = runs.restore(manager, step, parallel.replicated(), **_items(like))
+    items = checkpoints.restore(manager, step, parallel.replicated(), **_items(like))
     return like.replace(**items["variables"], **items["training"], fixed=fixed)
 
 

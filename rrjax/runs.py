@@ -1,9 +1,4 @@
-"""A run's folder: config.json, metrics.jsonl, checkpoints/, figures/; and what comes out of it.
-
-A checkpoint is two items: `variables` (params and batch_stats: all that a reader needs) and
-`training` (step and optimiser; the data go on from the step); and its score, where there was an
-evaluation. Orbax ignores half-written ones.
-"""
+"""A run's folder: config.json, metrics.jsonl, checkpoints/, figures/; and what comes out of it."""
 
 import dataclasses
 import hashlib
@@ -19,13 +14,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 from flax.errors import FlaxError
 from ml_collections import ConfigDict
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from configs import defaults
-from rrjax import models, pretrained
+from rrjax import checkpoints, models, pretrained
 from rrjax.errors import BadInput
 from rrjax.locks import locked
 from rrjax.manifold import Manifold, flattened
@@ -33,8 +26,6 @@ from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
 from rrjax.objectives import Apply
 from rrjax.report import Section, text_table, write_report
-
-ITEMS = ("variables", "training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -304,11 +295,11 @@ def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict:
     like = jax.eval_shape(init)
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    with open_checkpoints(path) as manager:
+    with checkpoints.opened(path) as manager:
         step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
         if step is None:
             raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
-        return restore(manager, step, sharding, variables=like)["variables"]
+        return checkpoints.restore(manager, step, sharding, variables=like)["variables"]
 
 
 def claim(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
@@ -344,15 +335,16 @@ def _changes(old: ConfigDict, new: ConfigDict) -> str:
 def keep(folder: str | Path, network: Frozen) -> None:
     """Make `folder` a run folder that holds `network`, unless it is one: `load` reads it again."""
     # Asked by every process alike: Orbax counts how often they meet.
-    if started(folder):
+    if checkpoints.started(folder):
         return
     claim(folder, network.config, accept_changes=True)
     variables = {"batch_stats": {}} | network.variables
     # As a training's are: on every device of this process.
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    with open_checkpoints(folder, write=True) as manager:
-        save(manager, 0, jax.device_put(variables, everywhere), training=None, score=None)
+    variables = jax.device_put(variables, everywhere)
+    with checkpoints.opened(folder, write=True) as manager:
+        checkpoints.save(manager, 0, variables, training=None, score=None)
 
 
 @contextmanager
@@ -402,123 +394,6 @@ def read_config(path: str | Path) -> ConfigDict:
     if not {"model", "data"} <= set(config):
         raise BadInput(f"{path}: not a training config; restore it or delete the run")
     return config
-
-
-@contextmanager
-def open_checkpoints(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointManager]:
-    """Open a run's checkpoints; a writer keeps the two latest and the one of best score.
-
-    Leaving waits for what is being written, and raises BadInput if it cannot be.
-    """
-    keep = preservation_policy.AnyPreservationPolicy(
-        [
-            preservation_policy.LatestN(2),
-            preservation_policy.BestN(
-                get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
-            ),
-        ]
-    )
-    options = ocp.CheckpointManagerOptions(
-        best_fn=_score,
-        best_mode="max",
-        preservation_policy=keep,
-        cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
-        create=False,
-        read_only=not write,
-        multiprocessing_options=_barriers(),
-    )
-    directory = Path(workdir).absolute() / "checkpoints"
-    if write:
-        directory.mkdir(parents=True, exist_ok=True)  # Orbax does not, for several processes
-    manager = ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
-    try:
-        yield manager
-    finally:
-        with _said_if_it_fails(manager):
-            manager.close()
-
-
-@contextmanager
-def _said_if_it_fails(manager) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:  # a full disk is tensorstore's ValueError
-        reason = " ".join(str(error).split())[:300]
-        raise BadInput(
-            f"{manager.directory}: a checkpoint could not be written ({reason}); the run stops, "
-            f"its last whole one is of step {manager.latest_step()}: mend that, and give the same "
-            "command again"
-        ) from error
-
-
-def _barriers() -> ocp.options.MultiprocessingOptions:
-    """Let processes meet at jax's coordinator, not, as is Orbax's default, on the devices.
-
-    There the meeting of a background save would cross the collectives of a training step.
-    """
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    return ocp.options.MultiprocessingOptions(active_processes=set(range(jax.process_count())))
-
-
-def started(workdir: str | Path) -> bool:
-    """Say whether a run has a finished checkpoint to go on from."""
-    with open_checkpoints(workdir) as manager:
-        return manager.latest_step() is not None
-
-
-def _score(metrics: dict[str, float]) -> float:
-    return metrics["score"]
-
-
-def save(manager, step: int, variables, training, score: float | None) -> None:
-    """Write one checkpoint in the background; without `training` (None) it is only to be read.
-
-    Raises BadInput if the one before it could not be written.
-    """
-    items = {"variables": variables} | ({} if training is None else {"training": training})
-    if jax.process_count() > 1:
-        # What leaves pmap is each process's own, and Orbax writes only what is of all.
-        items = jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, items)
-    items = {item: ocp.args.StandardSave(tree) for item, tree in items.items()}
-    metrics = None if score is None else {"score": score}
-    with _said_if_it_fails(manager):
-        manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
-
-
-def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
-    """Restore the items named by `like`, each a tree of arrays or shapes.
-
-    Raises:
-      BadInput: naming the checkpoint, if it is damaged or another network's.
-    """
-
-    def shaped(x):
-        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-    items = {
-        item: ocp.args.StandardRestore(jax.tree.map(shaped, tree)) for item, tree in like.items()
-    }
-    place = manager.directory / str(step)
-    if "training" in like and (place / "variables").exists() and not (place / "training").exists():
-        raise BadInput(
-            f"{place}: a network that was imported, without an optimizer's state: its training "
-            "cannot go on; choose another workdir"
-        )
-    try:
-        return dict(manager.restore(step, args=ocp.args.Composite(**items)))
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise BadInput(
-            f"{place}: this checkpoint cannot be read ({reason}); {_way_back(manager, step)}"
-        ) from error
-
-
-def _way_back(manager, step: int) -> str:
-    before = [each for each in manager.all_steps() if each < step]
-    if before:
-        return f"delete that folder to go back to the one of step {max(before)}"
-    return "there is none before it: delete the run's checkpoints to begin again"
 
 
 def write_results(workdir: str | Path, name: str, results: dict) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rrjax import loop, runs
+from rrjax import checkpoints, loop, runs
 from rrjax.signals import EXIT_CODE
 from rrjax.tasks import classifier
 
@@ -65,9 +65,9 @@ def saved(workdir):
     config = runs.read_config(workdir)
     like = jax.eval_shape(classifier.create(config, 1).init)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with runs.open_checkpoints(workdir) as manager:
+    with checkpoints.opened(workdir) as manager:
         step = manager.latest_step()
-        return step, runs.restore(manager, step, device, **loop._items(like))
+        return step, checkpoints.restore(manager, step, device, **loop._items(like))
 
 
 def same(one, other):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import autoencoder_alexnet, autoencoder_digits, defaults, robust_digits
-from rrjax import data, loop, manifold, models, parallel, runs
+from rrjax import checkpoints, data, loop, manifold, models, parallel, runs
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
 from rrjax.tasks import autoencoder as task
@@ -31,8 +31,8 @@ def write_encoder(folder, **fields):
     shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (16, 16, 1)))
     variables = {"batch_stats": {}} | jax.tree_util.tree_map_with_path(drawn, shapes)
     runs.claim(folder, config)
-    with runs.open_checkpoints(folder, write=True) as manager:
-        runs.save(manager, 0, variables, training=None, score=None)
+    with checkpoints.opened(folder, write=True) as manager:
+        checkpoints.save(manager, 0, variables, training=None, score=None)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import export_torch, import_lpips, import_torch, untrained
-from rrjax import conversion, lpips, models, runs, torch_checkpoint, torch_files
+from rrjax import checkpoints, conversion, lpips, models, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
 needs_lpips = pytest.mark.skipif(
@@ -92,10 +92,10 @@ def test_an_imported_network_is_not_trained_on(run):
     like = {"variables": runs.load(run).variables, "training": {"step": jnp.array(0)}}
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with (
-        runs.open_checkpoints(run) as manager,
+        checkpoints.opened(run) as manager,
         pytest.raises(BadInput, match="was imported, without an optimizer's state"),
     ):
-        runs.restore(manager, 0, sharding, **like)
+        checkpoints.restore(manager, 0, sharding, **like)
 
 
 def test_a_network_is_drawn_by_the_seed(tmp_path):

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "rrjax"
 # A room may import rooms of a lower layer, and modules of its own package.
 LAYERS = (
     ("errors", "prefetch", "signals", "batches", "report", "wavelets"),
-    ("locks", "parallel"),
+    ("locks", "parallel", "checkpoints"),
     (
         "pgd",
         "objectives",

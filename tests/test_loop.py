@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from configs import robust_digits
-from rrjax import batches, data, loop, parallel, runs
+from rrjax import batches, checkpoints, data, loop, parallel, runs
 from rrjax.errors import BadInput
 from rrjax.signals import Stopped, asked_to_stop
 from rrjax.tasks import Task, TrainState, classifier
@@ -262,7 +262,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
     task = Task(init, train_step, eval_step, "loss")
     with pytest.raises(BadInput, match=r"step 8: loss is nan.*learning_rate"):
         loop.fit(task, data.create(c), c, tmp_path / "run")
-    with runs.open_checkpoints(tmp_path / "run") as manager:
+    with checkpoints.opened(tmp_path / "run") as manager:
         assert manager.latest_step() == 5
     assert "NaN" not in (tmp_path / "run/metrics.jsonl").read_text()
 

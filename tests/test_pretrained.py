@@ -10,7 +10,7 @@ import pytest
 import rrjax
 from configs import card as card_config
 from configs import defaults, pretrain
-from rrjax import cards, conversion, models, pretrained, runs
+from rrjax import cards, checkpoints, conversion, models, pretrained, runs
 from rrjax.errors import BadInput
 
 
@@ -23,8 +23,8 @@ def shelf(tmp_path, monkeypatch):
     run = tmp_path / "run"
     runs.claim(run, config)
     variables = models.init(models.create(config.model), jax.random.key(0), (8, 8, 3))
-    with runs.open_checkpoints(run, write=True) as manager:
-        runs.save(manager, 0, variables, training=None, score=None)
+    with checkpoints.opened(run, write=True) as manager:
+        checkpoints.save(manager, 0, variables, training=None, score=None)
     ship = pretrain.get_config()
     ship.update(run=str(run), name="small", time="a minute")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "shelf")

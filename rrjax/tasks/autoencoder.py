@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from rrjax import runs
+from rrjax import checkpoints, runs
 from rrjax.batches import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding
@@ -32,7 +32,7 @@ def source(config, workdir: str) -> runs.Frozen:
     name, copy = config.model.encoder, Path(workdir) / ENCODER
     if not name:
         raise BadInput("model.encoder is empty: name the run folder of the network to invert")
-    if not runs.started(copy):
+    if not checkpoints.started(copy):
         return runs.load(name)
     begun = runs.read_config(workdir).model.encoder
     if begun != name:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from rrjax import models, runs
+from rrjax import checkpoints, models, runs
 from rrjax.errors import BadInput
 
 MAY_DIFFER = ("classes", "dtype", "param_dtype")  # the other fields of `model` are the network's
@@ -20,7 +20,7 @@ def source(config, workdir: str) -> Any | None:
     Raises:
       BadInput: if `config.start_from` is no run folder, or one of another network.
     """
-    if not config.start_from or runs.started(workdir):
+    if not config.start_from or checkpoints.started(workdir):
         return None
     network = runs.load(config.start_from)
     ours, theirs = config.model, network.config.model
