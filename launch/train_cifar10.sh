@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The small CIFAR-10 networks that come with rrjax, into runs/cifar10:
 #   DATA=/path/to/cifar10 bash launch/train_cifar10.sh [FLAGS of every training]
-# DATA holds {train,test}/<class>/*.jpg. Half an hour each on two cores; what is done already is not
-# done again: it may be stopped and started at any time.
+# DATA holds {train,test}/<class>/*.jpg. Half an hour to an hour and a half each on two cores; what is
+# done already is not done again: it may be stopped and started at any time.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 EXTRAS=${EXTRAS-}
@@ -27,8 +27,11 @@ train robust_l2_eps05 0 "$@"
 train standard 0 --config.attack.eps=0 "$@"
 train robust_linf_eps8 0 --config.attack.norm=linf --config.attack.eps=.03137255 \
   --config.attack.step_size=.03921569 "$@"
-train robust_l2_eps1 0 --config.attack.eps=1 --config.attack.step_size=1.25 "$@"
-train robust_l2_eps025 0 --config.attack.eps=.25 --config.attack.step_size=.3125 "$@"
+# Three epochs more of the network that comes with rrjax, at another radius.
+warm=(--config.start_from=cifar10_robust_l2_eps05 --config.epochs=3 --config.eval_every=3
+  --config.optimizer.learning_rate=.1)
+train robust_l2_eps1 0 "${warm[@]}" --config.attack.eps=1 --config.attack.step_size=1.25 "$@"
+train robust_l2_eps025 0 "${warm[@]}" --config.attack.eps=.25 --config.attack.step_size=.3125 "$@"
 for seed in 1 2; do
   train robust_l2_eps05 "$seed" "$@"
   train standard "$seed" --config.attack.eps=0 "$@"

@@ -87,12 +87,14 @@ def card(name: str, rows: list[tuple[str, ...]]) -> str:
     trained, variables = pretrained.read(name)
     count = sum(x.size for x in jax.tree.leaves(variables["params"])) / 1e6
     begun = f", from the weights of {trained.start_from}" if trained.start_from else ""
+    settings = _BEGUN if begun else _CHOSEN
     return _CARD.format(
         name=name,
         count=count,
         adversary=_adversary(trained.attack),
         begun=begun,
         seed=trained.seed,
+        settings=settings,
         command=command(trained),
         time=pretrained.facts(name)["time"],
         table=report.text_table(("attack", "eps", "accuracy", "n"), rows),
@@ -118,6 +120,9 @@ def command(trained) -> str:
     )
 
 
+_CHOSEN = "chosen on 5,000 images held out of the training set, by the l2 radius 0.5"
+_BEGUN = "of that network's training but for those of the command, which were not tuned"
+
 _CARD = """# {name}
 
 A ResNet-18 with CIFAR's stem and a quarter of its width ({count:.2f} million parameters), trained
@@ -126,8 +131,8 @@ classes in the order of their names. `rrjax.load("{name}")`.
 
 - **Data**: CIFAR-10's 50,000 training images, in a copy of JPEGs of quality 75: a little softer
   than the originals. DATA holds {{train,test}}/<class>/*.jpg.
-- **Training**: seed {seed}; settings chosen on 5,000 images held out of the training set, by the l2
-  radius 0.5: `{command} --workdir=runs/mine`
+- **Training**: seed {seed}; settings {settings}:
+  `{command} --workdir=runs/mine`
 - **Time**: {time}.
 - **Weights**: parameters rounded to bfloat16, BN statistics float32; the numbers below are theirs.
 

@@ -36,8 +36,11 @@ def averaged(task: Task, decay: float) -> Task:
         n = inner.step
         d = jnp.minimum(decay, (1 + n) / (10 + n))
         trained = _variables(inner)
+        # In this form the average of what does not move does not, whatever the rounding.
         average = jax.tree.map(
-            lambda old, new: (d * old + (1 - d) * new).astype(old.dtype), _variables(state), trained
+            lambda old, new: (old + (1 - d) * (new - old)).astype(old.dtype),
+            _variables(state),
+            trained,
         )
         return inner.replace(**average, carried=inner.carried | {"trained": trained}), metrics
 
