@@ -121,18 +121,21 @@ def command(trained) -> str:
 
 
 _CHOSEN = "chosen on 5,000 images held out of the training set, by the l2 radius 0.5"
-_BEGUN = "of that network's training but for those of the command, which were not tuned"
+_BEGUN = "of that network but for those of the command, which were not tuned"
 
 _CARD = """# {name}
 
 A ResNet-18 with CIFAR's stem and a quarter of its width ({count:.2f} million parameters), trained
-{adversary}{begun}, for images (32, 32, 3), float in [0,1], of CIFAR-10's ten
-classes in the order of their names. `rrjax.load("{name}")`.
+{adversary}{begun},
+for images (32, 32, 3), float in [0,1], of CIFAR-10's ten classes in the order of their names.
+`rrjax.load("{name}")`.
 
 - **Data**: CIFAR-10's 50,000 training images, in a copy of JPEGs of quality 75: a little softer
   than the originals. DATA holds {{train,test}}/<class>/*.jpg.
 - **Training**: seed {seed}; settings {settings}:
+
   `{command} --workdir=runs/mine`
+
 - **Time**: {time}.
 - **Weights**: parameters rounded to bfloat16, BN statistics float32; the numbers below are theirs.
 
@@ -144,7 +147,7 @@ drawn by seed 0 where they are not all; PGD in steps of 2.5 * eps / steps:
 The first row, from the installed weights:
 
 ```
-python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --config.robust={name} \
+python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --config.robust={name} \\
   --config.eps="(0.0,)" --config.steps="(20,)" --config.data.path=DATA --workdir=runs/check
 ```
 
