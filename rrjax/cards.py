@@ -151,5 +151,5 @@ python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --confi
   --config.eps="(0.0,)" --config.steps="(20,)" --config.data.path=DATA --workdir=runs/check
 ```
 
-All of them: `DATA=... bash launch/judge_cifar10.sh {name}`.
+All of them, and more: `DATA=... N=n bash launch/judge_cifar10.sh {name}`, for each n of the table.
 """

@@ -100,6 +100,12 @@ def save(manager, step: int, variables, training, score: float | None) -> None:
         manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
 
+def put(workdir: str | Path, variables) -> None:
+    """Write the one checkpoint of a network that is only to be read; wait until it is there."""
+    with opened(workdir, write=True) as manager:
+        save(manager, 0, variables, training=None, score=None)
+
+
 def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
     """Restore the items named by `like`, each a tree of arrays or shapes.
 

@@ -81,10 +81,9 @@ def draw_network(config, workdir: str | Path) -> None:
 
 def _begin(workdir: str | Path, config, variables) -> None:
     runs.claim(workdir, config)
-    with checkpoints.opened(workdir, write=True) as manager:
-        if manager.latest_step() is not None:
-            raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")
-        checkpoints.save(manager, 0, variables, training=None, score=None)
+    if checkpoints.started(workdir):
+        raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")
+    checkpoints.put(workdir, variables)
 
 
 def export_network(config, workdir: str | Path) -> None:

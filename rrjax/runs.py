@@ -342,9 +342,7 @@ def keep(folder: str | Path, network: Frozen) -> None:
     # As a training's are: on every device of this process.
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    variables = jax.device_put(variables, everywhere)
-    with checkpoints.opened(folder, write=True) as manager:
-        checkpoints.save(manager, 0, variables, training=None, score=None)
+    checkpoints.put(folder, jax.device_put(variables, everywhere))
 
 
 @contextmanager

@@ -31,8 +31,7 @@ def write_encoder(folder, **fields):
     shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (16, 16, 1)))
     variables = {"batch_stats": {}} | jax.tree_util.tree_map_with_path(drawn, shapes)
     runs.claim(folder, config)
-    with checkpoints.opened(folder, write=True) as manager:
-        checkpoints.save(manager, 0, variables, training=None, score=None)
+    checkpoints.put(folder, variables)
     return folder
 
 

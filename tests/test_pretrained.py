@@ -23,8 +23,7 @@ def shelf(tmp_path, monkeypatch):
     run = tmp_path / "run"
     runs.claim(run, config)
     variables = models.init(models.create(config.model), jax.random.key(0), (8, 8, 3))
-    with checkpoints.opened(run, write=True) as manager:
-        checkpoints.save(manager, 0, variables, training=None, score=None)
+    checkpoints.put(run, variables)
     ship = pretrain.get_config()
     ship.update(run=str(run), name="small", time="a minute")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "shelf")
