@@ -23,17 +23,52 @@ study() { # NAME[:SETTINGS] FLAGS: a study of $networks, into $out
   python -m rrjax.study --config="$config" --workdir="$out" "${networks[@]}" "$@"
 }
 
-representations() { # the first paper's studies, with two trainings on digits, into $out
+start() { # NAME COMMAND: beside others, $jobs at once; what it prints goes to $out/logs/NAME.log
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+  mkdir -p "$out/logs"
+  log=$out/logs/$1.log
+  (
+    SECONDS=0
+    if "${@:2}" >"$log" 2>&1; then
+      echo "$1: $SECONDS s"
+    else
+      echo "error: $1: $(tail -n 1 "$log") (all of it: $log)" >&2
+      exit 1
+    fi
+  ) &
+  started+=($!)
+}
+
+side_by_side() { # small networks leave cores idle; an accelerator is one command's
+  jobs=$(python -c 'import jax, os
+print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
+  if [ "$jobs" -gt 1 ]; then
+    export XLA_FLAGS="${XLA_FLAGS-} --xla_cpu_multi_thread_eigen=false"
+  fi
+  started=()
+  trap 'kill $(jobs -p) 2>/dev/null' EXIT
+}
+
+finish() { # all that was started; the first that failed ends the script
+  for process in "${started[@]}"; do wait "$process"; done
+  started=()
+}
+
+digits() { # the trainings of the first paper's studies, into $out
   for name in standard robust; do
-    python -m rrjax.train --config="configs/${name}_digits.py" --workdir="$out/$name" "$@"
+    start "$name" python -m rrjax.train --config="configs/${name}_digits.py" \
+      --workdir="$out/$name" "$@"
   done
+}
+
+representations() { # the first paper's studies of them
   networks=(--config.standard="$out/standard" --config.robust="$out/robust")
-  python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" "${networks[@]}"
+  start accuracy python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" \
+    "${networks[@]}"
   for name in inversion proximity interpolation visualization regularized manipulation \
     activations synthesis transfer; do
-    study "$name"
+    start "$name" study "$name"
   done
-  python -m rrjax.study --config=configs/claims.py --workdir="$out"
 }
 
 one_class() { # NAME ENCODER CLASS CONFIG FLAGS: train a decoder of one class
@@ -46,42 +81,56 @@ one_class() { # NAME ENCODER CLASS CONFIG FLAGS: train a decoder of one class
 }
 
 seeds() {
+  side_by_side
   for seed in 0 1 2; do
     out=runs/seeds/$seed
-    representations --config.seed="$seed" "$@"
+    digits --config.seed="$seed" "$@"
   done
+  finish
+  for seed in 0 1 2; do
+    out=runs/seeds/$seed
+    representations
+  done
+  finish
   python -m rrjax.study --config=configs/claims.py --workdir=runs/seeds \
     --config.folders="('runs/seeds/0','runs/seeds/1','runs/seeds/2')"
   echo "Look at runs/seeds/report.html"
 }
 
 small() {
+  side_by_side
   out=runs/small
-  representations "$@"
-  python -m rrjax.study --config=configs/masking.py --workdir="$out" \
+  start vaegan python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
+  digits "$@"
+  start boundary python -m rrjax.study --config=configs/boundary.py --workdir="$out"
+  finish
+
+  start retraining study retraining
+  start masking python -m rrjax.study --config=configs/masking.py --workdir="$out" \
     --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
-  python -m rrjax.study --config=configs/boundary.py --workdir="$out"
-  python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
-  study manifold --config.manifold="$out/vaegan"
-  study retraining
   for name in standard robust; do
-    python -m rrjax.train --config=configs/autoencoder_digits.py \
-      --config.model.encoder="$out/$name" --workdir="$out/${name}_decoder"
-  done
-  networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
-  study reconstruction
-  study generation
-  for name in standard robust; do
-    python -m rrjax.train --config=configs/autoencoder_digits.py --config.noise=50 \
-      --config.model.encoder="$out/$name" --workdir="$out/${name}_denoiser"
+    decoder=(python -m rrjax.train --config=configs/autoencoder_digits.py
+      --config.model.encoder="$out/$name")
+    start "${name}_decoder" "${decoder[@]}" --workdir="$out/${name}_decoder"
+    start "${name}_denoiser" "${decoder[@]}" --config.noise=50 --workdir="$out/${name}_denoiser"
     for class in 0 1 2; do
-      one_class "$name" "$out/$name" "$class" autoencoder_digits --config.epochs=40
+      start "${name}_$class" one_class "$name" "$out/$name" "$class" autoencoder_digits \
+        --config.epochs=40
     done
   done
-  python -m rrjax.study --config=configs/denoising.py --workdir="$out" \
+  representations
+  start manifold study manifold --config.manifold="$out/vaegan"
+  finish
+
+  networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
+  start reconstruction study reconstruction
+  start generation study generation
+  start denoising python -m rrjax.study --config=configs/denoising.py --workdir="$out" \
     --config.networks="('$out/standard_denoiser','$out/robust_denoiser')"
-  python -m rrjax.study --config=configs/anomaly.py --workdir="$out" \
+  start anomaly python -m rrjax.study --config=configs/anomaly.py --workdir="$out" \
     --config.root="$out/one_class"
+  start claims python -m rrjax.study --config=configs/claims.py --workdir="$out"
+  finish
   echo "Look at $out/report.html"
 }
 

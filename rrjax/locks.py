@@ -1,4 +1,4 @@
-"""One writer a folder."""
+"""One writer a folder, and several that take turns."""
 
 import fcntl
 from collections.abc import Iterator
@@ -19,4 +19,12 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadInput(refusal) from error
+        yield
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` once no other process does."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield

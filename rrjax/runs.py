@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from configs import defaults
 from rrjax import checkpoints, models, pretrained
 from rrjax.errors import BadInput
-from rrjax.locks import locked
+from rrjax.locks import in_turn, locked
 from rrjax.manifold import Manifold, flattened
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
@@ -404,11 +404,12 @@ def write_results(workdir: str | Path, name: str, results: dict) -> None:
 def publish(workdir: str | Path, config: ConfigDict, section: Section, results: dict) -> None:
     """Put a study's results and its section into the folder, with its config, and print its table.
 
-    results.json has them under the section's name.
+    results.json has them under the section's name. Studies may run side by side in a folder.
     """
     settings = config.to_dict()
-    write_results(workdir, section.name, {"config": settings} | results)
-    write_report(workdir, section, settings)
+    with in_turn(Path(workdir) / ".results.lock"):
+        write_results(workdir, section.name, {"config": settings} | results)
+        write_report(workdir, section, settings)
     print(text_table(section.header, section.rows))
 
 

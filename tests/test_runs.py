@@ -1,13 +1,15 @@
 """Laws of a run's folder: one config each, offenders named."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from configs import robust_digits
-from rrjax import runs
+from rrjax import report, runs
 from rrjax.errors import BadInput
 
 
@@ -61,3 +63,17 @@ def test_results_of_several_studies_share_a_file(tmp_path):
     runs.write_results(tmp_path, "a", {"mean": jnp.array(0.25)})
     results = json.loads((tmp_path / "results.json").read_text())
     assert results == {"a": {"mean": 0.25}, "b": {"mean": 1}}
+
+
+def test_studies_side_by_side_lose_nothing_of_each_other(tmp_path):
+    names = [f"study{i}" for i in range(40)]
+
+    def publish(name):
+        section = report.Section(name, name, text=[], header=["n"], rows=[["1"]], figures=[])
+        runs.publish(tmp_path, ConfigDict({"study": name}), section, {})
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(publish, names))
+    assert set(runs.read_results(tmp_path)) == set(names)
+    page = (tmp_path / "report.html").read_text()
+    assert [name for name in names if f"<h2>{name}</h2>" not in page] == []
