@@ -46,7 +46,7 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
     export XLA_FLAGS="${XLA_FLAGS-} --xla_cpu_multi_thread_eigen=false"
   fi
   started=()
-  trap 'kill $(jobs -p) 2>/dev/null' EXIT
+  trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 }
 
 finish() { # all that was started; the first that failed ends the script
