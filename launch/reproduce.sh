@@ -36,7 +36,14 @@ start() { # NAME COMMAND: beside others, $jobs at once; what it prints goes to $
       exit 1
     fi
   ) &
-  started+=($!)
+  started[$out/$1]=$!
+}
+
+await() { # $out/NAME ... of what was started; the first that failed ends the script
+  for name; do
+    wait "${started[$name]}"
+    unset "started[$name]"
+  done
 }
 
 side_by_side() { # small networks leave cores idle; an accelerator is one command's
@@ -45,17 +52,12 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
   if [ "$jobs" -gt 1 ]; then
     export XLA_FLAGS="${XLA_FLAGS-} --xla_cpu_multi_thread_eigen=false"
   fi
-  started=()
+  declare -gA started
   trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 }
 
-finish() { # all that was started; the first that failed ends the script
-  for process in "${started[@]}"; do wait "$process"; done
-  started=()
-}
-
 digits() { # the trainings of the first paper's studies, into $out
-  for name in standard robust; do
+  for name in robust standard; do
     start "$name" python -m rrjax.train --config="configs/${name}_digits.py" \
       --workdir="$out/$name" "$@"
   done
@@ -86,12 +88,12 @@ seeds() {
     out=runs/seeds/$seed
     digits --config.seed="$seed" "$@"
   done
-  finish
+  await "${!started[@]}"
   for seed in 0 1 2; do
     out=runs/seeds/$seed
     representations
   done
-  finish
+  await "${!started[@]}"
   python -m rrjax.study --config=configs/claims.py --workdir=runs/seeds \
     --config.folders="('runs/seeds/0','runs/seeds/1','runs/seeds/2')"
   echo "Look at runs/seeds/report.html"
@@ -100,14 +102,12 @@ seeds() {
 small() {
   side_by_side
   out=runs/small
-  start vaegan python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
   digits "$@"
+  start vaegan python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
   start boundary python -m rrjax.study --config=configs/boundary.py --workdir="$out"
-  finish
-
+  await "$out"/{standard,robust}
+  representations
   start retraining study retraining
-  start masking python -m rrjax.study --config=configs/masking.py --workdir="$out" \
-    --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
   for name in standard robust; do
     decoder=(python -m rrjax.train --config=configs/autoencoder_digits.py
       --config.model.encoder="$out/$name")
@@ -118,9 +118,11 @@ small() {
         --config.epochs=40
     done
   done
-  representations
+  start masking python -m rrjax.study --config=configs/masking.py --workdir="$out" \
+    --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
+  await "$out/vaegan"
   start manifold study manifold --config.manifold="$out/vaegan"
-  finish
+  await "${!started[@]}"
 
   networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
   start reconstruction study reconstruction
@@ -130,7 +132,7 @@ small() {
   start anomaly python -m rrjax.study --config=configs/anomaly.py --workdir="$out" \
     --config.root="$out/one_class"
   start claims python -m rrjax.study --config=configs/claims.py --workdir="$out"
-  finish
+  await "${!started[@]}"
   echo "Look at $out/report.html"
 }
 
@@ -160,7 +162,8 @@ cifar10() {
     study "$name" --config.n=64
   done
   study interpolation --config.n=64 --config.points=5
-  for name in visualization regularized manipulation activations transfer; do
+  study visualization --config.units=16
+  for name in regularized manipulation activations transfer; do
     study "$name"
   done
   study synthesis --config.patch=10
