@@ -53,7 +53,8 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
     export XLA_FLAGS="${XLA_FLAGS-} --xla_cpu_multi_thread_eigen=false"
   fi
   declare -gA started
-  trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+  set -m # a process group each, ended with this script
+  trap 'kill -- $(jobs -rp | sed s/^/-/) 2>/dev/null || true' EXIT
 }
 
 digits() { # the trainings of the first paper's studies, into $out
