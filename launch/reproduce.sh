@@ -67,7 +67,7 @@ digits() { # the trainings of the first paper's studies, into $out
 representations() { # the first paper's studies of them
   networks=(--config.standard="$out/standard" --config.robust="$out/robust")
   start accuracy python -m rrjax.evaluate --config=configs/evaluate.py --workdir="$out" \
-    "${networks[@]}"
+    --config.n=128 "${networks[@]}"
   for name in inversion proximity interpolation visualization regularized manipulation \
     activations synthesis transfer; do
     start "$name" study "$name"
@@ -104,11 +104,12 @@ small() {
   side_by_side
   out=runs/small
   digits "$@"
-  start vaegan python -m rrjax.train --config=configs/vaegan_digits.py --workdir="$out/vaegan"
+  start vaegan python -m rrjax.train --config=configs/vaegan_digits.py --config.epochs=30 \
+    --workdir="$out/vaegan"
   start boundary python -m rrjax.study --config=configs/boundary.py --workdir="$out"
   await "$out"/{standard,robust}
   representations
-  start retraining study retraining
+  start retraining study retraining --config.seeds="(0,)"
   for name in standard robust; do
     decoder=(python -m rrjax.train --config=configs/autoencoder_digits.py
       --config.model.encoder="$out/$name")
