@@ -109,6 +109,8 @@ small() {
   start boundary python -m rrjax.study --config=configs/boundary.py --workdir="$out"
   await "$out"/{standard,robust}
   representations
+  start masking python -m rrjax.study --config=configs/masking.py --workdir="$out" \
+    --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
   start retraining study retraining --config.seeds="(0,)"
   for name in standard robust; do
     decoder=(python -m rrjax.train --config=configs/autoencoder_digits.py
@@ -120,8 +122,6 @@ small() {
         --config.epochs=40
     done
   done
-  start masking python -m rrjax.study --config=configs/masking.py --workdir="$out" \
-    --config.networks="('$out/standard','$out/robust')" --config.source="$out/standard"
   await "$out/vaegan"
   start manifold study manifold --config.manifold="$out/vaegan"
   await "${!started[@]}"
