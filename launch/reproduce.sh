@@ -124,17 +124,16 @@ small() {
   done
   await "$out/vaegan"
   start manifold study manifold --config.manifold="$out/vaegan"
-  await "${!started[@]}"
-
+  await "$out"/{standard,robust}_{decoder,denoiser,0,1,2}
+  start anomaly python -m rrjax.study --config=configs/anomaly.py --workdir="$out" \
+    --config.root="$out/one_class"
   networks=(--config.standard="$out/standard_decoder" --config.robust="$out/robust_decoder")
   start reconstruction study reconstruction
   start generation study generation
   start denoising python -m rrjax.study --config=configs/denoising.py --workdir="$out" \
     --config.networks="('$out/standard_denoiser','$out/robust_denoiser')"
-  start anomaly python -m rrjax.study --config=configs/anomaly.py --workdir="$out" \
-    --config.root="$out/one_class"
-  start claims python -m rrjax.study --config=configs/claims.py --workdir="$out"
   await "${!started[@]}"
+  python -m rrjax.study --config=configs/claims.py --workdir="$out"
   echo "Look at $out/report.html"
 }
 
