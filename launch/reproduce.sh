@@ -30,9 +30,9 @@ start() { # NAME COMMAND: beside others, $jobs at once; what it prints goes to $
   (
     SECONDS=0
     if "${@:2}" >"$log" 2>&1; then
-      echo "$1: $SECONDS s"
+      echo "$out/$1: $SECONDS s"
     else
-      echo "error: $1: $(tail -n 1 "$log") (all of it: $log)" >&2
+      echo "error: $out/$1: $(tail -n 1 "$log") (all of it: $log)" >&2
       exit 1
     fi
   ) &
