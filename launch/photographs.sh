@@ -36,8 +36,8 @@ for name in resnet50 vgg16; do
   if [ ! -e "$out/$name/config.json" ]; then
     python -m rrjax.convert --config=configs/untrained.py:standard_imagenet \
       --config.model.name="$name" --config.model.classes=8 --config.data.name=folder \
-      --config.data.path="$out/data" --config.data.groups="$groups" --config.data.group_names="$names" \
-      --workdir="$out/$name"
+      --config.data.path="$out/data" --config.data.groups="$groups" \
+      --config.data.group_names="$names" --workdir="$out/$name"
   fi
   # The difference of these two is 4 images x 10 steps.
   for steps in 2 12; do

@@ -12,6 +12,8 @@
 # themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there are more), then makes Tables 4
 # and 5 and the figures. What is trained already is not trained again: it may be stopped and started
 # at any time.
+# "small" and "seeds" run a command a CPU core at once, some with fewer images, epochs or seeds than
+# their configs have: so "small" takes 40 minutes of two slow cores.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, gradients or paper [FLAGS]}
