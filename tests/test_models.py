@@ -248,31 +248,39 @@ def test_initial_weights_follow_their_law(name, variant, path, law, scale):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "strides", "padding"),
+    ("kernel", "strides", "padding", "dilation"),
     [
-        ((1, 1), (1, 1), "VALID"),
-        ((1, 1), (2, 2), ((0, 0), (0, 0))),
-        ((1, 1), (3, 2), "SAME"),
-        ((1, 1), (1, 1), ((1, 0), (0, 2))),
-        ((2, 2), (1, 1), "VALID"),
-        ((2, 4), (2, 2), "SAME"),
-        ((3, 3), (1, 1), ((1, 1), (1, 1))),
-        ((3, 3), (2, 2), [(1, 1), (1, 1)]),
-        ((3, 3), (2, 2), "SAME"),
-        ((3, 2), (3, 2), ((2, 0), (1, 3))),
-        ((5, 5), (1, 1), ((2, 2), (2, 2))),
-        ((7, 7), (2, 2), ((3, 3), (3, 3))),
-        ((6, 6), (4, 4), ((2, 2), (2, 2))),
+        ((4, 4), (1, 1), ((2, 2), (2, 2)), (2, 2)),
+        ((3, 2), (1, 1), ((0, 3), (1, 0)), (2, 3)),
+        ((1, 1), (1, 1), ((0, 0), (0, 0)), (2, 2)),
+        ((3, 3), (2, 2), ((1, 1), (1, 1)), (2, 2)),
+        ((11, 11), (1, 1), ((5, 5), (4, 6)), (2, 1)),
+        ((20, 3), (1, 1), ((2, 2), (1, 1)), (2, 1)),
+        ((1, 1), (1, 1), "VALID", None),
+        ((1, 1), (2, 2), ((0, 0), (0, 0)), None),
+        ((1, 1), (3, 2), "SAME", None),
+        ((1, 1), (1, 1), ((1, 0), (0, 2)), None),
+        ((2, 2), (1, 1), "VALID", None),
+        ((2, 4), (2, 2), "SAME", None),
+        ((3, 3), (1, 1), ((1, 1), (1, 1)), None),
+        ((3, 3), (2, 2), [(1, 1), (1, 1)], None),
+        ((3, 3), (2, 2), "SAME", None),
+        ((3, 2), (3, 2), ((2, 0), (1, 3)), None),
+        ((5, 5), (1, 1), ((2, 2), (2, 2)), None),
+        ((7, 7), (2, 2), ((3, 3), (3, 3)), None),
+        ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
     ],
 )
-def test_convolution_is_the_stock_one_to_the_second_derivative(kernel, strides, padding, float64):
+def test_convolution_is_the_stock_one_to_the_second_derivative(
+    kernel, strides, padding, dilation, float64
+):
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((2, 9, 8, 3)), rng.standard_normal((*kernel, 3, 4))
     dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
 
     def everything(conv):
         def f(x, w):
-            return jnp.sin(conv(x, w, strides, padding, dimension_numbers=NHWC))
+            return jnp.sin(conv(x, w, strides, padding, dilation, dimension_numbers=NHWC))
 
         gradient = jax.grad(lambda x, w: jnp.sum(f(x, w)), (0, 1))
         second = jax.grad(lambda x, w: sum(jnp.sum(g**2) for g in gradient(x, w)), (0, 1))
@@ -301,6 +309,29 @@ def test_convolution_takes_its_two_fast_forms_on_a_cpu():
     fast = lax.conv_dimension_numbers((1, 5, 5, 2), (3, 3, 2, 2), NHWC)
     assert trace(3).count(f"dimension_numbers={fast}") == 3
     assert trace(3).count("conv_general_dilated[") == 3
+
+
+@pytest.mark.parametrize(("size", "stride", "pad"), [(4, 2, 1), (4, 1, 1), (4, 1, 0), (3, 3, 2)])
+def test_transposed_convolution_is_flax_s(size, stride, pad):
+    x = images(8)
+    ours = layers.conv_transposed(5, size, stride, pad)
+    pads = ((size - 1 - pad,) * 2,) * 2
+    stock = nn.ConvTranspose(5, (size, size), (stride, stride), pads)
+    variables = ours.init(jax.random.key(0), x)
+    drawn = stock.init(jax.random.key(0), x)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, variables, drawn))
+    np.testing.assert_array_equal(ours.apply(variables, x), stock.apply(variables, x))
+
+
+def test_kernel_of_a_dilated_convolution_meets_no_zeros_in_its_gradient():
+    def f(w):
+        dilated = layers.convolution(
+            jnp.ones((1, 6, 6, 2)), w, (1, 1), ((2, 2), (2, 2)), (2, 2), dimension_numbers=NHWC
+        )
+        return jnp.sum(dilated)
+
+    backward = str(jax.make_jaxpr(jax.grad(f))(jnp.ones((4, 4, 2, 3)))).split("conv_general")[-1]
+    assert "lhs_dilation=(1, 1)" in backward and "rhs_dilation=(2, 2)" in backward
 
 
 def test_convolution_holds_in_a_scan_and_under_vmap(float64):

@@ -44,15 +44,8 @@ def grow(x, features, train, **fields):
 
 
 def _transposed(x, features, train, stride, **fields):
-    layer = nn.ConvTranspose(
-        features,
-        (4, 4),
-        (stride, stride),
-        ((2, 2), (2, 2)),  # torch's padding of 1: 4 - 1 - 1
-        use_bias=False,
-        kernel_init=_normal,
-        **fields,
-    )
+    fields |= {"use_bias": False, "kernel_init": _normal}
+    layer = layers.conv_transposed(features, 4, stride, 1, **fields)
     return layers.spectral_norm(layer, x, train)
 
 

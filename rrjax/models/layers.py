@@ -1,5 +1,7 @@
 """What the families share: one convolution, torch's initialisers and pools, the normalisation."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,12 +46,15 @@ def convolution(
     precision=None,
     preferred_element_type=None,
 ):
-    """Convolve as `lax.conv_general_dilated` does, in the two forms XLA:CPU runs fast.
+    """Convolve as `lax.conv_general_dilated` does, in the forms XLA:CPU runs fast.
 
     Same arguments, same numbers, any derivative of any order. Off the CPU, and for grouped,
-    dilated or not-NHWC convolutions, it is `lax.conv_general_dilated` itself. On the CPU a 1x1
-    convolution is a matrix product, and the others carry `_transposable`'s derivative.
+    not-NHWC or kernel-dilated convolutions, it is `lax.conv_general_dilated` itself. On the CPU a
+    1x1 convolution is a matrix product, and the others carry `_transposable`'s derivative, that
+    of the kernel being `_across_dilated`'s where the image is dilated (and nothing strided).
     """
+
+    precise = {"precision": precision, "preferred_element_type": preferred_element_type}
 
     def stock(image, kernel, numbers):
         return lax.conv_general_dilated(
@@ -62,35 +67,38 @@ def convolution(
             numbers,
             feature_group_count,
             batch_group_count,
-            precision,
-            preferred_element_type,
+            **precise,
         )
 
-    dilated = any(d != 1 for d in (*(lhs_dilation or ()), *(rhs_dilation or ())))
+    strided = any(s != 1 for s in window_strides)
+    spread = any(d != 1 for d in lhs_dilation or ())
+    dilated = any(d != 1 for d in rhs_dilation or ()) or (spread and strided)
     grouped = feature_group_count != 1 or batch_group_count != 1
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     if jax.default_backend() != "cpu" or dilated or grouped or numbers != _NHWC:
         return stock(lhs, rhs, numbers)
+    if spread:
+        along_kernel = partial(_across_dilated, padding, lhs_dilation, precise)
+        return _transposable(stock, along_kernel)(lhs, rhs)
     unpadded = isinstance(padding, str) or not np.any(padding)
     if rhs.shape[:2] == (1, 1) and unpadded:
         rows, columns = window_strides
         return jnp.matmul(
             lhs[:, ::rows, ::columns],
             rhs[0, 0],
-            precision=precision,
-            preferred_element_type=preferred_element_type,
+            **precise,
         )
-    return _transposable(stock)(lhs, rhs)
+    return _transposable(stock, partial(_across, stock))(lhs, rhs)
 
 
-def _transposable(stock):
+def _transposable(stock, along_kernel):
     """Give `stock(image, kernel, numbers)` derivatives whose transposes XLA:CPU runs fast.
 
     XLA:CPU brings convolutions into the layout it is fast in (NHWC, HWIO) outside of loops only: in
     a loop body the image's gradient is up to three times slower, the kernel's up to a hundred
     times. The transpose of a convolution is one too; so here each tangent is written with its
     arrays laid out, behind barriers, such that its transpose, which is what every gradient step
-    runs, is in the fast layout.
+    runs, is in the fast layout. `along_kernel(image, d_kernel)` is the kernel's.
     """
 
     @jax.custom_jvp
@@ -104,18 +112,58 @@ def _transposable(stock):
         # pass would have it.
         swapped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
         along_image = stock(d_image, jnp.flip(swapped, (0, 1)), _NHWC_HWOI)
-        # Its transpose convolves the images, channels as batch, with the cotangent as the kernel.
-        across = lax.optimization_barrier(image.transpose(3, 1, 2, 0))
-        d_across = lax.optimization_barrier(d_kernel.transpose(2, 0, 1, 3))
-        along_kernel = lax.optimization_barrier(stock(across, d_across, _CHWN_IHWO_HWNC))
-        return stock(image, kernel, _NHWC), along_image + along_kernel.transpose(2, 0, 1, 3)
+        return stock(image, kernel, _NHWC), along_image + along_kernel(image, d_kernel)
 
     return fast
+
+
+def _across(stock, image, d_kernel):
+    """Convolve with a kernel's tangent.
+
+    Its transpose convolves the images, channels as batch, with the cotangent as the kernel.
+    """
+    across = lax.optimization_barrier(image.transpose(3, 1, 2, 0))
+    d_across = lax.optimization_barrier(d_kernel.transpose(2, 0, 1, 3))
+    along = lax.optimization_barrier(stock(across, d_across, _CHWN_IHWO_HWNC))
+    return along.transpose(2, 0, 1, 3)
+
+
+def _across_dilated(padding, dilation, precise, image, d_kernel):
+    """Convolve a dilated image with a kernel's tangent.
+
+    `_across`'s transpose would convolve the image with its zeros. A convolution commutes: here the
+    image is the kernel, dilated and flipped, and the transpose convolves the cotangent, channels as
+    batch, with the image.
+    """
+    flipped = jnp.flip(d_kernel, (0, 1)).transpose(3, 0, 1, 2)
+    across = lax.optimization_barrier(image.transpose(1, 2, 0, 3))
+    sides = zip(dilation, image.shape[1:3], d_kernel.shape[:2], padding, strict=True)
+    pads = [[d * (n - 1) - (k - 1) + pad for pad in pair] for d, n, k, pair in sides]
+    along = lax.conv_general_dilated(
+        lax.optimization_barrier(flipped),
+        jnp.flip(across, (0, 1)),
+        (1, 1),
+        pads,
+        rhs_dilation=dilation,
+        dimension_numbers=_NHWC_HWOI,
+        **precise,
+    )
+    return lax.optimization_barrier(along).transpose(3, 1, 2, 0)
 
 
 def conv(features, size, stride=1, pad=0, **fields):
     """Make an nn.Conv with a size x size kernel and torch's explicit, symmetric padding."""
     return nn.Conv(features, (size, size), stride, pad, conv_general_dilated=convolution, **fields)
+
+
+def conv_transposed(features, size, stride, pad, **fields):
+    """Make a transposed convolution, size x size, with torch's padding: an nn.Conv.
+
+    Its parameters are `nn.ConvTranspose`'s.
+    """
+    pads = ((size - 1 - pad,) * 2,) * 2
+    dilated = {"input_dilation": stride, "conv_general_dilated": convolution}
+    return nn.Conv(features, (size, size), 1, pads, **dilated, **fields)
 
 
 def batch_norm(train, *, dtype, param_dtype, **fields):

@@ -35,11 +35,8 @@ class _Network(nn.Module):
     def halved(self, x, features, size, name):
         return layers.conv(features, size, 2, "SAME", name=name, **self.types)(x)
 
-    def enlarged(self, x, features, stride, padding, name):
-        layer = nn.ConvTranspose(
-            features, (4, 4), (stride, stride), padding, name=name, **self.types
-        )
-        return layer(x)
+    def enlarged(self, x, features, stride, pad, name):
+        return layers.conv_transposed(features, 4, stride, pad, name=name, **self.types)(x)
 
 
 class Encoder(_Network):
@@ -75,18 +72,18 @@ class Generator(_Network):
         """Grow from 2 pixels to 4, 7, 14 and 28."""
         w = self.width
         x = self.activated(self._dense(latents, 2, 4 * w), train, "bn0")
-        rows = ((4 * w, 2, "SAME"), (2 * w, 1, "VALID"), (w // 2, 2, "SAME"))
-        for i, (features, stride, padding) in enumerate(rows, 1):
-            x = self.enlarged(x, features, stride, padding, f"conv{i}")
+        rows = ((4 * w, 2, 1), (2 * w, 1, 0), (w // 2, 2, 1))
+        for i, (features, stride, pad) in enumerate(rows, 1):
+            x = self.enlarged(x, features, stride, pad, f"conv{i}")
             x = self.activated(x, train, f"bn{i}")
-        return self.enlarged(x, self.channels, 2, "SAME", "conv4")
+        return self.enlarged(x, self.channels, 2, 1, "conv4")
 
     def _cifar(self, latents, train):
         """Double three times."""
         w = self.width
         x = self._dense(latents, self.size // 8, 8 * w)
         for i, features in enumerate((4 * w, 2 * w, w), 1):
-            x = self.enlarged(x, features, 2, "SAME", f"conv{i}")
+            x = self.enlarged(x, features, 2, 1, f"conv{i}")
             x = self.activated(x, train, f"bn{i}")
         return layers.conv(self.channels, 3, 1, 1, name="conv4", **self.types)(x)
 
