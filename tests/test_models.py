@@ -271,11 +271,12 @@ def test_initial_weights_follow_their_law(name, variant, path, law, scale):
         ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
     ],
 )
+@pytest.mark.parametrize("outputs", [4, 17])
 def test_convolution_is_the_stock_one_to_the_second_derivative(
-    kernel, strides, padding, dilation, float64
+    kernel, strides, padding, dilation, outputs, float64
 ):
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, 9, 8, 3)), rng.standard_normal((*kernel, 3, 4))
+    x, w = rng.standard_normal((2, 9, 8, 3)), rng.standard_normal((*kernel, 3, outputs))
     dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
 
     def everything(conv):
@@ -293,22 +294,21 @@ def test_convolution_is_the_stock_one_to_the_second_derivative(
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
-def test_convolution_takes_its_two_fast_forms_on_a_cpu():
-    def trace(size):
-        def f(x, w):
-            return jnp.sum(layers.convolution(x, w, (1, 1), "VALID", dimension_numbers=NHWC))
+@pytest.mark.parametrize(
+    ("size", "inputs", "outputs", "product"),
+    [(1, 64, 64, True), (3, 3, 16, True), (3, 5, 16, False), (3, 3, 32, False)],
+)
+def test_convolution_takes_its_two_fast_forms_on_a_cpu(size, inputs, outputs, product):
+    def f(x, w):
+        return jnp.sum(layers.convolution(x, w, (1, 1), "VALID", dimension_numbers=NHWC))
 
-        return str(
-            jax.make_jaxpr(jax.grad(f, (0, 1)))(
-                jnp.ones((1, 5, 5, 2)), jnp.ones((size, size, 2, 2))
-            )
-        )
-
-    assert "dot_general" in trace(1) and "conv_general_dilated" not in trace(1)
+    x, w = jnp.ones((1, 5, 5, inputs)), jnp.ones((size, size, inputs, outputs))
+    trace = str(jax.make_jaxpr(jax.grad(f, (0, 1)))(x, w))
+    assert ("dot_general" in trace) == product
     # Forward, image's gradient, kernel's gradient: all in the layout that is fast in a loop too.
-    fast = lax.conv_dimension_numbers((1, 5, 5, 2), (3, 3, 2, 2), NHWC)
-    assert trace(3).count(f"dimension_numbers={fast}") == 3
-    assert trace(3).count("conv_general_dilated[") == 3
+    fast = lax.conv_dimension_numbers(x.shape, w.shape, NHWC)
+    assert trace.count(f"dimension_numbers={fast}") == (0 if product else 3)
+    assert trace.count("conv_general_dilated[") == (0 if product else 3)
 
 
 @pytest.mark.parametrize(("size", "stride", "pad"), [(4, 2, 1), (4, 1, 1), (4, 1, 0), (3, 3, 2)])
@@ -334,9 +334,10 @@ def test_kernel_of_a_dilated_convolution_meets_no_zeros_in_its_gradient():
     assert "lhs_dilation=(1, 1)" in backward and "rhs_dilation=(2, 2)" in backward
 
 
-def test_convolution_holds_in_a_scan_and_under_vmap(float64):
+@pytest.mark.parametrize("outputs", [2, 17])
+def test_convolution_holds_in_a_scan_and_under_vmap(outputs, float64):
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((3, 1, 6, 6, 2)), rng.standard_normal((3, 3, 2, 2))
+    x, w = rng.standard_normal((3, 1, 6, 6, 2)), rng.standard_normal((3, 3, 2, outputs))
 
     def descend(conv, x, w):
         def loss(x):
@@ -346,12 +347,12 @@ def test_convolution_holds_in_a_scan_and_under_vmap(float64):
 
     ours = jax.jit(jax.vmap(partial(descend, layers.convolution), (0, None)))(x, w)
     stock = jnp.stack([descend(lax.conv_general_dilated, image, w) for image in x])
-    np.testing.assert_allclose(ours, stock, rtol=1e-12)
+    np.testing.assert_allclose(ours, stock, rtol=1e-9)
     kernels = jnp.stack([w, 2 * w, -w])
     ours = jax.vmap(partial(descend, layers.convolution))(x, kernels)
     pairs = zip(x, kernels, strict=True)
     stock = jnp.stack([descend(lax.conv_general_dilated, *pair) for pair in pairs])
-    np.testing.assert_allclose(ours, stock, rtol=1e-12)
+    np.testing.assert_allclose(ours, stock, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -377,6 +378,21 @@ def test_convolution_passes_every_option_on(exotic, size):
     assert ours.dtype == stock.dtype
     ours, stock = ours.astype(jnp.float32), stock.astype(jnp.float32)
     np.testing.assert_allclose(ours, stock, atol=0.02)
+
+
+def test_max_pool_is_flax_s_and_its_gradient_goes_to_the_first_of_equals():
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 7, 6, 3)), jnp.float32)
+    np.testing.assert_array_equal(layers.max_pool(x), nn.max_pool(x, (2, 2), (2, 2)))
+
+    def weighed(pool, x):
+        y = pool(x)
+        return jnp.sum(y * jnp.arange(y.size).reshape(y.shape))
+
+    stock = jax.grad(partial(weighed, lambda x: nn.max_pool(x, (2, 2), (2, 2))))(x)
+    np.testing.assert_array_equal(jax.grad(partial(weighed, layers.max_pool))(x), stock)
+    for i in range(4):
+        nan = x[:1, :2, :2].reshape(4, 3).at[i].set(jnp.nan).reshape(1, 2, 2, 3)
+        assert jnp.isnan(layers.max_pool(nan)).all()
 
 
 def test_straight_through_relu_is_relu_forward_and_identity_backward():

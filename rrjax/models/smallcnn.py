@@ -43,7 +43,7 @@ class SmallCNN(nn.Module):
                 x = layers.conv(width, self.size, 1, "SAME", name=f"conv{index}", **fields)(x)
                 makes_r = index == convolutions and not self.hidden
                 x = self.last_act(x) if makes_r else nn.relu(x)
-            x = reps[f"block{block}"] = nn.max_pool(x, (2, 2), (2, 2))
+            x = reps[f"block{block}"] = layers.max_pool(x)
         x = layers.flatten(x)
         if self.hidden:
             x = self.last_act(nn.Dense(self.hidden, name="fc1", **fields)(x))

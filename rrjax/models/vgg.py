@@ -46,7 +46,7 @@ class VGG(nn.Module):
                 last = (block, i) == (len(_BLOCKS), convolutions - 1)
                 x = self.last_act(x) if last and self.variant == "cifar" else nn.relu(x)
                 index += 3 if self.batch_norm else 2
-            x = reps[f"block{block}"] = nn.max_pool(x, (2, 2), (2, 2))
+            x = reps[f"block{block}"] = layers.max_pool(x)
             index += 1
         if self.variant == "cifar":
             reps["representation"] = layers.flatten(x)

@@ -10,7 +10,8 @@ rewards something else: edges, and blurred maps (Rong et al. 2022).
 python -m rrjax.study --config=configs/retraining.py --workdir=runs/quickstart
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -63,16 +64,18 @@ def run(config, workdir: str) -> None:
     series = [(name, each) for name in networks for each in config.attributions]
     series += [(next(iter(networks)), "gradient, blurred"), *(("", each) for each in CONTROLS)]
     cell = runs.remembered(workdir, "retraining", config, networks)
-    retrain = partial(_retrain, model, config, networks, images)
+    retrain = partial(_retrain, model, config)
     accuracy = {}
     bar = tqdm(total=2 * len(series), disable=None, desc="retraining", unit="series")
     with bar:
-        for keep in (False, True):
-            for name, each in series:
-                make = partial(retrain, name, each, keep, config.percents)
+        for name, each in series:
+            ranked = cache(partial(_ranked, networks.get(name), each, images, config))
+            for keep in (False, True):
+                make = partial(retrain, ranked, keep, config.percents)
                 accuracy[name, each, keep] = cell(f"{name}, {each}, {keep}", make)
                 bar.update()
-    whole = cell("whole", partial(retrain, "", "random", False, (0,)))
+    ranked = partial(_ranked, None, "random", images, config)
+    whole = cell("whole", partial(retrain, ranked, False, (0,)))
     curves = {key: _curve(found, whole, key[2], trained) for key, found in accuracy.items()}
     rows = [
         _row(config, name, each, accuracy, curves)
@@ -147,22 +150,24 @@ def _control_ranks(images, index, *, each: str, blur: float, seed: int):
     return jax.vmap(one)(images, index)
 
 
-def _ranks(network: runs.Frozen | None, each: str, images, config) -> np.ndarray:
-    """Rank the pixels of images (N, H, W, C) by a network's attribution, or a control's."""
+def _ranked(network: runs.Frozen | None, each: str, images: dict, config):
+    """Rank the pixels of both splits by a network's attribution, or a control's."""
+    options = {"each": each, "blur": config.blur}
     if network is None:
-        rank = partial(_control_ranks, each=each, blur=config.blur, seed=config.seed)
-        return in_parts(rank, config.batch_size, images, np.arange(len(images)))
-    options = {"objective": config.objective, "blur": config.blur}
-    rank = partial(_network_ranks, network.apply, each=each, **options)
-    return in_parts(rank, config.batch_size, images)
+        rank = partial(_control_ranks, seed=config.seed, **options)
+    else:
+        rank = partial(_network_ranks, network.apply, objective=config.objective, **options)
+
+    def of(pixels, labels):
+        inputs = (pixels,) if network else (pixels, np.arange(len(pixels)))
+        return retraining.Ranked(pixels, labels, in_parts(rank, config.batch_size, *inputs))
+
+    return {split: of(*examples) for split, examples in images.items()}
 
 
-def _retrain(model, config, networks, images, name, each, keep, percents) -> np.ndarray:
+def _retrain(model, config, ranked: Callable, keep: bool, percents) -> np.ndarray:
     """Return the accuracy (seeds, percents) of networks trained on images that lost pixels."""
-    train, test = (
-        retraining.Ranked(pixels, labels, _ranks(networks.get(name), each, pixels, config))
-        for pixels, labels in images.values()
-    )
+    train, test = ranked().values()
     pixels = train.images[0, ..., 0].size
     # Rounded as the percentile of the paper's code has it: 103 of 1,024 pixels are 10 %.
     counts = [-(-p * (pixels - 1) // 100) for p in percents]
