@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rrjax import checkpoints, lpips, models, pretrained, runs, torch_checkpoint, torch_files
+from rrjax.data import sources
 from rrjax.errors import BadInput
 
 LAYOUTS = ("torchvision", "robustness")
@@ -80,6 +81,7 @@ def draw_network(config, workdir: str | Path) -> None:
 
 
 def _begin(workdir: str | Path, config, variables) -> None:
+    sources.check_groups(config.data.groups, config.data.group_names)
     runs.claim(workdir, config)
     if checkpoints.started(workdir):
         raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")

@@ -109,6 +109,14 @@ def test_a_network_is_drawn_by_the_seed(tmp_path):
         conversion.draw_network(config, tmp_path)
 
 
+def test_groups_without_names_are_refused_before_a_network_is_written(tmp_path):
+    config = untrained.get_config("robust_digits")
+    config.data.groups = ((0, 1), (2,))
+    with pytest.raises(BadInput, match=r"2 groups .* and data.group_names 0 names: give every"):
+        conversion.draw_network(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("file", "layout"),
     [

@@ -142,11 +142,7 @@ def create_source(config, split: str) -> sources.Source:
 
     A name is one of SOURCES or a TFDS classification set's. Raises BadInput.
     """
-    if config.group_names and not config.groups:
-        raise BadInput(
-            f"data.group_names={config.group_names!r} names no groups: set data.groups too, or "
-            "leave both empty"
-        )
+    sources.check_groups(config.groups, config.group_names)
     make = SOURCES.get(config.name, _records)
     source = make(config, split)
     if not config.groups:

@@ -137,13 +137,8 @@ def grouped(source, groups, names, balanced):
     groups that are no list of lists, a class that is unknown or in two groups, names that are not
     one text of its own for each group, and a group without records.
     """
-    _check_groups(groups, names)
+    check_groups(groups, names)
     groups = [sorted(_class_number(source, item) for item in group) for group in groups]
-    if len(names) != len(groups) or not all(groups):
-        raise BadInput(
-            f"data.groups has {len(groups)} groups {[len(g) for g in groups]} and data.group_names "
-            f"{len(names)} names: give every group a name and at least one class"
-        )
     if balanced:
         fewest = min(map(len, groups))
         groups = [group[:fewest] for group in groups]
@@ -167,7 +162,8 @@ def grouped(source, groups, names, balanced):
     return Source(source.name, lambda i: source.read(int(kept[i])), labels, tuple(names))
 
 
-def _check_groups(groups, names):
+def check_groups(groups, names):
+    """Raise BadInput for groups and names that no source could be `grouped` by; () and () could."""
     lists = (list, tuple, range)
     if not (isinstance(groups, lists) and all(isinstance(group, lists) for group in groups)):
         raise BadInput(
@@ -177,6 +173,15 @@ def _check_groups(groups, names):
     texts = isinstance(names, lists) and all(isinstance(n, str) and n.strip() for n in names)
     if not texts or len(set(names)) < len(names):
         raise BadInput(f"data.group_names={names!r}: give every group a name of its own, a text")
+    if names and not groups:
+        raise BadInput(
+            f"data.group_names={names!r} names no groups: set data.groups too, or leave both empty"
+        )
+    if len(names) != len(groups) or not all(groups):
+        raise BadInput(
+            f"data.groups has {len(groups)} groups {[len(g) for g in groups]} and data.group_names "
+            f"{len(names)} names: give every group a name and at least one class"
+        )
 
 
 def _class_number(source, item):
