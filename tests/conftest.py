@@ -3,10 +3,15 @@
 import os
 from pathlib import Path
 
-# Before jax starts its backend: two fake devices, so every data-parallel test is a real one.
+# Before jax starts its backend: two fake devices, so every data-parallel test is a real one; and
+# programs optimised a little only, since most of a test is their compilation.
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=2",
+        "--xla_backend_optimization_level=1",
+    )
 )
 # What one test's process compiled the next one's reads, as with every command (rrjax.door); each
 # worker of pytest-xdist for itself, since a program is not written at once.

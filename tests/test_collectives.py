@@ -39,7 +39,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def program():
-    flags = f"--xla_force_host_platform_device_count={DEVICES}"
+    flags = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=os.environ | {"XLA_FLAGS": flags},
