@@ -57,7 +57,6 @@ def convolution(
     small kernel, or a 1x1, is a matrix product, and the others carry `_transposable`'s derivative,
     that of the kernel being `_across_dilated`'s where the image is dilated (and nothing strided).
     """
-
     precise = {"precision": precision, "preferred_element_type": preferred_element_type}
 
     def stock(image, kernel, numbers):
