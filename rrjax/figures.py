@@ -47,16 +47,20 @@ def save_curves(
     ylim: tuple[float, float] | None = (-0.05, 1.05),
 ) -> str:
     """Write figures/`name`.png: a curve a label, x against summaries with mean, low and high."""
-    figure, axis = plt.subplots(figsize=(6, 3.6))
-    for label, (x, summaries) in curves.items():
+    many = len(curves) > 6  # more labels than a corner has room for
+    figure, axis = plt.subplots(figsize=(9, 4.5) if many else (6, 3.6))
+    for i, (label, (x, summaries)) in enumerate(curves.items()):
         mean, low, high = (np.array([s[k] for s in summaries]) for k in ("mean", "low", "high"))
-        marker = "o" if len(x) < 30 else ""
-        (line,) = axis.plot(x, mean, marker=marker, markersize=4, label=label)
-        axis.fill_between(x, low, high, alpha=0.2, color=line.get_color(), linewidth=0)
+        style = {"marker": "o" if len(x) < 30 else "", "linestyle": "-" if i < 10 else "--"}
+        (line,) = axis.plot(x, mean, markersize=4, label=label, **style)
+        axis.fill_between(
+            x, low, high, alpha=0.05 if many else 0.2, color=line.get_color(), linewidth=0
+        )
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": "small"}
+    axis.legend(frameon=False, **(place if many else {}))
     figure.tight_layout()
     return _save(figure, workdir, name)
 

@@ -241,15 +241,22 @@ def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> r
     removed = [0, *config.percents, 100]
     pictures = []
     for keep, score in ((False, "ROAR"), (True, "KAR")):
+        random, sign = curves["", "random", keep], 1 if keep else -1
         lines = {
-            f"{name} {each}".strip(): (removed, [report.spread(column) for column in curve.T])
+            f"{name} {each}".strip(): (
+                removed,
+                [report.spread(column) for column in sign * (curve - random).T],
+            )
             for (name, each, kept), curve in curves.items()
             if kept == keep
         }
-        axes = {"xlabel": "% of pixels removed", "ylabel": "accuracy of retrained networks"}
-        file = figures.save_curves(workdir, f"retraining_{score}", lines, **axes)
+        axes = {
+            "xlabel": "% of pixels removed",
+            "ylabel": f"accuracy {'above' if keep else 'below'} that with random pixels",
+        }
+        file = figures.save_curves(workdir, f"retraining_{score}", lines, **axes, ylim=None)
         what = "all but the first-ranked" if keep else "the first-ranked"
-        pictures.append((file, f"{score}: {what} pixels are removed"))
+        pictures.append((file, f"{score}: {what} pixels are removed; the score is the area"))
     trends = [
         f"{trend['attribution']}, {trend['norm']}: "
         + ", ".join(f"{score} {trend[score]:.2f}" for score in SCORES)
