@@ -14,9 +14,9 @@ _NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 _NHWC_HWOI = lax.ConvDimensionNumbers((0, 3, 1, 2), (2, 3, 0, 1), (0, 3, 1, 2))
 _CHWN_IHWO_HWNC = lax.ConvDimensionNumbers((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0, 1))
 
-# Inputs and outputs of a kernel that XLA:CPU multiplies with faster than it convolves: of 3x3 ones
-# from 1, 3 and 4 channels to 4 and 16 all, of those to 64 or from 8 none.
-_SMALL = (36, 16)
+# Of a kernel that XLA:CPU multiplies with faster than it convolves, at most: of 3x3 ones from 1, 3
+# and 4 channels to 4 and 16 all were, of those to 64 or from 8 none.
+_SMALL_INPUTS, _SMALL_OUTPUTS = 36, 16
 
 BN_EPSILON = 1e-5  # torch's
 
@@ -83,8 +83,9 @@ def convolution(
     if spread:
         along_kernel = partial(_across_dilated, padding, lhs_dilation, precise)
         return _transposable(stock, along_kernel)(lhs, rhs)
-    *taps, outputs = rhs.shape
-    if taps[:2] == [1, 1] or (np.prod(taps) <= _SMALL[0] and outputs <= _SMALL[1]):
+    *inputs, outputs = rhs.shape
+    small = np.prod(inputs) <= _SMALL_INPUTS and outputs <= _SMALL_OUTPUTS
+    if inputs[:2] == [1, 1] or small:
         return _product(lhs, rhs, window_strides, padding, precise)
     return _transposable(stock, partial(_across, stock))(lhs, rhs)
 

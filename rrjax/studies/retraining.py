@@ -150,19 +150,21 @@ def _control_ranks(images, index, *, each: str, blur: float, seed: int):
     return jax.vmap(one)(images, index)
 
 
-def _ranked(network: runs.Frozen | None, each: str, images: dict, config):
-    """Rank the pixels of both splits by a network's attribution, or a control's."""
-    options = {"each": each, "blur": config.blur}
+def _ranks(network: runs.Frozen | None, each: str, images, config) -> np.ndarray:
+    """Rank the pixels of images (N, H, W, C) by a network's attribution, or a control's."""
     if network is None:
-        rank = partial(_control_ranks, seed=config.seed, **options)
-    else:
-        rank = partial(_network_ranks, network.apply, objective=config.objective, **options)
+        rank = partial(_control_ranks, each=each, blur=config.blur, seed=config.seed)
+        return in_parts(rank, config.batch_size, images, np.arange(len(images)))
+    options = {"objective": config.objective, "blur": config.blur}
+    rank = partial(_network_ranks, network.apply, each=each, **options)
+    return in_parts(rank, config.batch_size, images)
 
-    def of(pixels, labels):
-        inputs = (pixels,) if network else (pixels, np.arange(len(pixels)))
-        return retraining.Ranked(pixels, labels, in_parts(rank, config.batch_size, *inputs))
 
-    return {split: of(*examples) for split, examples in images.items()}
+def _ranked(network: runs.Frozen | None, each: str, images: dict, config):
+    return {
+        split: retraining.Ranked(pixels, labels, _ranks(network, each, pixels, config))
+        for split, (pixels, labels) in images.items()
+    }
 
 
 def _retrain(model, config, ranked: Callable, keep: bool, percents) -> np.ndarray:
