@@ -274,6 +274,14 @@ def test_retraining(trained, tmp_path):
     assert again["rows"][1:] == found["rows"][1:] and again["whole"] == found["whole"]
     message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
     assert "fewer than 3 networks of one norm" in message
+    # One score, and no controls but random pixels: the same networks, the same score.
+    arguments += ["--config.scores=('ROAR',)", "--config.controls=False"]
+    arguments += ["--config.attributions=('gradient',)"]
+    works("study", "--config=configs/retraining.py", *arguments)
+    alone = json.loads((tmp_path / "results.json").read_text())["retraining"]["rows"]
+    assert [row["attribution"] for row in alone] == ["gradient", "gradient", "random"]
+    assert not {"KAR", "DiffROAR", "kept"} & set(alone[0])
+    assert alone[1]["ROAR"] == found["rows"][2]["ROAR"]
 
 
 @pytest.mark.slow

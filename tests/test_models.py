@@ -271,12 +271,13 @@ def test_initial_weights_follow_their_law(name, variant, path, law, scale):
         ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
     ],
 )
-@pytest.mark.parametrize("outputs", [4, 17])
+@pytest.mark.parametrize(("outputs", "large"), [(4, 2_000_000), (17, 2_000_000), (17, 1), (16, 1)])
 def test_convolution_is_the_stock_one_to_the_second_derivative(
-    kernel, strides, padding, dilation, outputs, float64
+    kernel, strides, padding, dilation, outputs, large, float64, monkeypatch
 ):
+    monkeypatch.setattr(layers, "_LARGE", large)
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, 9, 8, 3)), rng.standard_normal((*kernel, 3, outputs))
+    x, w = rng.standard_normal((2, 9, 8, 5)), rng.standard_normal((*kernel, 5, outputs))
     dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
 
     def everything(conv):
@@ -309,6 +310,17 @@ def test_convolution_takes_its_two_fast_forms_on_a_cpu(size, inputs, outputs, pr
     fast = lax.conv_dimension_numbers(x.shape, w.shape, NHWC)
     assert trace.count(f"dimension_numbers={fast}") == (0 if product else 3)
     assert trace.count("conv_general_dilated[") == (0 if product else 3)
+
+
+@pytest.mark.parametrize(("outputs", "form"), [(16, "dot_general"), (20, "scan")])
+def test_kernel_of_many_outputs_has_a_gradient_of_another_form(outputs, form):
+    def f(w, x):
+        return jnp.sum(layers.convolution(x, w, (1, 1), "SAME", dimension_numbers=NHWC))
+
+    w, x = jnp.ones((3, 3, 5, outputs)), jnp.ones((100_000 // outputs, 20, 1, 5))
+    for images, large in ((x, True), (x[1:], False)):
+        trace = str(jax.make_jaxpr(jax.grad(f))(w, images))
+        assert (form in trace) == large
 
 
 @pytest.mark.parametrize(("size", "stride", "pad"), [(4, 2, 1), (4, 1, 1), (4, 1, 0), (3, 3, 2)])

@@ -50,7 +50,8 @@ CONTROLS = {
     ),
     "edges": lambda image, key, sigma: attribution.sobel(image),
 }
-SCORES = ("ROAR", "KAR", "DiffROAR")
+# Whether what is retrained for a score keeps the first pixels, or loses them.
+SCORES = {"ROAR": (False,), "KAR": (True,), "DiffROAR": (False, True)}
 
 
 def run(config, workdir: str) -> None:
@@ -62,15 +63,18 @@ def run(config, workdir: str) -> None:
     images = {split: _examples(trained, split, config) for split in ("train", "test")}
     runs.make_folder(workdir)
     series = [(name, each) for name in networks for each in config.attributions]
-    series += [(next(iter(networks)), "gradient, blurred"), *(("", each) for each in CONTROLS)]
+    if config.controls:
+        series.append((next(iter(networks)), "gradient, blurred"))
+    series += [("", each) for each in (CONTROLS if config.controls else ("random",))]
+    keeps = sorted({keep for score in config.scores for keep in SCORES[score]})
     cell = runs.remembered(workdir, "retraining", config, networks)
     retrain = partial(_retrain, model, config)
     accuracy = {}
-    bar = tqdm(total=2 * len(series), disable=None, desc="retraining", unit="series")
+    bar = tqdm(total=len(keeps) * len(series), disable=None, desc="retraining", unit="series")
     with bar:
         for name, each in series:
             ranked = cache(partial(_ranked, networks.get(name), each, images, config))
-            for keep in (False, True):
+            for keep in keeps:
                 make = partial(retrain, ranked, keep, config.percents)
                 accuracy[name, each, keep] = cell(f"{name}, {each}, {keep}", make)
                 bar.update()
@@ -82,7 +86,7 @@ def run(config, workdir: str) -> None:
         | _facts(networks.get(name), images["test"], config)
         for name, each in series
     ]
-    found = {"rows": rows, "trends": _trends(rows), "whole": whole}
+    found = {"rows": rows, "trends": _trends(rows, config.scores), "whole": whole}
     runs.publish(workdir, config, _section(config, found, curves, images, workdir), found)
 
 
@@ -93,6 +97,9 @@ def _check(config) -> None:
             f"attributions={config.attributions}, objective={config.objective!r}: choose from "
             f"{tuple(MAPS)} and one of {tuple(OBJECTIVES)}"
         )
+    unknown = set(config.scores) - set(SCORES)
+    if unknown or not config.scores:
+        raise BadInput(f"scores={config.scores}: choose from {tuple(SCORES)}")
     percents = config.percents
     mirrored = sorted({100 - p for p in percents})
     if not percents or list(percents) != mirrored or percents[0] <= 0:
@@ -197,18 +204,19 @@ def _curve(accuracy, whole, keep: bool, trained) -> np.ndarray:
 
 def _row(config, name: str, each: str, accuracy: dict, curves: dict) -> dict:
     fractions = np.array([0, *config.percents, 100]) / 100
-    roar, kar = (curves[name, each, keep] for keep in (False, True))
-    random_roar, random_kar = (curves["", "random", keep] for keep in (False, True))
-    first, others = accuracy[name, each, True], accuracy[name, each, False][:, ::-1]
-    return {
-        "network": name or "none",
-        "attribution": each,
-        "ROAR": report.spread(retraining.area(fractions, random_roar, roar)),
-        "KAR": report.spread(retraining.area(fractions, kar, random_kar)),
-        "DiffROAR": report.spread((first - others).mean(1)),
-        "removed": accuracy[name, each, False],
-        "kept": accuracy[name, each, True],
-    }
+    scores = {}
+    for score in config.scores:
+        if score == "DiffROAR":
+            first, others = (accuracy[name, each, keep] for keep in (True, False))
+            scores[score] = report.spread((first - others[:, ::-1]).mean(1))
+        else:
+            (keep,) = SCORES[score]
+            ours, random = curves[name, each, keep], curves["", "random", keep]
+            area = retraining.area(fractions, ours, random)
+            scores[score] = report.spread(area if keep else -area)
+    what = {False: "removed", True: "kept"}
+    cells = {what[keep]: found for (*key, keep), found in accuracy.items() if key == [name, each]}
+    return {"network": name or "none", "attribution": each, **scores, **cells}
 
 
 def _facts(network: runs.Frozen | None, test, config) -> dict:
@@ -221,7 +229,7 @@ def _facts(network: runs.Frozen | None, test, config) -> dict:
     return {"norm": network.config.attack.norm, "eps": network.config.attack.eps, "accuracy": hits}
 
 
-def _trends(rows: list[dict]) -> list[dict]:
+def _trends(rows: list[dict], scores) -> list[dict]:
     """Correlate the scores with the radius of training, by ranks, where there are three radii."""
     trends = []
     named = [row for row in rows if "eps" in row]
@@ -234,7 +242,7 @@ def _trends(rows: list[dict]) -> list[dict]:
             ]
             eps = [row["eps"] for row in line]
             if len(set(eps)) > 2:
-                found = {s: stats.spearmanr(eps, [r[s]["mean"] for r in line])[0] for s in SCORES}
+                found = {s: stats.spearmanr(eps, [r[s]["mean"] for r in line])[0] for s in scores}
                 trends.append({"norm": norm, "attribution": each, "n": len(line), **found})
     return trends
 
@@ -242,7 +250,10 @@ def _trends(rows: list[dict]) -> list[dict]:
 def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> report.Section:
     removed = [0, *config.percents, 100]
     pictures = []
-    for keep, score in ((False, "ROAR"), (True, "KAR")):
+    for score in config.scores:
+        if score == "DiffROAR":
+            continue
+        (keep,) = SCORES[score]
         random, sign = curves["", "random", keep], 1 if keep else -1
         lines = {
             f"{name} {each}".strip(): (
@@ -261,7 +272,7 @@ def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> r
         pictures.append((file, f"{score}: {what} pixels are removed; the score is the area"))
     trends = [
         f"{trend['attribution']}, {trend['norm']}: "
-        + ", ".join(f"{score} {trend[score]:.2f}" for score in SCORES)
+        + ", ".join(f"{score} {trend[score]:.2f}" for score in config.scores)
         for trend in found["trends"]
     ]
     n_train, n_test = (len(labels) for _, labels in images.values())
@@ -282,10 +293,10 @@ def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> r
         name="retraining",
         title="Which pixels matter?",
         text=text,
-        header=["network", "attribution", *SCORES, "accuracy of the network"],
+        header=["network", "attribution", *config.scores, "accuracy of the network"],
         rows=[
             [row["network"], row["attribution"]]
-            + [report.with_interval(row[score], 3) for score in SCORES]
+            + [report.with_interval(row[score], 3) for score in config.scores]
             + [report.with_interval(row["accuracy"], 3) if "accuracy" in row else ""]
             for row in found["rows"]
         ],
