@@ -379,6 +379,9 @@ def test_anomaly(one_class, trained, tmp_path):
     assert found["means"] == []
     for network in networks:
         assert np.asarray(Image.open(tmp_path / f"out/figures/anomaly_{network}.png")).std() > 1
+    works(*command, *arguments, "--config.steps=0", "--config.classes=('3',)")
+    alone = json.loads((tmp_path / "out/results.json").read_text())["anomaly"]["rows"]
+    assert alone == [row for row in found["rows"] if row["way"] != "searched"]
     message = refused(*command, *arguments, "--config.classes=('3','4')")
     assert "standard_4: not a run folder" in message
     arguments += ["--config.networks=('robust',)", "--config.classes=('4',)"]

@@ -271,13 +271,17 @@ def test_initial_weights_follow_their_law(name, variant, path, law, scale):
         ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
     ],
 )
-@pytest.mark.parametrize(("outputs", "large"), [(4, 2_000_000), (17, 2_000_000), (17, 1), (16, 1)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "large"),
+    [(3, 4, 2_000_000), (3, 17, 2_000_000), (3, 17, 1), (5, 16, 1)],
+)
 def test_convolution_is_the_stock_one_to_the_second_derivative(
-    kernel, strides, padding, dilation, outputs, large, float64, monkeypatch
+    kernel, strides, padding, dilation, inputs, outputs, large, float64, monkeypatch
 ):
     monkeypatch.setattr(layers, "_LARGE", large)
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((2, 9, 8, 5)), rng.standard_normal((*kernel, 5, outputs))
+    x = rng.standard_normal((2, 9, 8, inputs))
+    w = rng.standard_normal((*kernel, inputs, outputs))
     dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
 
     def everything(conv):

@@ -24,7 +24,6 @@ from rrjax.errors import BadInput
 
 SHOWN = 5  # images of the class, and as many others, that a grid shows
 SCORES = ("pixel", "feature", "sum")
-WAYS = ("searched", "encoded", "mean image")
 
 
 def run(config, workdir: str) -> None:
@@ -53,10 +52,10 @@ def _check(config) -> None:
         raise BadInput(
             f"networks={config.networks}, classes={config.classes}: give at least one of each"
         )
-    if min(config.steps, config.batch_size) < 1 or config.step_size <= 0 or config.n < 0:
+    if config.batch_size < 1 or config.step_size <= 0 or min(config.n, config.steps) < 0:
         raise BadInput(
-            f"steps={config.steps}, batch_size={config.batch_size}, step_size={config.step_size}: "
-            f"they must be positive; n={config.n} may be 0 for all test images"
+            f"batch_size={config.batch_size}, step_size={config.step_size}: they must be positive; "
+            f"n={config.n} may be 0 for all test images, steps={config.steps} for no search"
         )
 
 
@@ -112,15 +111,15 @@ def _made(decoder: runs.Autoencoder, images, label: str, config) -> dict[str, tu
     encode, decode, compare = decoder.encode, decoder.decode, decoder.compare
     known, _ = data.examples(decoder.config, "train", 0, np.random.default_rng(config.seed))
     mean = jax.tree_util.Partial(_constant, jnp.asarray(known.mean(0)))
-    searched = partial(_searched, encode, decode, compare, **options, **weights)
-    bar = partial(tqdm, desc=label, disable=None, leave=False, unit="batch")
     size, index = config.batch_size, np.arange(len(images))
-    found = (
-        in_parts(searched, size, images, index, each=bar),
-        in_parts(partial(_encoded, encode, decode, compare, **weights), size, images),
-        in_parts(partial(_encoded, encode, mean, compare, **weights), size, images),
-    )
-    return dict(zip(WAYS, found, strict=True))
+    found = {}
+    if config.steps:
+        search = partial(_searched, encode, decode, compare, **options, **weights)
+        bar = partial(tqdm, desc=label, disable=None, leave=False, unit="batch")
+        found["searched"] = in_parts(search, size, images, index, each=bar)
+    for way, made in (("encoded", decode), ("mean image", mean)):
+        found[way] = in_parts(partial(_encoded, encode, made, compare, **weights), size, images)
+    return found
 
 
 def _constant(image, code):
@@ -133,7 +132,7 @@ def _means(rows: list[dict], config) -> list[dict]:
         return []
     means = []
     first, *others = config.networks
-    for way in WAYS:
+    for way in dict.fromkeys(row["way"] for row in rows):
         found = {
             name: {
                 score: np.array([row[score]["mean"] for row in rows if _of(row, name, way)])
@@ -164,6 +163,8 @@ def _picture(workdir: str, name: str, each: str, images, anomalous, made) -> tup
 
 def _section(config, rows: list[dict], means: list[dict], pictures) -> report.Section:
     n = rows[0]["pixel"]["n"]
+    how = f"from noise, {config.steps} steps of {config.step_size:g}, falling to a twentieth."
+    search = f"Searched: {how}" if config.steps else "No code was searched for."
     return report.Section(
         name="anomaly",
         title="Anomalies, by a decoder of one class",
@@ -173,9 +174,8 @@ def _section(config, rows: list[dict], means: list[dict], pictures) -> report.Se
             "over images; of the mean over classes, over classes. Scores: the l1 distance of "
             "pixels, the squared l2 distance of features, and their sum, weighted by "
             f"{config.pixel_weight:g} and {config.feature_weight:g}.",
-            f"Searched: from noise, {config.steps} steps of {config.step_size:g}, falling to a "
-            "twentieth. Encoded: the decoder of the image's own features. Mean image: that of the "
-            "class's training images, in the decoder's place, which has learned nothing.",
+            "Encoded: the decoder of the image's own features. Mean image: that of the class's "
+            "training images, in the decoder's place, which has learned nothing. " + search,
         ],
         header=["network", "class", "way", *SCORES],
         rows=[
