@@ -2,10 +2,11 @@
 # The papers' networks, tables and figures:
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
 #   bash launch/reproduce.sh seeds                       the first paper's with three seeds of them
-#   DATA=... bash launch/reproduce.sh cifar10            with the networks that come with rrjax
+#   DATA=... CBSD68=... bash launch/reproduce.sh cifar10 with the networks that come with rrjax
 #   DATA=... bash launch/reproduce.sh gradients [FLAGS of every classifier's training]
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
-# "cifar10" and "gradients" need the images in DATA, {train,test}/<class>/*.jpg. "gradients" is Kim et
+# "cifar10" and "gradients" need the images in DATA, {train,test}/<class>/*.jpg; CBSD68 is the folder of
+# its 68 images, whose noise is taken away (without it: that of test images). "gradients" is Kim et
 # al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
 # VAE-GAN and three studies, for an accelerator. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
@@ -141,15 +142,27 @@ small() {
 
 classes=(airplane automobile bird cat deer dog frog horse ship truck)
 
-decoders() { # ENCODER NAME: all that the studies of CIFAR-10 ask of one network
-  decoder=(python -m rrjax.train --config=configs/autoencoder_cifar10.py "${data[@]}"
-    --config.model.encoder="$1")
-  for stage in layer4 layer2 layer1; do
-    "${decoder[@]}" --config.model.stage="$stage" --workdir="$out/$2_$stage"
+decoder() { # NAME FOLDER FLAGS: train a decoder of cifar10_NAME for 390 steps
+  python -m rrjax.train --config=configs/autoencoder_cifar10.py "${data[@]}" --config.epochs=1 \
+    --config.model.encoder="cifar10_$1" --workdir="$out/decoders/$2" "${@:3}"
+}
+
+decoders() { # all that the third paper's studies of CIFAR-10 ask for
+  for seed in 0 1 2; do
+    for name in standard robust_l2_eps025; do
+      decoder "$name" "${name}_layer4_$seed" --config.seed="$seed"
+    done
   done
-  "${decoder[@]}" --config.noise=50 --workdir="$out/$2_denoiser"
-  for class in "${classes[@]}"; do
-    one_class "$2" "$1" "$class" autoencoder_cifar10 "${data[@]}" --config.epochs=15
+  for name in robust_l2_eps05 robust_l2_eps1; do decoder "$name" "${name}_layer4_0"; done
+  for name in standard robust_l2_eps025; do
+    decoder "$name" "${name}_denoiser" --config.model.stage=layer2 --config.noise=50
+    for stage in layer2 layer1; do
+      decoder "$name" "${name}_$stage" --config.model.stage="$stage"
+    done
+    for class in "${classes[@]}"; do
+      one_class "$name" "cifar10_$name" "$class" autoencoder_cifar10 "${data[@]}" \
+        --config.epochs=1 --config.batch_size=64
+    done
   done
 }
 
@@ -171,19 +184,29 @@ cifar10() {
   done
   study synthesis --config.patch=10
   python -m rrjax.study --config=configs/claims.py --workdir="$out" --config.eps=0.5
-  decoders cifar10_standard standard
-  decoders cifar10_robust_l2_eps05 robust
-  networks=(--config.standard="$out/standard_layer4" --config.robust="$out/robust_layer4"
-    "${data[@]}")
-  study reconstruction
+  decoders
+  made=$out/decoders
+  for seed in 1 2; do
+    python -m rrjax.study --config=configs/reconstruction.py --workdir="$out/seed_$seed" \
+      --config.standard="$made/standard_layer4_$seed" "${data[@]}" --config.n=1000 \
+      --config.robust="$made/robust_l2_eps025_layer4_$seed" --config.photographs=0 \
+      --config.searched=0
+  done
+  networks=(--config.standard="$made/standard_layer4_0"
+    --config.robust="$made/robust_l2_eps025_layer4_0" "${data[@]}")
+  study reconstruction --config.n=1000 \
+    --config.more="('$made/robust_l2_eps05_layer4_0','$made/robust_l2_eps1_layer4_0')"
   study generation
-  python -m rrjax.study --config=configs/denoising.py --workdir="$out" \
-    --config.networks="('$out/standard_denoiser','$out/robust_denoiser')" --config.n=256
+  seen=("${data[@]}")
+  if [ -n "${CBSD68-}" ]; then seen=(--config.images="$CBSD68" --config.n=0); fi
+  python -m rrjax.study --config=configs/denoising.py --workdir="$out" --config.lpips=alexnet \
+    --config.networks="('$made/standard_denoiser','$made/robust_l2_eps025_denoiser')" "${seen[@]}"
+  levels() { echo "('$made/$1_layer4_0','$made/$1_layer2','$made/$1_layer1')"; }
   python -m rrjax.study --config=configs/style.py --workdir="$out" \
-    --config.standard="('$out/standard_layer4','$out/standard_layer2','$out/standard_layer1')" \
-    --config.robust="('$out/robust_layer4','$out/robust_layer2','$out/robust_layer1')"
-  python -m rrjax.study --config=configs/anomaly.py --workdir="$out" --config.n=500 \
-    --config.root="$out/one_class" --config.classes="($(printf "'%s'," "${classes[@]}"))"
+    --config.standard="$(levels standard)" --config.robust="$(levels robust_l2_eps025)"
+  python -m rrjax.study --config=configs/anomaly.py --workdir="$out" --config.n=0 \
+    --config.root="$out/one_class" --config.networks="('standard','robust_l2_eps025')" \
+    --config.classes="($(printf "'%s'," "${classes[@]}"))" --config.steps=0
   echo "Look at $out/report.html"
 }
 
