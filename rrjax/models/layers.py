@@ -92,16 +92,14 @@ def convolution(
         return _transposable(stock, along_kernel)(lhs, rhs)
     *inputs, outputs = rhs.shape
     small = np.prod(inputs) <= _SMALL_INPUTS and outputs <= _SMALL_OUTPUTS
+    product = partial(_product, strides=window_strides, padding=padding, precise=precise)
     if inputs[:2] == [1, 1] or small:
-        return _product(lhs, rhs, window_strides, padding, precise)
-    along_kernel = partial(_across, stock)
-    if jax.eval_shape(partial(stock, numbers=numbers), lhs, rhs).size >= _LARGE:
-        if outputs <= _SMALL_OUTPUTS:
-            along_kernel = partial(
-                _product, strides=window_strides, padding=padding, precise=precise
-            )
-        else:
-            along_kernel = partial(_across_each, stock)
+        return product(lhs, rhs)
+    large = jax.eval_shape(partial(stock, numbers=numbers), lhs, rhs).size >= _LARGE
+    if large and outputs <= _SMALL_OUTPUTS:
+        along_kernel = product
+    else:
+        along_kernel = partial(_across_each if large else _across, stock)
     return _transposable(stock, along_kernel)(lhs, rhs)
 
 

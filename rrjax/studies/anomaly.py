@@ -107,16 +107,15 @@ def _searched(encode, decode, compare, images, index, *, seed, steps, step_size,
 def _made(decoder: runs.Autoencoder, images, label: str, config) -> dict[str, tuple]:
     """Return for each way what takes an image's place, (n, H, W, C), and its scores, (n,) each."""
     weights = {"pixel_weight": config.pixel_weight, "feature_weight": config.feature_weight}
-    options = {"seed": config.seed, "steps": config.steps, "step_size": config.step_size}
     encode, decode, compare = decoder.encode, decoder.decode, decoder.compare
     known, _ = data.examples(decoder.config, "train", 0, np.random.default_rng(config.seed))
     mean = jax.tree_util.Partial(_constant, jnp.asarray(known.mean(0)))
-    size, index = config.batch_size, np.arange(len(images))
-    found = {}
+    size, found = config.batch_size, {}
     if config.steps:
+        options = {"seed": config.seed, "steps": config.steps, "step_size": config.step_size}
         search = partial(_searched, encode, decode, compare, **options, **weights)
         bar = partial(tqdm, desc=label, disable=None, leave=False, unit="batch")
-        found["searched"] = in_parts(search, size, images, index, each=bar)
+        found["searched"] = in_parts(search, size, images, np.arange(len(images)), each=bar)
     for way, made in (("encoded", decode), ("mean image", mean)):
         found[way] = in_parts(partial(_encoded, encode, made, compare, **weights), size, images)
     return found

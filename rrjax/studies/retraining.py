@@ -50,8 +50,8 @@ CONTROLS = {
     ),
     "edges": lambda image, key, sigma: attribution.sobel(image),
 }
-# Whether what is retrained for a score keeps the first pixels, or loses them.
-SCORES = {"ROAR": (False,), "KAR": (True,), "DiffROAR": (False, True)}
+AREAS = {"ROAR": False, "KAR": True}  # whether the first pixels are kept, or lost
+SCORES = (*AREAS, "DiffROAR")  # which compares the two
 
 
 def run(config, workdir: str) -> None:
@@ -66,7 +66,8 @@ def run(config, workdir: str) -> None:
     if config.controls:
         series.append((next(iter(networks)), "gradient, blurred"))
     series += [("", each) for each in (CONTROLS if config.controls else ("random",))]
-    keeps = sorted({keep for score in config.scores for keep in SCORES[score]})
+    both = "DiffROAR" in config.scores
+    keeps = [keep for score, keep in AREAS.items() if both or score in config.scores]
     cell = runs.remembered(workdir, "retraining", config, networks)
     retrain = partial(_retrain, model, config)
     accuracy = {}
@@ -99,7 +100,7 @@ def _check(config) -> None:
         )
     unknown = set(config.scores) - set(SCORES)
     if unknown or not config.scores:
-        raise BadInput(f"scores={config.scores}: choose from {tuple(SCORES)}")
+        raise BadInput(f"scores={config.scores}: choose from {SCORES}")
     percents = config.percents
     mirrored = sorted({100 - p for p in percents})
     if not percents or list(percents) != mirrored or percents[0] <= 0:
@@ -206,16 +207,19 @@ def _row(config, name: str, each: str, accuracy: dict, curves: dict) -> dict:
     fractions = np.array([0, *config.percents, 100]) / 100
     scores = {}
     for score in config.scores:
-        if score == "DiffROAR":
-            first, others = (accuracy[name, each, keep] for keep in (True, False))
-            scores[score] = report.spread((first - others[:, ::-1]).mean(1))
-        else:
-            (keep,) = SCORES[score]
+        if score in AREAS:
+            keep = AREAS[score]
             ours, random = curves[name, each, keep], curves["", "random", keep]
             area = retraining.area(fractions, ours, random)
             scores[score] = report.spread(area if keep else -area)
-    what = {False: "removed", True: "kept"}
-    cells = {what[keep]: found for (*key, keep), found in accuracy.items() if key == [name, each]}
+        else:
+            first, others = (accuracy[name, each, keep] for keep in (True, False))
+            scores[score] = report.spread((first - others[:, ::-1]).mean(1))
+    cells = {
+        "kept" if keep else "removed": accuracy[name, each, keep]
+        for keep in AREAS.values()
+        if (name, each, keep) in accuracy
+    }
     return {"network": name or "none", "attribution": each, **scores, **cells}
 
 
@@ -250,10 +254,8 @@ def _trends(rows: list[dict], scores) -> list[dict]:
 def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> report.Section:
     removed = [0, *config.percents, 100]
     pictures = []
-    for score in config.scores:
-        if score == "DiffROAR":
-            continue
-        (keep,) = SCORES[score]
+    for score in (score for score in config.scores if score in AREAS):
+        keep = AREAS[score]
         random, sign = curves["", "random", keep], 1 if keep else -1
         lines = {
             f"{name} {each}".strip(): (
