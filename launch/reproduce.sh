@@ -166,6 +166,30 @@ decoders() { # all that the third paper's studies of CIFAR-10 ask for
   done
 }
 
+ladder() { # smaller networks of rising eps and three seeds, trained alike from scratch, and decoders
+  for seed in 0 1 2; do
+    while read -r eps step_size; do
+      network=$out/ladder/$seed/eps_$eps
+      python -m rrjax.train --config=configs/small_cifar10.py "${data[@]}" --config.seed="$seed" \
+        --config.model.width=8 --config.epochs=1 --config.attack.eps="$eps" \
+        --config.attack.step_size="$step_size" --workdir="$network"
+      python -m rrjax.train --config=configs/autoencoder_cifar10.py "${data[@]}" \
+        --config.seed="$seed" --config.epochs=1 --config.model.encoder="$network" \
+        --workdir="$out/ladder/$seed/decoder_$eps"
+    done <<'END'
+0.0 0.625
+0.25 0.3125
+0.5 0.625
+1.0 1.25
+END
+    made=$out/ladder/$seed
+    python -m rrjax.study --config=configs/reconstruction.py --workdir="$made" \
+      --config.standard="$made/decoder_0.0" --config.robust="$made/decoder_0.25" "${data[@]}" \
+      --config.more="('$made/decoder_0.5','$made/decoder_1.0')" --config.n=1000 \
+      --config.photographs=0 --config.searched=0
+  done
+}
+
 cifar10() {
   : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
   out=runs/cifar10_studies
@@ -184,6 +208,7 @@ cifar10() {
   done
   study synthesis --config.patch=10
   python -m rrjax.study --config=configs/claims.py --workdir="$out" --config.eps=0.5
+  ladder
   decoders
   made=$out/decoders
   for seed in 1 2; do

@@ -1,5 +1,6 @@
 """The models against PyTorch's golden files, and the laws of the parts they share."""
 
+import itertools
 from functools import partial
 from pathlib import Path
 
@@ -247,37 +248,43 @@ def test_initial_weights_follow_their_law(name, variant, path, law, scale):
 # The parts they share.
 
 
-@pytest.mark.parametrize(
-    ("kernel", "strides", "padding", "dilation"),
-    [
-        ((4, 4), (1, 1), ((2, 2), (2, 2)), (2, 2)),
-        ((3, 2), (1, 1), ((0, 3), (1, 0)), (2, 3)),
-        ((1, 1), (1, 1), ((0, 0), (0, 0)), (2, 2)),
-        ((3, 3), (2, 2), ((1, 1), (1, 1)), (2, 2)),
-        ((11, 11), (1, 1), ((5, 5), (4, 6)), (2, 1)),
-        ((20, 3), (1, 1), ((2, 2), (1, 1)), (2, 1)),
-        ((1, 1), (1, 1), "VALID", None),
-        ((1, 1), (2, 2), ((0, 0), (0, 0)), None),
-        ((1, 1), (3, 2), "SAME", None),
-        ((1, 1), (1, 1), ((1, 0), (0, 2)), None),
-        ((2, 2), (1, 1), "VALID", None),
-        ((2, 4), (2, 2), "SAME", None),
-        ((3, 3), (1, 1), ((1, 1), (1, 1)), None),
-        ((3, 3), (2, 2), [(1, 1), (1, 1)], None),
-        ((3, 3), (2, 2), "SAME", None),
-        ((3, 2), (3, 2), ((2, 0), (1, 3)), None),
-        ((5, 5), (1, 1), ((2, 2), (2, 2)), None),
-        ((7, 7), (2, 2), ((3, 3), (3, 3)), None),
-        ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
-    ],
-)
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "large"),
-    [(3, 4, 2_000_000), (3, 17, 2_000_000), (3, 17, 1), (5, 16, 1)],
-)
+# Kernel, strides, padding and the image's dilation: of one form, however many outputs there are,
+ONE_FORM = [
+    ((4, 4), (1, 1), ((2, 2), (2, 2)), (2, 2)),
+    ((3, 2), (1, 1), ((0, 3), (1, 0)), (2, 3)),
+    ((1, 1), (1, 1), ((0, 0), (0, 0)), (2, 2)),
+    ((3, 3), (2, 2), ((1, 1), (1, 1)), (2, 2)),
+    ((11, 11), (1, 1), ((5, 5), (4, 6)), (2, 1)),
+    ((20, 3), (1, 1), ((2, 2), (1, 1)), (2, 1)),
+    ((1, 1), (1, 1), "VALID", None),
+    ((1, 1), (2, 2), ((0, 0), (0, 0)), None),
+    ((1, 1), (3, 2), "SAME", None),
+    ((1, 1), (1, 1), ((1, 0), (0, 2)), None),
+]
+# ... and of a form for few outputs, one for many, and two more where they are called large.
+FOUR_FORMS = [
+    ((2, 2), (1, 1), "VALID", None),
+    ((2, 4), (2, 2), "SAME", None),
+    ((3, 3), (1, 1), ((1, 1), (1, 1)), None),
+    ((3, 3), (2, 2), [(1, 1), (1, 1)], None),
+    ((3, 3), (2, 2), "SAME", None),
+    ((3, 2), (3, 2), ((2, 0), (1, 3)), None),
+    ((5, 5), (1, 1), ((2, 2), (2, 2)), None),
+    ((7, 7), (2, 2), ((3, 3), (3, 3)), None),
+    ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
+]
+CHANNELS = [(3, 4, 2_000_000), (3, 17, 2_000_000), (3, 17, 1), (5, 16, 1)]
+CONVOLUTIONS = [
+    *itertools.product(ONE_FORM, CHANNELS[:2]),
+    *itertools.product(FOUR_FORMS, CHANNELS),
+]
+
+
+@pytest.mark.parametrize(("geometry", "channels"), CONVOLUTIONS)
 def test_convolution_is_the_stock_one_to_the_second_derivative(
-    kernel, strides, padding, dilation, inputs, outputs, large, float64, monkeypatch
+    geometry, channels, float64, monkeypatch
 ):
+    (kernel, strides, padding, dilation), (inputs, outputs, large) = geometry, channels
     monkeypatch.setattr(layers, "_LARGE", large)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 9, 8, inputs))
