@@ -63,7 +63,10 @@ def _levels(config, name: str) -> list[runs.Autoencoder]:
 
 
 def _pairs(levels: dict, config) -> tuple[np.ndarray, np.ndarray]:
-    """Choose contents and styles, each (n, size, size, C), float in [0,1]; the seed decides."""
+    """Choose contents and styles, each (n, size, size, C), float in [0,1]; the seed decides.
+
+    Raises BadInput where a content is its own style, of which there is no Gram loss to lessen.
+    """
     every = [level for each in levels.values() for level in each]
     channels = {len(level.config.model.mean) for level in every}
     if len(channels) > 1:
@@ -76,6 +79,12 @@ def _pairs(levels: dict, config) -> tuple[np.ndarray, np.ndarray]:
     contents = outside.pictures(config.contents, config.n, size, channels, config.seed)
     # The first is left out: the photographs take turns, and a pair shall not be of one.
     styles = outside.pictures(config.styles, config.n + 1, size, channels, config.seed + 1)[1:]
+    same = [i for i in range(config.n) if np.array_equal(contents[i], styles[i])]
+    if same:
+        raise BadInput(
+            f"pair {same[0]} of seed {config.seed} is one image twice: give another --config.seed, "
+            "or a folder of other styles"
+        )
     return contents, styles
 
 
