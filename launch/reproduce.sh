@@ -142,22 +142,24 @@ small() {
 
 classes=(airplane automobile bird cat deer dog frog horse ship truck)
 
-decoder() { # NAME FOLDER FLAGS: train a decoder of cifar10_NAME for 390 steps
+decoder() { # ENCODER FOLDER FLAGS: train a decoder of it for 390 steps
   python -m rrjax.train --config=configs/autoencoder_cifar10.py "${data[@]}" --config.epochs=1 \
-    --config.model.encoder="cifar10_$1" --workdir="$out/decoders/$2" "${@:3}"
+    --config.model.encoder="$1" --workdir="$2" "${@:3}"
 }
 
-decoders() { # all that the third paper's studies of CIFAR-10 ask for
+decoders() { # all that the third paper's studies of CIFAR-10 ask for, into $made
   for seed in 0 1 2; do
     for name in standard robust_l2_eps025; do
-      decoder "$name" "${name}_layer4_$seed" --config.seed="$seed"
+      decoder "cifar10_$name" "$made/${name}_layer4_$seed" --config.seed="$seed"
     done
   done
-  for name in robust_l2_eps05 robust_l2_eps1; do decoder "$name" "${name}_layer4_0"; done
+  for name in robust_l2_eps05 robust_l2_eps1; do
+    decoder "cifar10_$name" "$made/${name}_layer4_0"
+  done
   for name in standard robust_l2_eps025; do
-    decoder "$name" "${name}_denoiser" --config.model.stage=layer2 --config.noise=50
+    decoder "cifar10_$name" "$made/${name}_denoiser" --config.model.stage=layer2 --config.noise=50
     for stage in layer2 layer1; do
-      decoder "$name" "${name}_$stage" --config.model.stage="$stage"
+      decoder "cifar10_$name" "$made/${name}_$stage" --config.model.stage="$stage"
     done
     for class in "${classes[@]}"; do
       one_class "$name" "cifar10_$name" "$class" autoencoder_cifar10 "${data[@]}" \
@@ -168,21 +170,18 @@ decoders() { # all that the third paper's studies of CIFAR-10 ask for
 
 ladder() { # smaller networks of rising eps and three seeds, trained alike from scratch, and decoders
   for seed in 0 1 2; do
+    made=$out/ladder/$seed
     while read -r eps step_size; do
-      network=$out/ladder/$seed/eps_$eps
       python -m rrjax.train --config=configs/small_cifar10.py "${data[@]}" --config.seed="$seed" \
         --config.model.width=8 --config.epochs=1 --config.attack.eps="$eps" \
-        --config.attack.step_size="$step_size" --workdir="$network"
-      python -m rrjax.train --config=configs/autoencoder_cifar10.py "${data[@]}" \
-        --config.seed="$seed" --config.epochs=1 --config.model.encoder="$network" \
-        --workdir="$out/ladder/$seed/decoder_$eps"
+        --config.attack.step_size="$step_size" --workdir="$made/eps_$eps"
+      decoder "$made/eps_$eps" "$made/decoder_$eps" --config.seed="$seed"
     done <<'END'
 0.0 0.625
 0.25 0.3125
 0.5 0.625
 1.0 1.25
 END
-    made=$out/ladder/$seed
     python -m rrjax.study --config=configs/reconstruction.py --workdir="$made" \
       --config.standard="$made/decoder_0.0" --config.robust="$made/decoder_0.25" "${data[@]}" \
       --config.more="('$made/decoder_0.5','$made/decoder_1.0')" --config.n=1000 \
@@ -209,8 +208,8 @@ cifar10() {
   study synthesis --config.patch=10
   python -m rrjax.study --config=configs/claims.py --workdir="$out" --config.eps=0.5
   ladder
-  decoders
   made=$out/decoders
+  decoders
   for seed in 1 2; do
     python -m rrjax.study --config=configs/reconstruction.py --workdir="$out/seed_$seed" \
       --config.standard="$made/standard_layer4_$seed" "${data[@]}" --config.n=1000 \
