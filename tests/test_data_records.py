@@ -16,12 +16,12 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from paths import ROOT
 from rrjax import data, prepare
 from rrjax.data import records
 from rrjax.data.folder import folder
 from rrjax.errors import BadInput
 
-ROOT = Path(__file__).parents[1]
 NAMES = {
     "train": [
         "cat/10.jpg",

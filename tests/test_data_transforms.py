@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -17,12 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from scipy import stats
 
+from paths import GOLDEN, SHARED
 from rrjax import batches
 from rrjax.data import decode, transforms
 from rrjax.errors import BadInput
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "transforms.json").read_text())
-PHOTOGRAPHS = Path(__file__).parents[1] / "../shared/data/imagenet_samples"
+REFERENCE = json.loads((GOLDEN / "transforms.json").read_text())
+PHOTOGRAPHS = SHARED / "imagenet_samples"
 SQUARE = np.array([[[1], [2]], [[3], [4]]], np.uint8)
 LOG_RATIO = np.log(4 / 3)
 ORDERS = list(itertools.permutations(range(3)))
@@ -67,18 +67,18 @@ def assert_uniform(sample, low, high):
 def test_photographs_are_evaluated_on_torchvisions_pixels():
     transform = transforms.test_transform(config(image_size=224, resize=256))
     found = {}
-    for name in GOLDEN["photographs"]:
+    for name in REFERENCE["photographs"]:
         image = decode.decode((PHOTOGRAPHS / name).read_bytes(), name)
         found[name] = sha256(transform({"image": image})["image"])
-    assert found == GOLDEN["photographs"]
+    assert found == REFERENCE["photographs"]
 
 
-@pytest.mark.parametrize("case", GOLDEN["resizes"])
+@pytest.mark.parametrize("case", REFERENCE["resizes"])
 def test_resize_center_crop_is_torchvisions(case):
     height, width, channels, resize, size = map(int, case.split())
     result = transforms.resize_center_crop(synthetic(height, width, channels), resize, size)
     assert result.shape == (size, size, channels)
-    assert sha256(result) == GOLDEN["resizes"][case]
+    assert sha256(result) == REFERENCE["resizes"][case]
 
 
 class Played:
@@ -94,12 +94,12 @@ class Played:
         return int(high * next(self.numbers))
 
 
-@pytest.mark.parametrize("case", GOLDEN["crops"])
+@pytest.mark.parametrize("case", REFERENCE["crops"])
 def test_random_resized_crop_is_torchvisions(case):
     height, width, channels, size, least, most, seed = map(float, case.split())
     image = synthetic(int(height), int(width), int(channels))
     result = transforms.random_resized_crop(image, int(size), (least, most), Played(seed))
-    assert sha256(result) == GOLDEN["crops"][case]
+    assert sha256(result) == REFERENCE["crops"][case]
 
 
 @given(

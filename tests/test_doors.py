@@ -13,13 +13,14 @@ from itertools import product
 
 import numpy as np
 import pytest
-from commands import ROOT, door
-from golden.make_imagenet import write_tars
 from PIL import Image
 
+from commands import door
+from golden.make_imagenet import write_tars
+from paths import ROOT, SHARED
 from rrjax.data import imagenet
 
-SAMPLES = ROOT.parent / "shared/data/imagenet_samples"
+SAMPLES = SHARED / "imagenet_samples"
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "defaults"}
 SHRUNK = [
     "--config.epochs=1",

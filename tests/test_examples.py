@@ -2,13 +2,13 @@
 
 import doctest
 import re
-from pathlib import Path
 
 import pytest
 
+from paths import ROOT
 from rrjax import representation, runs
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 FIRST = re.search("```python\n(.*?)```", README, re.DOTALL)[1]  # the others need other packages
 
 

@@ -1,7 +1,6 @@
 """Scores of attributions where the answer is known, and beside Quantus's and scipy's."""
 
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from paths import GOLDEN
 from rrjax import attribution, interpretability
 from rrjax.errors import BadInput
 
@@ -153,7 +153,7 @@ def test_a_score_of_one_image_does_not_depend_on_its_batch():
 @pytest.fixture
 def quantus():
     """Hold what Quantus says, and what it was asked: golden/make_scores.py."""
-    return np.load(Path(__file__).parent / "golden/scores.npz")
+    return np.load(GOLDEN / "scores.npz")
 
 
 @pytest.mark.parametrize("size", [8, 28])

@@ -9,21 +9,20 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
-import drill
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import drill
 from configs import robust_digits
+from paths import ROOT
 from rrjax import batches, checkpoints, data, loop, parallel, runs
 from rrjax.errors import BadInput
 from rrjax.signals import Stopped, asked_to_stop
 from rrjax.tasks import Task, TrainState, classifier
 
-ROOT = Path(__file__).parents[1]
 # A run of 44 steps that takes seconds, with everything a resumed run must bring back: BN, momentum,
 # random starts and crops. The overrides are those a user would type.
 OVERRIDES = drill.OVERRIDES | {"data.rotation": 5.0, "epochs": 2}

@@ -5,10 +5,10 @@ import shlex
 
 import numpy as np
 import pytest
-from commands import ROOT
 from matplotlib import pyplot as plt
 
 from configs import inversion
+from paths import ROOT
 
 CELLS = [
     "".join(cell["source"])

@@ -7,14 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from drill import saved
 
-ROOT = Path(__file__).parents[1]
+from drill import saved
+from paths import ROOT
+
 pytestmark = pytest.mark.slow
 
 

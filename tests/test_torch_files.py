@@ -10,17 +10,17 @@ import sys
 import tracemalloc
 import zipfile
 from collections import OrderedDict
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
-from golden.weights import draw
 
+from golden.weights import draw
+from paths import GOLDEN
 from rrjax import safetensors, torch_checkpoint, torch_files, torch_pickle
 from rrjax.errors import BadInput
 
-GOLDEN = Path(__file__).parent / "golden/torch_files"
+FILES = GOLDEN / "torch_files"
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -88,7 +88,7 @@ def refused(tmp_path, content):
     ],
 )
 def test_each_tools_file_gives_the_weights_that_torch_saved(name, checked, wrapped):
-    contents = torch_files.read(GOLDEN / name)
+    contents = torch_files.read(FILES / name)
     assert contents.checked == checked
     assert contents.facts == ({"epoch": 61, "adv_prec1": 81.5} if wrapped else {})
     state, mean, std = torch_checkpoint.unwrap(contents.state)
@@ -98,7 +98,7 @@ def test_each_tools_file_gives_the_weights_that_torch_saved(name, checked, wrapp
     expected = draw(
         {
             key: value.shape
-            for key, value in torch_files.read(GOLDEN / "torchvision_zip.pth").state.items()
+            for key, value in torch_files.read(FILES / "torchvision_zip.pth").state.items()
         }
     )
     for key, value in state.items():
@@ -130,7 +130,7 @@ def test_strides_offsets_and_shared_storages_are_honoured(name):
         "int64": cut.astype(np.int64),
         "uint8": cut.astype(np.int8).view(np.uint8),
     }
-    state = torch_files.read(GOLDEN / name).state
+    state = torch_files.read(FILES / name).state
     assert state.keys() == expected.keys()
     for key, value in expected.items():
         assert state[key].dtype == value.dtype, key
@@ -368,8 +368,8 @@ def test_a_wrong_safetensors_header_is_named(content, message, tmp_path):
 )
 def test_200_truncations_and_flips_are_refused_or_harmless(name, tmp_path):
     """A zip loads right or not at all; the others have no checksums for the numbers."""
-    content = (GOLDEN / name).read_bytes()
-    right = torch_files.read(GOLDEN / name)
+    content = (FILES / name).read_bytes()
+    right = torch_files.read(FILES / name)
     rng = np.random.default_rng(0)
     loaded = 0
     for i in range(200):

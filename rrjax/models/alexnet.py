@@ -7,8 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rrjax import wavelets
-from rrjax.models import layers
+from rrjax.models import layers, wavelets
 
 # Index in torch's `features`, channels, kernel size, stride, padding, whether a max-pool follows.
 _CONVOLUTIONS = (

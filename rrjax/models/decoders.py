@@ -12,9 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rrjax import wavelets
 from rrjax.errors import BadInput
-from rrjax.models import layers
+from rrjax.models import layers, wavelets
 
 _normal = nn.initializers.normal(0.02)
 

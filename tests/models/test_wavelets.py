@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import wavelets
+from rrjax.models import wavelets
 
 RNG = np.random.default_rng(0)
 

@@ -2,20 +2,20 @@
 
 import itertools
 from functools import partial
-from pathlib import Path
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden.weights import draw
 from jax import lax
 from ml_collections import ConfigDict
 
+from golden.weights import draw
+from paths import GOLDEN
 from rrjax import models, torch_checkpoint
 from rrjax.errors import BadInput
-from rrjax.models import layers
+from rrjax.models import convolution, layers
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
@@ -75,7 +75,7 @@ def images(size, batch=2):
     ],
 )
 def test_logits_representation_and_input_gradient_are_torchs(file, float64):
-    golden = np.load(Path(__file__).parent / "golden" / f"{file}.npz")
+    golden = np.load(GOLDEN / f"{file}.npz")
     name, _, variant = file.rpartition("_")
     classes = golden["logits"].shape[1]
     model = create(name, variant, classes=classes, dtype="float64", param_dtype="float64")
@@ -285,7 +285,7 @@ def test_convolution_is_the_stock_one_to_the_second_derivative(
     geometry, channels, float64, monkeypatch
 ):
     (kernel, strides, padding, dilation), (inputs, outputs, large) = geometry, channels
-    monkeypatch.setattr(layers, "_LARGE", large)
+    monkeypatch.setattr(convolution, "_LARGE", large)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 9, 8, inputs))
     w = rng.standard_normal((*kernel, inputs, outputs))
@@ -301,7 +301,7 @@ def test_convolution_is_the_stock_one_to_the_second_derivative(
             lambda: (gradient(x, w), second(x, w), jax.jvp(f, (x, w), (dx, dw)), f(x, w))
         )()
 
-    ours, stock = everything(layers.convolution), everything(lax.conv_general_dilated)
+    ours, stock = everything(convolution.convolution), everything(lax.conv_general_dilated)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(stock), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
@@ -312,7 +312,7 @@ def test_convolution_is_the_stock_one_to_the_second_derivative(
 )
 def test_convolution_takes_its_two_fast_forms_on_a_cpu(size, inputs, outputs, product):
     def f(x, w):
-        return jnp.sum(layers.convolution(x, w, (1, 1), "VALID", dimension_numbers=NHWC))
+        return jnp.sum(convolution.convolution(x, w, (1, 1), "VALID", dimension_numbers=NHWC))
 
     x, w = jnp.ones((1, 5, 5, inputs)), jnp.ones((size, size, inputs, outputs))
     trace = str(jax.make_jaxpr(jax.grad(f, (0, 1)))(x, w))
@@ -326,7 +326,7 @@ def test_convolution_takes_its_two_fast_forms_on_a_cpu(size, inputs, outputs, pr
 @pytest.mark.parametrize(("outputs", "form"), [(16, "dot_general"), (20, "scan")])
 def test_kernel_of_many_outputs_has_a_gradient_of_another_form(outputs, form):
     def f(w, x):
-        return jnp.sum(layers.convolution(x, w, (1, 1), "SAME", dimension_numbers=NHWC))
+        return jnp.sum(convolution.convolution(x, w, (1, 1), "SAME", dimension_numbers=NHWC))
 
     w, x = jnp.ones((3, 3, 5, outputs)), jnp.ones((100_000 // outputs, 20, 1, 5))
     for images, large in ((x, True), (x[1:], False)):
@@ -348,7 +348,7 @@ def test_transposed_convolution_is_flax_s(size, stride, pad):
 
 def test_kernel_of_a_dilated_convolution_meets_no_zeros_in_its_gradient():
     def f(w):
-        dilated = layers.convolution(
+        dilated = convolution.convolution(
             jnp.ones((1, 6, 6, 2)), w, (1, 1), ((2, 2), (2, 2)), (2, 2), dimension_numbers=NHWC
         )
         return jnp.sum(dilated)
@@ -369,11 +369,11 @@ def test_convolution_holds_in_a_scan_and_under_vmap(outputs, float64):
 
         return lax.scan(lambda x, _: (x - 0.1 * jax.grad(loss)(x), None), x, None, length=5)[0]
 
-    ours = jax.jit(jax.vmap(partial(descend, layers.convolution), (0, None)))(x, w)
+    ours = jax.jit(jax.vmap(partial(descend, convolution.convolution), (0, None)))(x, w)
     stock = jnp.stack([descend(lax.conv_general_dilated, image, w) for image in x])
     np.testing.assert_allclose(ours, stock, rtol=1e-12)
     kernels = jnp.stack([w, 2 * w, -w])
-    ours = jax.vmap(partial(descend, layers.convolution))(x, kernels)
+    ours = jax.vmap(partial(descend, convolution.convolution))(x, kernels)
     pairs = zip(x, kernels, strict=True)
     stock = jnp.stack([descend(lax.conv_general_dilated, *pair) for pair in pairs])
     np.testing.assert_allclose(ours, stock, rtol=1e-12)
@@ -397,7 +397,7 @@ def test_convolution_passes_every_option_on(exotic, size):
     w = w.reshape(size, size, channels, 4)
     options = {"dimension_numbers": NHWC} | exotic
     pads = ((0, 0), (0, 0))
-    ours = layers.convolution(x, w, (1, 1), pads, **options)
+    ours = convolution.convolution(x, w, (1, 1), pads, **options)
     stock = lax.conv_general_dilated(x, w, (1, 1), pads, **options)
     assert ours.dtype == stock.dtype
     ours, stock = ours.astype(jnp.float32), stock.astype(jnp.float32)
