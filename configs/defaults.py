@@ -88,7 +88,7 @@ def get_config() -> ConfigDict:
     config.loss.gradient_penalty = 0.0
     config.loss.alignment_penalty = 0.0
 
-    # The adversary that training meets; eps 0 is standard training. Fields: rrjax.attack.adversary.
+    # The adversary that training meets; eps 0 is standard training. Fields: rrjax.core.attack.adversary.
     config.attack = ConfigDict()
     config.attack.norm = "l2"
     config.attack.eps = 3.0  # in units of pixels in [0,1]

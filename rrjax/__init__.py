@@ -3,9 +3,9 @@
 The small public API, for notebooks; every command's room can be imported as well.
 """
 
+from rrjax.core.pgd import l2_ball, linf_ball, pgd
+from rrjax.core.representation import interpolate, invert, manipulate, visualize
 from rrjax.errors import BadInput
-from rrjax.pgd import l2_ball, linf_ball, pgd
-from rrjax.representation import interpolate, invert, manipulate, visualize
 
 __all__ = [
     "BadInput",

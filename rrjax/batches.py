@@ -1,8 +1,5 @@
 """A batch on its device: uint8 to pixels in [0,1], and the changes of colour that it drew."""
 
-import time
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,23 +63,3 @@ def _rotate(image, degrees):
     return image.at[from_row, from_column].get(
         mode="fill", fill_value=0, wrap_negative_indices=False
     )
-
-
-def in_parts(function: Callable, size: int, *stacks, each: Callable = iter):
-    """Call `function` on stacks of n rows, `size` rows at a time, and put the results together.
-
-    The last part is filled up with rows again, so that `function` is compiled once. `each` wraps
-    the parts, as a progress bar does.
-    """
-    n = len(stacks[0])
-    size = min(size, n)
-    rows = np.arange(-(-n // size) * size).reshape(-1, size) % n
-    parts = [function(*(jnp.asarray(stack[part]) for stack in stacks)) for part in each(rows)]
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *parts)
-
-
-def timed(function: Callable, *arguments):
-    """Return what `function` returns, and the seconds that it took."""
-    begun = time.perf_counter()
-    found = jax.block_until_ready(function(*arguments))
-    return found, time.perf_counter() - begun

@@ -1,6 +1,6 @@
 """How good is an attribution? Scores of one image's map that retrain nothing; vmap for many.
 
-Objectives (image -> scalar) and attributions (image -> map) are those of `rrjax.attribution`. A map
+Objectives (image -> scalar) and attributions (image -> map) are those of `rrjax.core.attribution`. A map
 of zeros has neither shares nor a direction: what divides by its size is NaN.
 """
 
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.scipy.stats import rankdata
 
-from rrjax import attribution, metrics
-from rrjax.attribution import Attribution, Objective
+from rrjax import metrics
+from rrjax.core import attribution
+from rrjax.core.attribution import Attribution, Objective
 from rrjax.errors import BadInput
 
 

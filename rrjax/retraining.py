@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rrjax import attribution
+from rrjax.core import attribution
 
 
 class Ranked(NamedTuple):

@@ -19,12 +19,12 @@ from ml_collections import ConfigDict
 
 from configs import defaults
 from rrjax import checkpoints, models, pretrained
+from rrjax.core.manifold import Manifold, flattened
+from rrjax.core.objectives import Apply
 from rrjax.errors import BadInput
 from rrjax.locks import in_turn, locked
-from rrjax.manifold import Manifold, flattened
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
-from rrjax.objectives import Apply
 from rrjax.report import Section, text_table, write_report
 
 

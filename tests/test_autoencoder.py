@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from configs import autoencoder_alexnet, autoencoder_digits, defaults, robust_digits
-from rrjax import checkpoints, data, loop, manifold, models, parallel, runs
+from rrjax import checkpoints, data, loop, models, parallel, runs
+from rrjax.core import manifold
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
 from rrjax.tasks import autoencoder as task

@@ -9,7 +9,7 @@ import pytest
 
 from configs import robust_digits
 from rrjax import models, parallel
-from rrjax.attack import adversary
+from rrjax.core.attack import adversary
 from rrjax.errors import BadInput
 from rrjax.tasks import classifier, optimizer
 

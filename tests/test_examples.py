@@ -6,7 +6,8 @@ import re
 import pytest
 
 from paths import ROOT
-from rrjax import representation, runs
+from rrjax import runs
+from rrjax.core import representation
 
 README = (ROOT / "README.md").read_text()
 FIRST = re.search("```python\n(.*?)```", README, re.DOTALL)[1]  # the others need other packages

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 from configs import free_digits
-from rrjax import attack, models
+from rrjax import models
+from rrjax.core import attack
 from rrjax.errors import BadInput
 from rrjax.tasks import classifier, optimizer
 

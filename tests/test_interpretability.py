@@ -9,7 +9,8 @@ import pytest
 import scipy.stats
 
 from paths import GOLDEN
-from rrjax import attribution, interpretability
+from rrjax import interpretability
+from rrjax.core import attribution
 from rrjax.errors import BadInput
 
 RNG = np.random.default_rng(0)

@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import attribution, retraining
+from rrjax import retraining
 from rrjax.benches import retraining as bench
+from rrjax.core import attribution
 from rrjax.models.smallcnn import SmallCNN
 
 MODEL = SmallCNN(((4,),), 3, 8, 2, (0.5,), (0.5,))

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rrjax import attribution, models, report, retraining, runs
+from rrjax import models, report, retraining, runs
 from rrjax.batches import pixels
+from rrjax.core import attribution
 from rrjax.data import sources
 from rrjax.errors import BadInput
 

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from rrjax import models, parallel, report, representation, runs
+from rrjax import models, parallel, report, runs
 from rrjax.batches import pixels
+from rrjax.core import vmapped
 from rrjax.errors import BadInput
 from rrjax.tasks import classifier
 
@@ -146,7 +147,7 @@ def _our_inversion(config, training, images, labels) -> tuple[Callable, int]:
     targets = pixels(jnp.asarray(images))
     arguments = (apply, apply, targets[::-1], targets)
     options = {"eps": 1000.0, "step_size": 1.0, "steps": config.inversion_steps}
-    step = representation.invert_images.lower(*arguments, **options).compile()
+    step = vmapped.invert_images.lower(*arguments, **options).compile()
     return lambda: jax.block_until_ready(step(*arguments, **options)), _bytes(step)
 
 

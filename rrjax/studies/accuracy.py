@@ -9,7 +9,8 @@ python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 import jax
 from tqdm import tqdm
 
-from rrjax import attack, data, figures, metrics, report, runs
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import attack
 from rrjax.errors import BadInput
 
 

@@ -13,8 +13,9 @@ from functools import partial
 
 import numpy as np
 
-from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 
@@ -46,14 +47,14 @@ def run(config, workdir: str) -> None:
 
 def _examine(network: runs.Frozen, images, config):
     """Return units, their maximising inputs, the images at either end (u, 2 shown), scores."""
-    _, reps = representation.represent_images(network.apply, images, config.batch_size)
-    units = representation.alive_units(reps, config.units, np.random.default_rng(config.seed))
+    _, reps = vmapped.represent_images(network.apply, images, config.batch_size)
+    units = vmapped.alive_units(reps, config.units, np.random.default_rng(config.seed))
     apply = network.descended(config.straight_through)
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
     grey = np.full((len(units), *images.shape[1:]), 0.5, np.float32)
-    maximise = partial(representation.visualize_images, apply, keep="best", **options)
+    maximise = partial(vmapped.visualize_images, apply, keep="best", **options)
     maxima = in_parts(maximise, config.batch_size, grey, units)
-    _, reached = representation.represent_images(network.apply, maxima, config.batch_size)
+    _, reached = vmapped.represent_images(network.apply, maxima, config.batch_size)
     most = np.argsort(-reps[:, units], axis=0, kind="stable")[: config.shown].T
     least = np.argsort(reps[:, units], axis=0, kind="stable")[: config.shown].T
     near = [

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import anomaly, data, figures, metrics, report, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import anomaly
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 SHOWN = 5  # images of the class, and as many others, that a grid shows

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rrjax import attack, figures, objectives, report, runs
+from rrjax import figures, report, runs
+from rrjax.core import attack, objectives
 from rrjax.errors import BadInput
 
 _dense = partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())

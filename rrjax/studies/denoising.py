@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from rrjax import data, figures, lpips, metrics, report, runs
-from rrjax.batches import in_parts, pixels
+from rrjax.batches import pixels
+from rrjax.core.vmapped import in_parts
 from rrjax.data import folder, outside
 from rrjax.errors import BadInput
 

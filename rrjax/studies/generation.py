@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import data, figures, metrics, report, representation, runs, sampling
-from rrjax.batches import in_parts, timed
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import gaussian, representation, vmapped
+from rrjax.core.manifold import Manifold, flattened
+from rrjax.core.vmapped import in_parts, timed
 from rrjax.errors import BadInput
-from rrjax.manifold import Manifold, flattened
 
 SHOWN = 3  # pairs of which the paths are shown
 SCORES = ("distance reached", "to a real image", "accuracy")
@@ -152,8 +153,8 @@ def _drawn(flat: Manifold, examples, config) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draws(latents, key, n: int) -> np.ndarray:
-    gaussian = sampling.fit(jnp.asarray(latents))
-    return np.asarray(jax.vmap(partial(sampling.draw, gaussian))(jax.random.split(key, n)))
+    fitted = gaussian.fit(jnp.asarray(latents))
+    return np.asarray(jax.vmap(partial(gaussian.draw, fitted))(jax.random.split(key, n)))
 
 
 def _by_class(drawn, classes) -> dict[str, np.ndarray]:
@@ -164,10 +165,10 @@ def _rows(judge: runs.Frozen, gallery, middles: dict, labelled: dict, config) ->
     """Judge all that was made, by kind."""
 
     def near(images):
-        return representation.to_nearest(judge.apply, images, gallery, config.batch_size)
+        return vmapped.to_nearest(judge.apply, images, gallery, config.batch_size)
 
     def seen(images, labels):
-        logits, _ = representation.represent_images(judge.apply, images, config.batch_size)
+        logits, _ = vmapped.represent_images(judge.apply, images, config.batch_size)
         return logits.argmax(-1) == labels
 
     rows = {}

@@ -15,8 +15,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import representation, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
@@ -40,7 +41,7 @@ def run(config, workdir: str) -> None:
         paths, distance = _walk(name, network, left, right, config)
         judge = runs.another(name, networks)
         to_real = partial(
-            representation.to_nearest,
+            vmapped.to_nearest,
             networks[judge].apply,
             gallery=gallery,
             batch_size=config.batch_size,

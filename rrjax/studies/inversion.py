@@ -12,8 +12,9 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import representation, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
@@ -54,7 +55,7 @@ def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm):
             bar.update(min(config.chunk, config.steps - done))
 
     invert = partial(
-        representation.invert_in_chunks,
+        vmapped.invert_in_chunks,
         network.apply,
         network.descended(config.straight_through),
         eps=config.eps,

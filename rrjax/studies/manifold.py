@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from rrjax import attack, data, figures, manifold, metrics, objectives, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import attack, manifold, objectives, vmapped
+from rrjax.core.manifold import Manifold
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
-from rrjax.manifold import Manifold
 
 POINTS = ("projection", "nearest", "sample")
 SHOWN = 8  # images a grid shows; the numbers are over all of them
@@ -140,7 +141,7 @@ def _energies(learned, images, *directions):
 
 
 def _predictions(network: runs.Frozen, images, config) -> np.ndarray:
-    logits, _ = representation.represent_images(network.apply, images, config.batch_size)
+    logits, _ = vmapped.represent_images(network.apply, images, config.batch_size)
     return logits.argmax(-1)
 
 

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import representation, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 
@@ -33,9 +34,9 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, shown = [], []
     for name, network in networks.items():
-        _, reps = representation.represent_images(network.apply, known, config.batch_size)
+        _, reps = vmapped.represent_images(network.apply, known, config.batch_size)
         chosen = np.random.default_rng(config.seed)
-        units = representation.alive_units(reps, config.units, chosen)
+        units = vmapped.alive_units(reps, config.units, chosen)
         for stop in representation.STOPS:
             changed, scores = _add(f"{name}, {stop}", network, images, units, stop, config)
             summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
@@ -65,7 +66,7 @@ def _add(label: str, network: runs.Frozen, images, units, stop: str, config):
     before, which = np.tile(images, (len(units), 1, 1, 1)), np.repeat(units, len(images))
     bar = partial(tqdm, disable=None, desc=f"manipulation, {label}", unit="batch")
     found = in_parts(add, config.batch_size, before, which, each=bar)
-    _, after = representation.represent_images(network.apply, found.x, config.batch_size)
+    _, after = vmapped.represent_images(network.apply, found.x, config.batch_size)
     unit = after[np.arange(len(which)), which]
     scores = {
         "stopped": found.steps < config.steps,

@@ -18,8 +18,9 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from rrjax import attack, data, figures, metrics, report, runs
+from rrjax import data, figures, metrics, report, runs
 from rrjax.batches import pixels
+from rrjax.core import attack
 from rrjax.errors import BadInput
 
 NORMS = ("l2", "linf")

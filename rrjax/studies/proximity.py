@@ -13,8 +13,9 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 SHOWN = 8  # pairs a grid shows; the numbers are over all of them
@@ -71,7 +72,7 @@ def _search(network: runs.Frozen, sources, targets, search: tuple, config):
     radius, step_size, steps = search
     descend = network.descended(config.straight_through)
     invert = partial(
-        representation.invert_images,
+        vmapped.invert_images,
         network.apply,
         descend,
         eps=radius,

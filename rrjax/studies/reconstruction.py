@@ -12,8 +12,9 @@ from functools import partial
 import jax
 import numpy as np
 
-from rrjax import data, figures, lpips, metrics, report, representation, runs
-from rrjax.batches import in_parts, timed
+from rrjax import data, figures, lpips, metrics, report, runs
+from rrjax.core import representation, vmapped
+from rrjax.core.vmapped import in_parts, timed
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
@@ -106,7 +107,7 @@ def _searched(autoencoder: runs.Autoencoder, images, config):
     """Return images found from noise for the same features, and the seconds an image it took."""
     apply = representation.of_features(autoencoder.encode)
     starts = representation.noise(images.shape, np.random.default_rng(config.seed))
-    search = partial(representation.invert_images, apply, apply, step_size=config.step_size)
+    search = partial(vmapped.invert_images, apply, apply, step_size=config.step_size)
     first = (stack[: config.batch_size] for stack in (starts, images))
     in_parts(partial(search, steps=1), config.batch_size, *first)  # compiles
     search = partial(search, steps=config.steps)

@@ -1,7 +1,7 @@
 """Does a standard network show as much, if its visualisation is regularised?
 
 Engstrom et al. (2019), Figures 9 and 10: visualisations of standard networks are made legible by a
-Fourier basis and random transforms (`rrjax.regularization`, in the manner of Lucid); a robust
+Fourier basis and random transforms (`rrjax.core.regularization`, in the manner of Lucid); a robust
 network's need none. So the fair comparison has four arms: both networks, with and without. Numbers:
 the correlation of the results of two starts, and the roughness, the mean difference of neighbouring
 pixels over that of test images.
@@ -14,8 +14,9 @@ from functools import partial
 import jax
 import numpy as np
 
-from rrjax import data, figures, metrics, regularization, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import regularization, representation, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 METHODS = ("plain", "regularised")
@@ -37,8 +38,8 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, grid = [], {}
     for name, network in networks.items():
-        _, known = representation.represent_images(network.apply, images, config.batch_size)
-        units = representation.alive_units(known, config.units, np.random.default_rng(config.seed))
+        _, known = vmapped.represent_images(network.apply, images, config.batch_size)
+        units = vmapped.alive_units(known, config.units, np.random.default_rng(config.seed))
         for method in METHODS:
             grown = _grow(network, method, units, images.shape[1:], config)
             scores = _scores(network, units, grown, images, known, config)
@@ -63,7 +64,7 @@ def _grow(network: runs.Frozen, method: str, units, shape, config) -> np.ndarray
         rng = np.random.default_rng(config.seed)
         starts = representation.noise((STARTS, *shape), rng).repeat(len(units), axis=0)
         options = {"step_size": config.step_size, "steps": config.steps}
-        grow = partial(representation.visualize_images, apply, **options)
+        grow = partial(vmapped.visualize_images, apply, **options)
     else:
         keys = jax.random.split(jax.random.key(config.seed), STARTS)
         starts = np.asarray(jax.random.key_data(keys)).repeat(len(units), axis=0)
@@ -81,7 +82,7 @@ def _grow(network: runs.Frozen, method: str, units, shape, config) -> np.ndarray
 def _scores(network, units, grown, images, known, config) -> dict[str, np.ndarray]:
     one, other = (stack.reshape(len(units), -1) for stack in grown)
     alike = [np.corrcoef(*pair)[0, 1] for pair in zip(one, other, strict=True)]
-    _, reached = representation.represent_images(network.apply, grown[0], config.batch_size)
+    _, reached = vmapped.represent_images(network.apply, grown[0], config.batch_size)
     return {
         "agreement of starts": np.array(alike),
         "roughness": _roughness(grown).mean(0) / _roughness(images).mean(),

@@ -18,19 +18,9 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from rrjax import (
-    attribution,
-    data,
-    figures,
-    metrics,
-    models,
-    objectives,
-    report,
-    representation,
-    retraining,
-    runs,
-)
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, models, report, retraining, runs
+from rrjax.core import attribution, objectives, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 MAPS = {
@@ -228,7 +218,7 @@ def _facts(network: runs.Frozen | None, test, config) -> dict:
     if network is None:
         return {}
     images, labels = test
-    logits, _ = representation.represent_images(network.apply, images, config.batch_size)
+    logits, _ = vmapped.represent_images(network.apply, images, config.batch_size)
     hits = metrics.summarize(logits.argmax(-1) == labels, config.seed)
     return {"norm": network.config.attack.norm, "eps": network.config.attack.eps, "accuracy": hits}
 

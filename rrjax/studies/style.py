@@ -14,8 +14,9 @@ from functools import partial
 import jax
 import numpy as np
 
-from rrjax import figures, lpips, metrics, report, runs, stylization
-from rrjax.batches import in_parts
+from rrjax import figures, lpips, metrics, report, runs
+from rrjax.core import stylization
+from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 

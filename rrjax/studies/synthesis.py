@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import attack, data, figures, metrics, report, representation, runs, synthesis
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import attack, synthesis, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 SHOWN = 10  # images a picture shows; the numbers are over all of them
@@ -141,8 +142,8 @@ def _painted(apply, images, masks, units, **options):
 
 def _painting(network, material, config):
     images = material["images"]
-    _, known = representation.represent_images(network.apply, images, config.batch_size)
-    unit = representation.alive_units(known, 1, np.random.default_rng(config.seed))[0]
+    _, known = vmapped.represent_images(network.apply, images, config.batch_size)
+    unit = vmapped.alive_units(known, 1, np.random.default_rng(config.seed))[0]
     options = {"eps": config.paint_eps, "step_size": config.paint_step_size}
     paint = partial(_painted, network.apply, steps=config.paint_steps, **options)
     units = np.full(len(images), unit)

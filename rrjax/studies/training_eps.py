@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import attack, data, figures, metrics, report, representation, runs
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import attack, representation, vmapped
 
 SCORES = ("correlation", "distance")
 
@@ -43,7 +44,7 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
     scores = {name: np.mean(survived) for name, survived in zip(names, hits, strict=True)}
     rng = np.random.default_rng(config.seed)
     targets = data.test_images(network.config, config.n, rng)
-    found = representation.invert_images(
+    found = vmapped.invert_images(
         network.apply,
         network.descended(config.straight_through),
         representation.noise(targets.shape, rng),

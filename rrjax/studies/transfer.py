@@ -14,7 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rrjax import data, figures, metrics, report, representation, runs
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import vmapped
 from rrjax.data import outside
 from rrjax.errors import BadInput
 
@@ -65,7 +66,7 @@ def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _features(images, network: runs.Frozen, config) -> np.ndarray:
-    return representation.represent_images(network.apply, images, config.batch_size)[1]
+    return vmapped.represent_images(network.apply, images, config.batch_size)[1]
 
 
 def _probe(train: tuple, test: tuple, config) -> tuple[dict, np.ndarray]:

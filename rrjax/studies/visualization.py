@@ -13,8 +13,9 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, representation, runs
-from rrjax.batches import in_parts
+from rrjax import data, figures, metrics, report, runs
+from rrjax.core import representation, vmapped
+from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 
 SHOWN = 10  # units a grid shows; the numbers are over all of them
@@ -32,9 +33,9 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, shown = [], []
     for name, network in networks.items():
-        _, known = representation.represent_images(network.apply, images, config.batch_size)
+        _, known = vmapped.represent_images(network.apply, images, config.batch_size)
         rng = np.random.default_rng(config.seed)
-        units = representation.alive_units(known, config.units, rng)
+        units = vmapped.alive_units(known, config.units, rng)
         grown = _grow(name, network, np.concatenate(list(starts.values())), units, config)
         scores = _scores(network, starts, units, grown, known, config)
         summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
@@ -63,7 +64,7 @@ def _grow(name: str, network: runs.Frozen, starts, units, config) -> np.ndarray:
     """Grow every unit from every start: (starts, units, H, W, C)."""
     apply = network.descended(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
-    grow = partial(representation.visualize_images, apply, **options)
+    grow = partial(vmapped.visualize_images, apply, **options)
     pairs = np.repeat(starts, len(units), axis=0), np.tile(units, len(starts))
     bar = partial(tqdm, disable=None, desc=f"visualization, {name}", unit="batch")
     grown = in_parts(grow, config.batch_size, *pairs, each=bar)
@@ -77,7 +78,7 @@ def _scores(network: runs.Frozen, starts, units, grown, known, config) -> dict[s
     alike = np.array([np.corrcoef(gained[:, u]) for u in range(len(units))])
     apart = np.array([np.corrcoef(gained[s]) for s in range(len(before))])
     flat = grown.reshape(-1, *grown.shape[2:])
-    logits, after = representation.represent_images(network.apply, flat, config.batch_size)
+    logits, after = vmapped.represent_images(network.apply, flat, config.batch_size)
     classes = logits.argmax(-1).reshape(len(before), len(units))
     reached = after.reshape(len(before), len(units), -1)[:, np.arange(len(units)), units]
     same = [np.mean(column == np.bincount(column).argmax()) for column in classes.T]

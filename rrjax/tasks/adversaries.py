@@ -5,7 +5,7 @@ from functools import partial
 
 import jax
 
-from rrjax import attack
+from rrjax.core import attack
 from rrjax.errors import BadInput
 from rrjax.tasks import optimizer
 

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from rrjax import attack, models
+from rrjax import models
 from rrjax.batches import augmented, pixels
+from rrjax.core import attack
 from rrjax.errors import BadInput
 from rrjax.tasks import (
     Task,

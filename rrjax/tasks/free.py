@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from rrjax import attack
+from rrjax.core import attack
 from rrjax.errors import BadInput
 from rrjax.tasks import TrainState
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rrjax import objectives
+from rrjax.core import objectives
 from rrjax.errors import BadInput
 
 

@@ -6,7 +6,8 @@ import pytest
 from jax import export
 
 from configs import defaults
-from rrjax import models, parallel, representation
+from rrjax import models, parallel
+from rrjax.core import vmapped
 from rrjax.tasks import classifier
 
 PLATFORMS = ("cuda", "tpu")
@@ -61,7 +62,7 @@ def test_an_inversion():
     apply = models.frozen(model, models.init(model, jax.random.key(0), (32, 32, 3)))
 
     def invert(apply, starts, targets):
-        return representation.invert_images(
+        return vmapped.invert_images(
             apply, apply, starts, targets, eps=1000.0, step_size=1.0, steps=100
         )
 

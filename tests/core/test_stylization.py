@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import stylization
+from rrjax.core import stylization
 
 RNG = np.random.default_rng(0)
 

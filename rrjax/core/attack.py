@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import objectives
 from rrjax.batches import Batch, pixels
-from rrjax.errors import BadInput
-from rrjax.pgd import (
+from rrjax.core import objectives
+from rrjax.core.pgd import (
     Found,
     Projection,
     l2_ball,
@@ -23,6 +22,7 @@ from rrjax.pgd import (
     within_l2,
     within_linf,
 )
+from rrjax.errors import BadInput
 
 NORMS = ("l2", "linf", "unconstrained")
 BALLS = {"l2": (within_l2, l2_step), "linf": (within_linf, linf_step)}

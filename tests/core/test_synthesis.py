@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import synthesis
+from rrjax.core import synthesis
 
 # Two classes: bright or dark, over the whole image.
 MASK = np.zeros((4, 4, 1), np.float32)

@@ -1,7 +1,6 @@
 """Gradient steps on an input towards a representation: pgd + objective, one image each."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from rrjax import objectives
-from rrjax.batches import in_parts
+from rrjax.core import objectives
+from rrjax.core.pgd import Found, l2_ball, l2_step, pgd
 from rrjax.errors import BadInput
-from rrjax.pgd import Found, better, l2_ball, l2_step, pgd
 
 
 def invert(
@@ -60,58 +58,6 @@ def invert(
         steps=steps,
         keep=keep,
     )
-
-
-@partial(jax.jit, static_argnames="keep")
-def invert_images(
-    apply: objectives.Apply,
-    descend: objectives.Apply,
-    starts: jax.Array,
-    targets: jax.Array,
-    begins: jax.Array | None = None,
-    **options,
-) -> Found:
-    """Invert the representations that images `targets` have under `apply`, all at once.
-
-    `starts` and `targets` are (N, H, W, C), float in [0,1]. `descend` is the network whose
-    gradients are followed: `apply` again, or its straight-through twin, a `Frozen` network has
-    both. `begins` and the options are `invert`'s. Returns `Found` with x (N, H, W, C) and value
-    (N,).
-    """
-
-    def one(start, target, begin):
-        _, reps = apply(target)
-        return invert(descend, start, reps["representation"], begin=begin, **options)
-
-    return jax.vmap(one)(starts, targets, starts if begins is None else begins)
-
-
-def invert_in_chunks(
-    apply: objectives.Apply,
-    descend: objectives.Apply,
-    starts: jax.Array,
-    targets: jax.Array,
-    *,
-    steps: int,
-    chunk: int,
-    each: Callable = iter,
-    keep: str = "best",
-    **options,
-) -> Found:
-    """Do as `invert_images`, `chunk` steps at a time.
-
-    `each` wraps the chunks, as a progress bar does.
-    """
-    search = partial(invert_images, apply, descend, starts, targets, keep=keep, **options)
-    found = search(starts, steps=0)
-    for done in each(range(0, steps, chunk)):
-        further = search(found.last, steps=min(chunk, steps - done))
-        x, value = further[:2] if keep == "last" else _better(found[:2], further[:2])
-        found = Found(x, value, found.steps + further.steps, further.last)
-    return found
-
-
-_better = jax.jit(jax.vmap(better))
 
 
 def interpolate(
@@ -273,54 +219,6 @@ def of_features(encode: Callable[[jax.Array], Any]) -> objectives.Apply:
 
 def _features(encode, image):
     return None, {"representation": ravel_pytree(encode(image))[0]}
-
-
-@jax.jit
-def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the logits (N, classes) and the representations (N, D) of images (N, H, W, C)."""
-
-    def one(image):
-        logits, reps = apply(image)
-        return logits, reps["representation"]
-
-    return jax.vmap(one)(images)
-
-
-def represent_images(
-    apply: objectives.Apply, images: np.ndarray, batch_size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Do as `represent`, `batch_size` images at a time."""
-    return in_parts(partial(represent, apply), batch_size, images)
-
-
-def to_nearest(
-    apply: objectives.Apply, images: np.ndarray, gallery: np.ndarray, batch_size: int
-) -> np.ndarray:
-    """Return the least normalised representation distance of each image to a gallery's: (N,)."""
-    _, ours = represent_images(apply, images, batch_size)
-    _, theirs = represent_images(apply, gallery, batch_size)
-    distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
-    return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
-
-
-@partial(jax.jit, static_argnames="keep")
-def visualize_images(
-    apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options
-) -> jax.Array:
-    """Grow a unit (N,) in each of many starts (N, H, W, C); options are those of `visualize`."""
-    return jax.vmap(partial(visualize, apply, **options))(starts, units).x
-
-
-def alive_units(representations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose `n` different coordinates that are not the same for all of the images, (N, D).
-
-    Raises:
-      BadInput: if there are fewer.
-    """
-    alive = np.flatnonzero(np.ptp(np.asarray(representations), axis=0) > 0)
-    if n > len(alive):
-        raise BadInput(f"{n} units are asked for, of {len(alive)} that tell images apart: fewer")
-    return rng.choice(alive, n, replace=False)
 
 
 def noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,8 @@ import optax
 import pytest
 
 from configs import kim_cifar10, robust_digits
-from rrjax import attack, batches, data, loop, models, runs
+from rrjax import batches, data, loop, models, runs
+from rrjax.core import attack
 from rrjax.tasks import classifier
 
 with warnings.catch_warnings():  # foolbox 3.3.4 imports gaussian_filter from where it once was

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import manifold
+from rrjax.core import manifold
 
 SHAPE = (2, 3, 1)
 

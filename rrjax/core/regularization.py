@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax.scipy.ndimage import map_coordinates
 
-from rrjax import objectives
+from rrjax.core import objectives
 
 # Lucid's, of ImageNet: the square root of the covariance of colours, largest column norm 1.
 _COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rrjax.pgd import Found, pgd
+from rrjax.core.pgd import Found, pgd
 
 Scores = Callable[[jax.Array], dict[str, jax.Array]]
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import anomaly
+from rrjax.core import anomaly
 
 RNG = np.random.default_rng(0)
 

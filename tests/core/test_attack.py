@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import attack as attack_module
-from rrjax.attack import adversary
+from rrjax.core import attack as attack_module
+from rrjax.core.attack import adversary
 from rrjax.errors import BadInput
 
 SHAPE = (6, 6, 1)

@@ -1,6 +1,6 @@
 """Which pixels does a scalar of one image depend on? Maps of one image, (H, W, C); vmap for many.
 
-Every attribution takes an objective (image -> scalar), as `rrjax.objectives` makes them, and an
+Every attribution takes an objective (image -> scalar), as `rrjax.core.objectives` makes them, and an
 image.
 """
 

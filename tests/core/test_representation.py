@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import representation
+from rrjax.core import representation, vmapped
 from rrjax.errors import BadInput
 
 SHAPE = (4, 4, 1)
@@ -24,7 +24,7 @@ def images(seed, n=3):
 
 
 APPLY = jax.tree_util.Partial(apply)  # as a Frozen network's: jit takes it as an argument
-invert = partial(representation.invert_images, APPLY, APPLY)
+invert = partial(vmapped.invert_images, APPLY, APPLY)
 
 
 def test_inversion_reaches_the_representation_and_moves_only_where_the_network_sees():
@@ -58,7 +58,7 @@ def test_a_search_in_chunks_is_the_whole_search(keep):
     options = {"eps": 0.5, "step_size": 0.2, "steps": 25, "keep": keep}
     whole = invert(starts, targets, **options)
     bar = []
-    found = representation.invert_in_chunks(
+    found = vmapped.invert_in_chunks(
         APPLY, APPLY, starts, targets, **options, chunk=7, each=lambda all_: bar.extend(all_) or bar
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, whole)
@@ -161,5 +161,5 @@ def test_the_nearest_of_a_gallery_by_hand():
     gallery = np.zeros((2, *SHAPE), np.float32)
     gallery[0, 0, 0], gallery[1, 0, 0] = 2.0, -1.0
     seen = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
-    found = representation.to_nearest(seen, gallery * 2, gallery, batch_size=2)
+    found = vmapped.to_nearest(seen, gallery * 2, gallery, batch_size=2)
     np.testing.assert_allclose(found, [1.0, 1.0])  # |4 - 2| / 2, |-2 + 1| / 1

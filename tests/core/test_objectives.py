@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import objectives
+from rrjax.core import objectives
 
 
 def apply(image):

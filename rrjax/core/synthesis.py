@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import objectives
-from rrjax.pgd import Found, l2_ball, l2_step, pgd
+from rrjax.core import objectives
+from rrjax.core.pgd import Found, l2_ball, l2_step, pgd
 
 
 def inpaint(

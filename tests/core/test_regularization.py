@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import regularization
+from rrjax.core import regularization
 
 SHAPE = (16, 16, 3)
 

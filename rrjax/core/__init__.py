@@ -1,0 +1,1 @@
+"""The maths of one image: gradient steps on it, and gradients of it."""
