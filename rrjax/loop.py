@@ -13,8 +13,8 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from rrjax import checkpoints, parallel, runs
-from rrjax.batches import Batch
 from rrjax.data import Data
+from rrjax.data.augment import Batch
 from rrjax.errors import BadInput
 from rrjax.prefetch import prefetched
 from rrjax.signals import Stopped, asked_to_stop

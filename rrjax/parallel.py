@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rrjax.batches import Batch
+from rrjax.data.augment import Batch
 from rrjax.errors import BadInput
 
 

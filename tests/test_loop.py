@@ -18,7 +18,8 @@ import pytest
 import drill
 from configs import robust_digits
 from paths import ROOT
-from rrjax import batches, checkpoints, data, loop, parallel, runs
+from rrjax import checkpoints, data, loop, parallel, runs
+from rrjax.data import augment
 from rrjax.errors import BadInput
 from rrjax.signals import Stopped, asked_to_stop
 from rrjax.tasks import Task, TrainState, classifier
@@ -38,8 +39,8 @@ SHORT = {"epochs": 1, "model.name": "tiny", "model.width": 64}
 
 
 def fit(c, workdir):
-    batches = data.create(c)
-    loop.fit(classifier.create(c, batches.steps_per_epoch), batches, c, workdir)
+    augment = data.create(c)
+    loop.fit(classifier.create(c, augment.steps_per_epoch), augment, c, workdir)
 
 
 def lines(workdir):
@@ -69,8 +70,8 @@ def test_a_run_leaves_its_folder(undisturbed):
     assert [line["step"] for line in scores] == [22, 44]
     assert all(0 <= line["data_wait"] <= 1 for line in seen if "data_wait" in line)
     network = runs.load(undisturbed)
-    batch = next(iter(data.test_batches(network.config, 360)))
-    logits, reps = network(batches.pixels(batch["image"]))
+    batch = next(iter(data.eval_batches(network.config, 360)))
+    logits, reps = network(augment.pixels(batch["image"]))
     accuracy = (logits.argmax(-1) == batch["label"]).mean()
     np.testing.assert_allclose(accuracy, scores[-1]["test_accuracy"], atol=1e-6)
     assert reps["representation"].shape[0] == 360
@@ -97,11 +98,11 @@ def test_the_best_checkpoint_is_the_one_of_best_score(undisturbed):
         if "test_adversarial_accuracy" in line
     }
     best = runs.load(undisturbed, "best")
-    batches = data.test_batches(best.config, 64)
+    augment = data.eval_batches(best.config, 64)
     found = loop.evaluate(
         parallel.data_parallel(classifier.create(best.config, 22).eval_step),
         TrainState(jnp.array(0), best.variables["params"], best.variables["batch_stats"], None),
-        batches,
+        augment,
     )
     np.testing.assert_allclose(found["adversarial_accuracy"], max(scores.values()), atol=1e-6)
 
@@ -169,9 +170,9 @@ def test_a_changed_config_is_named_and_taken_only_when_asked(tmp_path):
     longer = config(**SHORT | {"epochs": 2})
     with pytest.raises(BadInput, match=r"epochs was 1, now 2.*--accept_changes"):
         fit(longer, tmp_path / "run")
-    batches = data.create(longer)
-    task = classifier.create(longer, batches.steps_per_epoch)
-    loop.fit(task, batches, longer, tmp_path / "run", accept_changes=True)
+    augment = data.create(longer)
+    task = classifier.create(longer, augment.steps_per_epoch)
+    loop.fit(task, augment, longer, tmp_path / "run", accept_changes=True)
     assert drill.saved(tmp_path / "run")[0] == 44
     assert runs.read_config(tmp_path / "run").epochs == 2
     assert json.loads((tmp_path / "run/config.old.json").read_text())["epochs"] == 1
@@ -276,7 +277,7 @@ def test_evaluation_counts_every_example_once():
     labels = data.create_source(c.data, "test").labels
     for batch_size in (64, 100, 400):  # 360 examples
         means = loop.evaluate(
-            parallel.data_parallel(eval_step), jnp.zeros(()), data.test_batches(c, batch_size)
+            parallel.data_parallel(eval_step), jnp.zeros(()), data.eval_batches(c, batch_size)
         )
         np.testing.assert_allclose(means["labels"], labels.mean(), rtol=1e-6)
 

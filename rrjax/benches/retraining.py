@@ -15,9 +15,9 @@ import numpy as np
 import optax
 
 from rrjax import models, report, retraining, runs
-from rrjax.batches import pixels
 from rrjax.core import attribution
 from rrjax.data import sources
+from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 
 LOOP = "a loop of steps"

@@ -20,8 +20,8 @@ import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 from rrjax import models, parallel, report, runs
-from rrjax.batches import pixels
 from rrjax.core import vmapped
+from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.tasks import classifier
 

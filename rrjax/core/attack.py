@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.batches import Batch, pixels
 from rrjax.core import objectives
 from rrjax.core.pgd import (
     Found,
@@ -22,6 +21,7 @@ from rrjax.core.pgd import (
     within_l2,
     within_linf,
 )
+from rrjax.data.augment import Batch, pixels
 from rrjax.errors import BadInput
 
 NORMS = ("l2", "linf", "unconstrained")

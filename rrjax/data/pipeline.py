@@ -55,7 +55,7 @@ def train_batches(
     return _tell_corrupt(_prefetched(shard[first_step:], workers), source, max_corrupt)
 
 
-def test_batches(source, transform, *, batch_size, max_corrupt, process_index, process_count):
+def eval_batches(source, transform, *, batch_size, max_corrupt, process_index, process_count):
     """Iterate once over this process's share of the source, in order, every record once.
 
     Yields {"image", "label", "index"} as in training and "mask": float32 (batch_size,), 1 for a
@@ -163,6 +163,3 @@ def _prefetched(batches, workers):
     return batches.mp_prefetch(options).map(
         lambda batch: {k: np.array(v) for k, v in batch.items()}
     )
-
-
-test_batches.__test__ = False  # the field's name; not pytest's

@@ -2,7 +2,7 @@
 
 An image is uint8 (H, W, 1 or 3), numpy's, and chance comes from the given generator. Changes of
 colour, and the rotation after them, are drawn record by record and applied by
-`rrjax.batches.augment`: so uint8 travels, and a resumed run draws what the killed one would have
+`rrjax.data.augment.augment`: so uint8 travels, and a resumed run draws what the killed one would have
 drawn.
 """
 
@@ -87,7 +87,7 @@ def train_transform(config):
     return transform
 
 
-def test_transform(config):
+def eval_transform(config):
     """Build record -> record: `resize_center_crop` to `config.resize` and `config.image_size`."""
     resize, size = config.resize, config.image_size
     return lambda record: {**record, "image": resize_center_crop(record["image"], resize, size)}
@@ -153,7 +153,7 @@ def horizontal_flip(image, rng):
 
 
 def draw_augmentation(rng, *, jitter, lighting, rotation):
-    """Draw what `rrjax.batches.augment` applies, a change of strength 0 left out.
+    """Draw what `rrjax.data.augment.augment` applies, a change of strength 0 left out.
 
     Returns:
       A dict of "jitter", float32 (3,), the factors of brightness, contrast and saturation, uniform

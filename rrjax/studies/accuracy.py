@@ -41,7 +41,7 @@ def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     hits = attack.survivors(
         network.apply,
         tqdm(
-            data.test_batches(network.config, config.batch_size, config.n, config.seed),
+            data.eval_batches(network.config, config.batch_size, config.n, config.seed),
             disable=None,
             desc=f"accuracy of {name}",
             unit="batch",

@@ -28,7 +28,7 @@ def run(config, workdir: str) -> None:
         )
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.test_images(next(iter(networks.values())).config, config.n, rng)
+    images = data.eval_images(next(iter(networks.values())).config, config.n, rng)
     runs.make_folder(workdir)
     rows, shown = [], []
     for name, network in networks.items():

@@ -15,9 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from rrjax import data, figures, lpips, metrics, report, runs
-from rrjax.batches import pixels
 from rrjax.core.vmapped import in_parts
 from rrjax.data import folder, outside
+from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 
 SHOWN = 4  # images a grid shows; the numbers are over all of them
@@ -82,7 +82,7 @@ def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
         if len(networks[path].config.model.mean) != channels:
             raise BadInput(f"{first} takes {channels} channels and {path} another number")
     if config.images == "test images":
-        images = data.test_images(trained, config.n, np.random.default_rng(config.seed))
+        images = data.eval_images(trained, config.n, np.random.default_rng(config.seed))
     elif config.images in outside.KINDS:
         make = outside.KINDS[config.images]
         images = make(config.n, trained.data.image_size, channels, config.seed)

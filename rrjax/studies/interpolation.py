@@ -33,7 +33,7 @@ def run(config, workdir: str) -> None:
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
     trained = next(iter(networks.values())).config
-    images = data.test_images(trained, 2 * config.n + config.gallery, rng)
+    images = data.eval_images(trained, 2 * config.n + config.gallery, rng)
     left, right, gallery = np.split(images, [config.n, 2 * config.n])
     runs.make_folder(workdir)
     rows, shown = [], []

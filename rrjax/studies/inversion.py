@@ -97,7 +97,7 @@ def _pictures(workdir: str, target: str, goals, starts: dict, found: dict) -> li
 def _images(trained, config) -> tuple[dict, dict]:
     """Choose targets and starts, by name, each (n, H, W, C), float in [0,1]; the seed decides."""
     rng = np.random.default_rng(config.seed)
-    chosen = data.test_images(trained, 2 * config.n, rng)
+    chosen = data.eval_images(trained, 2 * config.n, rng)
     size, channels, n = chosen.shape[1], chosen.shape[-1], config.n
     noise = representation.noise(chosen[:n].shape, rng)
     targets = {

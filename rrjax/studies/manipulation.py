@@ -29,7 +29,7 @@ def run(config, workdir: str) -> None:
         )
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.test_images(next(iter(networks.values())).config, config.n + 128, rng)
+    images = data.eval_images(next(iter(networks.values())).config, config.n + 128, rng)
     images, known = images[: config.n], images[config.n :]
     runs.make_folder(workdir)
     rows, shown = [], []

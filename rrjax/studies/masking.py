@@ -19,8 +19,8 @@ import optax
 from tqdm import tqdm
 
 from rrjax import data, figures, metrics, report, runs
-from rrjax.batches import pixels
 from rrjax.core import attack
+from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 
 NORMS = ("l2", "linf")
@@ -71,7 +71,7 @@ def _judge(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict
     """Return a summary of accuracy for each attack, and of the loss for each number of steps."""
     attacks = _attacks(config)
     key = jax.random.key(config.seed)
-    batches = list(data.test_batches(network.config, config.batch_size, config.n, config.seed))
+    batches = list(data.eval_batches(network.config, config.batch_size, config.n, config.seed))
     bar = partial(tqdm, disable=None, unit="batch")
     hits = attack.survivors(network.apply, bar(batches, path), key, list(attacks.values()))
     accuracy = dict(zip(attacks, hits, strict=True))

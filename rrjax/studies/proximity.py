@@ -61,7 +61,7 @@ def _pairs(network: runs.Frozen, config) -> tuple[np.ndarray, np.ndarray]:
     """Draw sources and targets of different classes, (n, H, W, C) each."""
     rng = np.random.default_rng(config.seed)
     half = 2 * config.n
-    images, labels = data.test_examples(network.config, 2 * half, rng)
+    images, labels = data.eval_examples(network.config, 2 * half, rng)
     differ = np.flatnonzero(labels[:half] != labels[half:])[: config.n]
     if len(differ) < config.n:
         raise BadInput(f"only {len(differ)} pairs of different classes: set a smaller --config.n")

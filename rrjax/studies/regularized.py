@@ -34,7 +34,7 @@ def run(config, workdir: str) -> None:
         )
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.test_images(next(iter(networks.values())).config, 128, rng)
+    images = data.eval_images(next(iter(networks.values())).config, 128, rng)
     runs.make_folder(workdir)
     rows, grid = [], {}
     for name, network in networks.items():

@@ -68,7 +68,7 @@ def _check(config, size: int) -> None:
 
 def _material(trained, config, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw what all networks begin from: images, labels, starts, patches."""
-    images, labels = data.test_examples(trained, config.n, rng)
+    images, labels = data.eval_examples(trained, config.n, rng)
     classes = np.arange(config.n) % trained.model.classes
     pool, kinds = data.examples(trained, "train", 30 * trained.model.classes, rng)
     starts = [

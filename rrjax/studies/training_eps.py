@@ -36,14 +36,14 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
     """Return one run's accuracies over the whole test set and its mean inversion scores."""
     hits = attack.survivors(
         network.apply,
-        data.test_batches(network.config, config.batch_size),
+        data.eval_batches(network.config, config.batch_size),
         jax.random.key(config.seed),
         [attack.protocol(eps, config.attack_steps) for eps in config.test_eps],
     )
     names = [f"accuracy at eps {eps:g}" for eps in config.test_eps]
     scores = {name: np.mean(survived) for name, survived in zip(names, hits, strict=True)}
     rng = np.random.default_rng(config.seed)
-    targets = data.test_images(network.config, config.n, rng)
+    targets = data.eval_images(network.config, config.n, rng)
     found = vmapped.invert_images(
         network.apply,
         network.descended(config.straight_through),

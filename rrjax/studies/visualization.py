@@ -50,7 +50,7 @@ def run(config, workdir: str) -> None:
 def _starts(trained, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Draw test images to know the units by, and the starts: noise, mid-grey, other test images."""
     rng = np.random.default_rng(config.seed)
-    images = data.test_images(trained, config.n + 128, rng)
+    images = data.eval_images(trained, config.n + 128, rng)
     shape = images.shape[1:]
     starts = {
         "noise": representation.noise((config.n, *shape), rng),

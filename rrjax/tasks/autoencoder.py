@@ -13,7 +13,7 @@ import optax
 from jax import lax
 
 from rrjax import checkpoints, runs
-from rrjax.batches import augmented, pixels
+from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding
 from rrjax.models.autoencoder import Networks

@@ -14,8 +14,8 @@ import optax
 from jax import lax
 
 from rrjax import models
-from rrjax.batches import augmented, pixels
 from rrjax.core import attack
+from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.tasks import (
     Task,
@@ -37,7 +37,7 @@ def create(config, steps_per_epoch: int, start=None) -> Task:
     start: the variables of another run's network to begin with (`finetune.source`), or None.
 
     Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,); for training the colour changes
-    that were drawn (`rrjax.batches.augmented`), for evaluation "index" int32 (B,) and "mask" float
+    that were drawn (`rrjax.data.augment.augmented`), for evaluation "index" int32 (B,) and "mask" float
     (B,).
 
     Raises:

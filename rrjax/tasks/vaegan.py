@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from rrjax.batches import augmented, pixels
+from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.models import vaegan
 from rrjax.tasks import Task, TrainState

@@ -15,8 +15,9 @@ import optax
 import pytest
 
 from configs import kim_cifar10, robust_digits
-from rrjax import batches, data, loop, models, runs
+from rrjax import data, loop, models, runs
 from rrjax.core import attack
+from rrjax.data import augment
 from rrjax.tasks import classifier
 
 with warnings.catch_warnings():  # foolbox 3.3.4 imports gaussian_filter from where it once was
@@ -42,15 +43,15 @@ def run(tmp_path_factory):
     config = robust_digits.get_config()
     config.update({"epochs": 3, "attack": {"steps": 3}})
     workdir = tmp_path_factory.mktemp("runs") / "robust_digits"
-    batches = data.create(config)
-    loop.fit(classifier.create(config, batches.steps_per_epoch), batches, config, workdir)
+    augment = data.create(config)
+    loop.fit(classifier.create(config, augment.steps_per_epoch), augment, config, workdir)
     return runs.load(workdir)
 
 
 def digits(run, n):
     """Give the trained network n test digits."""
-    batch = next(iter(data.test_batches(run.config, n)))
-    images, labels = jnp.asarray(batches.pixels(batch["image"])), jnp.asarray(batch["label"])
+    batch = next(iter(data.eval_batches(run.config, n)))
+    images, labels = jnp.asarray(augment.pixels(batch["image"])), jnp.asarray(batch["label"])
     return Case(run.model, run.variables, images, labels, {"l2": 1.0, "linf": 0.1})
 
 

@@ -44,7 +44,7 @@ def sha256(transform, pillow):
     return hashlib.sha256(image.tobytes()).hexdigest()
 
 
-def test_transform(resize, size):
+def eval_transform(resize, size):
     return transforms.Compose([transforms.Resize(resize), transforms.CenterCrop(size)])
 
 
@@ -53,7 +53,7 @@ def photographs():
     for file in sorted(PHOTOGRAPHS.glob("*/*")):
         with Image.open(file) as image:
             name = file.relative_to(PHOTOGRAPHS).as_posix()
-            hashes[name] = sha256(test_transform(256, 224), image)
+            hashes[name] = sha256(eval_transform(256, 224), image)
     return hashes
 
 
@@ -62,7 +62,7 @@ def resizes():
     for case in RESIZES:
         height, width, channels, resize, size = map(int, case.split())
         image = synthetic(height, width, channels)
-        hashes[case] = sha256(test_transform(resize, size), image)
+        hashes[case] = sha256(eval_transform(resize, size), image)
     return hashes
 
 

@@ -183,7 +183,7 @@ def test_evaluation_leaves_corrupt_images_out(capsys):
 
 
 def evaluation(n, process_index, process_count, of=None):
-    return pipeline.test_batches(
+    return pipeline.eval_batches(
         of or source(n),
         lambda record: record,
         batch_size=4,

@@ -17,8 +17,7 @@ from PIL import Image, ImageEnhance
 from scipy import stats
 
 from paths import GOLDEN, SHARED
-from rrjax import batches
-from rrjax.data import decode, transforms
+from rrjax.data import augment, decode, transforms
 from rrjax.errors import BadInput
 
 REFERENCE = json.loads((GOLDEN / "transforms.json").read_text())
@@ -65,7 +64,7 @@ def assert_uniform(sample, low, high):
 
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="no photographs in ../shared/data")
 def test_photographs_are_evaluated_on_torchvisions_pixels():
-    transform = transforms.test_transform(config(image_size=224, resize=256))
+    transform = transforms.eval_transform(config(image_size=224, resize=256))
     found = {}
     for name in REFERENCE["photographs"]:
         image = decode.decode((PHOTOGRAPHS / name).read_bytes(), name)
@@ -245,7 +244,7 @@ def test_train_transform_crops_at_random_where_asked():
 
 
 def test_test_transform_only_resizes():
-    transform = transforms.test_transform(config(crop_padding=1, flip=True, **COLOURS))
+    transform = transforms.eval_transform(config(crop_padding=1, flip=True, **COLOURS))
     record = transform(RECORD)
     assert flat(record["image"]) == PLAIN and record["label"] == 7
     assert record.keys() == RECORD.keys() and RECORD["image"].shape == (2, 4, 1)
@@ -258,7 +257,7 @@ def test_one_change_switched_on_leaves_the_others_as_they_were():
 
     everything, plain = draw(**COLOURS), draw()
     named = {"jitter": {"jitter", "order"}, "lighting": {"lighting"}, "rotation": {"angle"}}
-    assert everything.keys() - plain.keys() == set(batches.DRAWS)
+    assert everything.keys() - plain.keys() == set(augment.DRAWS)
     for field, names in named.items():
         alone = draw(**{field: COLOURS[field]})
         assert alone.keys() - plain.keys() == names
@@ -336,7 +335,7 @@ def test_jitter_is_pillows(order, channels):
     for factors in ((1.25, 0.75, 1.2), (0.8, 1.25, 0.75), (1.5, 0.6, 1.8), (0.0, 1.0, 1.0)):
         draws = {"jitter": np.float32(factors), "order": np.int32(order)}
         expected, error = pillow_jitter(image, factors, order)
-        result = jax.jit(batches.augment)(as_pixels(image), draws)
+        result = jax.jit(augment.augment)(as_pixels(image), draws)
         assert np.abs(result - expected).max() <= error + 1e-6
         assert np.abs(result - expected).mean() < 2 / 255
 
@@ -347,9 +346,9 @@ def test_jitter_knows_its_order():
     image[..., 0] = 1
     factors = np.array([2, 1, 0.5], np.float32)
     grey = 0.299
-    first = batches.augment(image, {"jitter": factors, "order": np.int32([0, 1, 2])})
+    first = augment.augment(image, {"jitter": factors, "order": np.int32([0, 1, 2])})
     np.testing.assert_allclose(first[0, 0], [0.5 + grey / 2, grey / 2, grey / 2], atol=1e-6)
-    last = batches.augment(image, {"jitter": factors, "order": np.int32([2, 1, 0])})
+    last = augment.augment(image, {"jitter": factors, "order": np.int32([2, 1, 0])})
     np.testing.assert_allclose(last[0, 0], [1, grey, grey], atol=1e-6)
 
 
@@ -358,7 +357,7 @@ def test_rotation_chooses_pillows_pixels(shape):
     image = random_image(*shape)
     angles = np.random.default_rng(0).uniform(-2, 2, 60).astype(np.float32)
     angles = np.concatenate([angles, np.float32([0, 30, 45, -110, 180])])
-    rotate = jax.jit(jax.vmap(batches.augment, (None, 0)))
+    rotate = jax.jit(jax.vmap(augment.augment, (None, 0)))
     results = rotate(as_pixels(image), {"angle": angles})
     pillow = Image.fromarray(image.squeeze())
     expected = as_pixels(np.stack([pillow.rotate(float(angle)) for angle in angles]))
@@ -370,16 +369,16 @@ def test_rotation_chooses_pillows_pixels(shape):
 
 def test_lighting_shifts_each_channel_and_clips():
     image = np.full((2, 1, 3), 0.5, np.float32)
-    result = batches.augment(image, {"lighting": np.float32([0.1, -0.2, 0.6])})
+    result = augment.augment(image, {"lighting": np.float32([0.1, -0.2, 0.6])})
     np.testing.assert_allclose(result, np.broadcast_to([0.6, 0.3, 1], (2, 1, 3)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_neutral_draws_change_nothing(order):
     image = as_pixels(random_image(33, 32, 3))
-    for augment in (batches.augment, jax.jit(batches.augment)):
-        np.testing.assert_array_equal(augment(image, neutral(order)), image)
-    np.testing.assert_array_equal(batches.augment(image, {}), image)
+    for change in (augment.augment, jax.jit(augment.augment)):
+        np.testing.assert_array_equal(change(image, neutral(order)), image)
+    np.testing.assert_array_equal(augment.augment(image, {}), image)
 
 
 def test_a_batch_is_its_images_one_by_one_and_stays_in_the_cube():
@@ -387,10 +386,10 @@ def test_a_batch_is_its_images_one_by_one_and_stays_in_the_cube():
     strong = {"jitter": 1.0, "lighting": 1.0, "rotation": 180.0}
     draws = [transforms.draw_augmentation(rng, **strong) for _ in range(24)]
     images = as_pixels(random_image(24, 16, 16, 3))
-    one = jax.jit(batches.augment)
+    one = jax.jit(augment.augment)
     singly = np.stack([one(image, d) for image, d in zip(images, draws, strict=True)])
     batch = {name: np.stack([d[name] for d in draws]) for name in draws[0]}
-    together = jax.jit(jax.vmap(batches.augment))(images, batch)
+    together = jax.jit(jax.vmap(augment.augment))(images, batch)
     assert together.dtype == jnp.float32 and together.shape == images.shape
     assert together.min() >= 0 and together.max() <= 1
     np.testing.assert_allclose(together, singly, atol=2e-6)

@@ -1,0 +1,166 @@
+"""What a run reads, put together: sources, the transform of one record, the pipeline."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from rrjax.data import folder, idx, imagenet, pipeline, records, sources, transforms
+from rrjax.data.augment import Batch, pixels
+from rrjax.errors import BadInput
+
+
+class Data(NamedTuple):
+    """The batches of a training run, this process's part of each.
+
+    train: step -> the endless batches from that step on. test: () -> one pass over every example,
+    padded and masked. An epoch is as many whole batches as fit the training set; the stream itself
+    drops nothing.
+    """
+
+    train: Callable[[int], Iterator[Batch]]
+    test: Callable[[], Iterator[Batch]]
+    steps_per_epoch: int
+
+
+def create(config) -> Data:
+    """Open the data of a training config, and say what they hold.
+
+    Raises:
+      BadInput: if the data are missing, or do not fit the model's classes or channels.
+    """
+    train, test = _open(config, "train"), _open(config, "test")
+    if jax.process_index() == 0:
+        print(sources.describe(train), sources.describe(test), sep="\n")
+    batches = partial(
+        pipeline.train_batches,
+        train,
+        transforms.train_transform(config.data),
+        batch_size=config.batch_size // jax.process_count(),
+        seed=config.seed,
+        workers=config.data.workers,
+        **_shared(config),
+    )
+    return Data(
+        lambda step: batches(first_step=step),
+        partial(_test_batches, test, config, config.batch_size),
+        max(1, len(train) // config.batch_size),
+    )
+
+
+def eval_batches(config, batch_size: int, n: int = 0, seed: int = 0) -> Iterator[Batch]:
+    """Open the test set of a training config: one pass, the last batch padded and masked.
+
+    n: how many images, drawn by the seed; 0: all.
+    """
+    source = _open(config, "test")
+    if n:
+        source = sources.part(source, _drawn(source, n, np.random.default_rng(seed)))
+    return _test_batches(source, config, batch_size)
+
+
+def eval_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose `n` different test images: (n, H, W, C), float32 in [0,1]."""
+    return eval_examples(config, n, rng)[0]
+
+
+def eval_examples(config, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Choose `n` different test images, as `eval_images`, with their labels, (n,) int32."""
+    return _examples(_open(config, "test"), config, n, rng)
+
+
+def examples(config, split: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Choose as `eval_examples`, of either split, of data that need not have the model's classes.
+
+    n: 0 for all of them. Training images are not augmented.
+    """
+    source = create_source(config.data, split)
+    source = sources.with_channels(source, len(config.model.mean))
+    return _examples(source, config, n, rng)
+
+
+def other_examples(config, other, split: str, n: int, rng: np.random.Generator):
+    """Choose as `examples`, of another data set: `other` has its name and path."""
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.data.update(name=other.name, path=other.path, groups=(), group_names=())
+    return examples(config, split, n, rng)
+
+
+def _examples(source: sources.Source, config, n: int, rng: np.random.Generator):
+    transform = transforms.eval_transform(config.data)
+    chosen = _drawn(source, n or len(source), rng)
+    records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
+    images = pixels(np.stack([transform(record)["image"] for record in records]))
+    return images, np.array([record["label"] for record in records])
+
+
+def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarray:
+    if n > len(source):
+        raise BadInput(
+            f"{source.name} holds {len(source)} images, {n} are asked for: set a smaller --config.n"
+        )
+    return rng.choice(len(source), n, replace=False)
+
+
+def _test_batches(source: sources.Source, config, batch_size: int) -> Iterator[Batch]:
+    return pipeline.eval_batches(
+        source,
+        transforms.eval_transform(config.data),
+        batch_size=batch_size // jax.process_count(),
+        **_shared(config),
+    )
+
+
+def _shared(config) -> dict[str, int]:
+    return {
+        "max_corrupt": config.data.max_corrupt,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+
+
+def _open(config, split: str) -> sources.Source:
+    """Open a split and check that the model fits it."""
+    if not min(config.data.workers, config.data.max_corrupt) >= 0:
+        raise BadInput(
+            f"data.workers={config.data.workers}, max_corrupt={config.data.max_corrupt}: "
+            "neither may be negative"
+        )
+    transforms.check(config.data, len(config.model.mean))
+    source = create_source(config.data, split)
+    sources.check_classes(source, config.model.classes)
+    source = sources.with_channels(source, len(config.model.mean))
+    pipeline.readable(source, 0, config.data.max_corrupt)
+    return source
+
+
+def create_source(config, split: str) -> sources.Source:
+    """Make the source that a data config names, for split "train" or "test".
+
+    A name is one of SOURCES or a TFDS classification set's. Raises BadInput.
+    """
+    sources.check_groups(config.groups, config.group_names)
+    make = SOURCES.get(config.name, _records)
+    source = make(config, split)
+    if not config.groups:
+        return source
+    return sources.grouped(source, config.groups, config.group_names, config.balanced)
+
+
+def _records(config, split: str) -> sources.Source:
+    return records.records(config.name, config.path, split)
+
+
+def _restricted(config, split: str) -> sources.Source:
+    return imagenet.restricted(records.records("imagenet2012", config.path, split))
+
+
+SOURCES = {
+    "digits": lambda config, split: sources.digits(split, config.image_size),
+    "folder": lambda config, split: folder.folder(config.path, split),
+    "idx": lambda config, split: idx.idx(config.path, split),
+    "restricted_imagenet": _restricted,
+}
