@@ -9,7 +9,7 @@ discriminator.
 
 from ml_collections import ConfigDict
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

@@ -5,7 +5,7 @@ python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench_cpu
 
 from ml_collections import ConfigDict
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

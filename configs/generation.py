@@ -5,7 +5,7 @@ python -m rrjax.study --config=configs/generation.py --workdir=runs/quickstart
 after the trainings of configs/reconstruction.py.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

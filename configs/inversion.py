@@ -8,7 +8,7 @@ Of images of 224 pixels, with the settings of Engstrom et al. (2019), appendix A
 
 from ml_collections import ConfigDict
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config(settings="small"):

@@ -10,7 +10,7 @@ DATA holds the TFDS set cifar10 as array_record; for a tree DATA/{train,test}/<c
 0.737. Their batches come in one order always, ours in a new one each epoch. Not trained here.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 UNIT = 0.5  # of the paper's pixels, in [-1,1], in ours
 STEP_SIZES = {"l2": 2.0, "linf": 0.02}  # in the paper's units

@@ -4,7 +4,7 @@ python -m rrjax.train --config=configs/vaegan_digits.py --workdir=runs/quickstar
 python -m rrjax.study --config=configs/manifold.py --workdir=runs/quickstart
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

@@ -2,7 +2,7 @@
 
 python -m rrjax.convert --config=configs/pretrain.py --config.run=runs/small_cifar10 \
   --config.name=cifar10_robust_l2_eps05 --config.time="44 minutes on 2 CPU cores, 2026-11-22" \
-  --workdir=rrjax/pretrained
+  --workdir=rrjax/runs/pretrained
 """
 
 from ml_collections import ConfigDict

@@ -9,7 +9,7 @@ python -m rrjax.study --config=configs/reconstruction.py --workdir=runs/quicksta
 A ladder of eps: give its other decoders as --config.more.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

@@ -9,7 +9,7 @@ accelerator (on two cores add --config.model=tiny --config.epochs=5). `launch/re
 gradients` makes all of it.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 ROOT = "runs/gradients"  # where launch/reproduce.sh puts the networks
 

@@ -11,7 +11,7 @@ of eps / 5 without a random start are what its authors recommend (issue 25 there
 0.5, as its README publishes it: 90.83 %; 70.17 % under PGD-20 at eps 0.5. Not trained here.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

@@ -3,7 +3,7 @@
 python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

@@ -7,7 +7,7 @@ python -m rrjax.train --config=configs/robust_imagenet.py --config.data.path=DAT
 The paper's: accuracy 57.90 %; 35.16 % under PGD-20 at eps 3. Not trained here.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

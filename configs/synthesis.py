@@ -6,7 +6,7 @@ The settings are for digits of 16 pixels; beside them those of Santurkar et al. 
 in brackets for CIFAR-10.
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

@@ -5,7 +5,7 @@ python -m rrjax.study --config=configs/transfer.py --workdir=runs/quickstart
 
 from ml_collections import ConfigDict
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

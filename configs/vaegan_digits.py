@@ -9,7 +9,7 @@ The paper's settings for MNIST (28 pixels, variant "mnist"): width 64, latent 10
 
 from ml_collections import ConfigDict
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

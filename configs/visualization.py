@@ -3,7 +3,7 @@
 python -m rrjax.study --config=configs/visualization.py --workdir=runs/quickstart
 """
 
-from configs import defaults
+from rrjax.runs import defaults
 
 
 def get_config():

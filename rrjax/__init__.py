@@ -25,6 +25,7 @@ def __getattr__(name: str):
     # Orbax takes seconds to import, and only these need it.
     if name not in ("load", "models_available"):
         raise AttributeError(f"module 'rrjax' has no attribute {name!r}")
-    from rrjax import pretrained, runs
+    from rrjax import runs
+    from rrjax.runs import pretrained
 
     return {"load": runs.load, "models_available": pretrained.models_available}[name]

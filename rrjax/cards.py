@@ -6,8 +6,10 @@ from pathlib import Path
 import jax
 
 from configs import small_cifar10
-from rrjax import pretrained, report, runs
+from rrjax import runs
 from rrjax.errors import BadInput
+from rrjax.runs import pretrained, report
+from rrjax.runs.files import replace_text
 
 
 def write(config, workdir: str | Path) -> None:
@@ -27,7 +29,7 @@ def write(config, workdir: str | Path) -> None:
         )
     runs.make_folder(workdir)
     path = Path(workdir) / f"{config.name}.md"
-    runs.replace_text(path, card(config.name, rows))
+    replace_text(path, card(config.name, rows))
     print(f"{config.judged}/{config.name} -> {path}")
 
 

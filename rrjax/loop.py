@@ -12,11 +12,13 @@ import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from rrjax import checkpoints, parallel, runs
+from rrjax import parallel, runs
 from rrjax.data import Data
 from rrjax.data.augment import Batch
 from rrjax.errors import BadInput
 from rrjax.prefetch import prefetched
+from rrjax.runs import checkpoints
+from rrjax.runs.files import replace_text
 from rrjax.signals import Stopped, asked_to_stop
 
 
@@ -182,8 +184,8 @@ def _open_log(workdir: Path, step: int, tensorboard: bool, stack: ExitStack) -> 
         lines = path.read_text().split("\n")[:-1]
         kept = [line for line in lines if json.loads(line)["step"] <= step]
         if lines and not kept:  # it may be that the checkpoints were lost, and this is all there is
-            runs.replace_text(path.with_name("metrics.old.jsonl"), path.read_text())
-        runs.replace_text(path, "".join(f"{line}\n" for line in kept))
+            replace_text(path.with_name("metrics.old.jsonl"), path.read_text())
+        replace_text(path, "".join(f"{line}\n" for line in kept))
     file = stack.enter_context(path.open("a", buffering=1))
     board = None
     if tensorboard:

@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rrjax import safetensors, torch_pickle
+from rrjax import torch_pickle
 from rrjax.errors import BadInput
+from rrjax.runs import safetensors
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

@@ -21,7 +21,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rrjax import checkpoints, loop, runs
+from rrjax import loop, runs
+from rrjax.runs import checkpoints
 from rrjax.signals import EXIT_CODE
 from rrjax.tasks import classifier
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import autoencoder_alexnet, autoencoder_digits, defaults, robust_digits
-from rrjax import checkpoints, data, loop, models, parallel, runs
+from configs import autoencoder_alexnet, autoencoder_digits, robust_digits
+from rrjax import data, loop, models, parallel, runs
 from rrjax.core import manifold
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
+from rrjax.runs import checkpoints, defaults
 from rrjax.tasks import autoencoder as task
 
 

@@ -9,7 +9,7 @@ from math import prod
 import jax
 import pytest
 
-from configs import defaults
+from rrjax.runs import defaults
 from rrjax.tasks import classifier
 
 DEVICES, IMAGES = 8, 2

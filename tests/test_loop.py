@@ -18,9 +18,10 @@ import pytest
 import drill
 from configs import robust_digits
 from paths import ROOT
-from rrjax import checkpoints, data, loop, parallel, runs
+from rrjax import data, loop, parallel, runs
 from rrjax.data import augment
 from rrjax.errors import BadInput
+from rrjax.runs import checkpoints
 from rrjax.signals import Stopped, asked_to_stop
 from rrjax.tasks import Task, TrainState, classifier
 

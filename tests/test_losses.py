@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import defaults
 from rrjax.errors import BadInput
+from rrjax.runs import defaults
 from rrjax.tasks import losses
 
 # "Images" are logits here, and the statistics are the list of the batches seen.

@@ -17,8 +17,9 @@ import pytest
 
 from golden.weights import draw
 from paths import GOLDEN
-from rrjax import safetensors, torch_checkpoint, torch_files, torch_pickle
+from rrjax import torch_checkpoint, torch_files, torch_pickle
 from rrjax.errors import BadInput
+from rrjax.runs import safetensors
 
 FILES = GOLDEN / "torch_files"
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)

@@ -18,10 +18,11 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from rrjax import report, runs
+from rrjax import runs
 from rrjax.data import folder, pipeline, sources, transforms
 from rrjax.data.decode import decode
 from rrjax.errors import BadInput
+from rrjax.runs import report
 
 BASELINE = "Pillow loop"
 

@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rrjax import models, report, retraining, runs
+from rrjax import models, retraining, runs
 from rrjax.core import attribution
 from rrjax.data import sources
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
+from rrjax.runs import report
 
 LOOP = "a loop of steps"
 

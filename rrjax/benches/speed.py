@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from rrjax import models, parallel, report, runs
+from rrjax import models, parallel, runs
 from rrjax.core import vmapped
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
+from rrjax.runs import report
 from rrjax.tasks import classifier
 
 OURS = "rrjax"

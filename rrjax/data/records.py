@@ -26,7 +26,7 @@ from rrjax.data.decode import decode
 from rrjax.data.folder import SPLITS, ask, expanded, files, split_folder
 from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
-from rrjax.locks import locked
+from rrjax.runs.files import locked
 
 # TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
 # holds protobuf back.

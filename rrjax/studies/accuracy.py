@@ -9,9 +9,10 @@ python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 import jax
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, runs
+from rrjax import data, metrics, runs
 from rrjax.core import attack
 from rrjax.errors import BadInput
+from rrjax.runs import figures, report
 
 
 def run(config, workdir: str) -> None:

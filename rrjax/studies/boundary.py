@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rrjax import figures, report, runs
+from rrjax import runs
 from rrjax.core import attack, objectives
 from rrjax.errors import BadInput
+from rrjax.runs import figures, report
 
 _dense = partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 NETWORK = nn.Sequential([_dense(128), nn.relu, _dense(2)])

@@ -10,8 +10,9 @@ python -m rrjax.study --config=configs/claims.py --workdir=runs/small
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from rrjax import report, runs
+from rrjax import runs
 from rrjax.errors import BadInput
+from rrjax.runs import report
 
 SIDES = ("less", "greater")
 

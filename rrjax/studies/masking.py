@@ -18,10 +18,11 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, runs
+from rrjax import data, metrics, runs
 from rrjax.core import attack
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
+from rrjax.runs import figures, report
 
 NORMS = ("l2", "linf")
 

@@ -18,10 +18,11 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, models, report, retraining, runs
+from rrjax import data, metrics, models, retraining, runs
 from rrjax.core import attribution, objectives, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.runs import figures, report
 
 MAPS = {
     "gradient": attribution.gradient,
@@ -58,7 +59,8 @@ def run(config, workdir: str) -> None:
     series += [("", each) for each in (CONTROLS if config.controls else ("random",))]
     both = "DiffROAR" in config.scores
     keeps = [keep for score, keep in AREAS.items() if both or score in config.scores]
-    cell = runs.remembered(workdir, "retraining", config, networks)
+    variables = [network.variables for network in networks.values()]
+    cached = runs.disk_cache(workdir, "retraining", config, variables)
     retrain = partial(_retrain, model, config)
     accuracy = {}
     bar = tqdm(total=len(keeps) * len(series), disable=None, desc="retraining", unit="series")
@@ -67,10 +69,10 @@ def run(config, workdir: str) -> None:
             ranked = cache(partial(_ranked, networks.get(name), each, images, config))
             for keep in keeps:
                 make = partial(retrain, ranked, keep, config.percents)
-                accuracy[name, each, keep] = cell(f"{name}, {each}, {keep}", make)
+                accuracy[name, each, keep] = cached(f"{name}, {each}, {keep}", make)
                 bar.update()
     ranked = partial(_ranked, None, "random", images, config)
-    whole = cell("whole", partial(retrain, ranked, False, (0,)))
+    whole = cached("whole", partial(retrain, ranked, False, (0,)))
     curves = {key: _curve(found, whole, key[2], trained) for key, found in accuracy.items()}
     rows = [
         _row(config, name, each, accuracy, curves)

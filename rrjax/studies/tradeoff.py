@@ -9,8 +9,9 @@ python -m rrjax.study --config=configs/tradeoff.py --workdir=runs/quickstart
 
 from scipy import stats
 
-from rrjax import figures, report, runs
+from rrjax import runs
 from rrjax.errors import BadInput
+from rrjax.runs import figures, report
 
 LEAST = 3  # networks, for a correlation to be one
 

@@ -12,8 +12,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, figures, metrics, report, runs
+from rrjax import data, metrics, runs
 from rrjax.core import attack, representation, vmapped
+from rrjax.runs import figures, report
 
 SCORES = ("correlation", "distance")
 

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from rrjax import checkpoints, runs
+from rrjax import runs
 from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding
 from rrjax.models.autoencoder import Networks
+from rrjax.runs import checkpoints
 from rrjax.tasks import Task, TrainState, optimizer
 
 ENCODER = "encoder"  # its copy's place in the run's folder

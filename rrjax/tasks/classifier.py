@@ -32,7 +32,7 @@ from rrjax.tasks.average import averaged
 
 
 def create(config, steps_per_epoch: int, start=None) -> Task:
-    """Make the classifier task of a training config (`configs/defaults.py`).
+    """Make the classifier task of a training config (`rrjax/runs/defaults.py`).
 
     start: the variables of another run's network to begin with (`finetune.source`), or None.
 

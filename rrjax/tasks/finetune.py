@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from rrjax import checkpoints, models, runs
+from rrjax import models, runs
 from rrjax.errors import BadInput
+from rrjax.runs import checkpoints
 
 MAY_DIFFER = ("classes", "dtype", "param_dtype")  # the other fields of `model` are the network's
 

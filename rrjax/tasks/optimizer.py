@@ -18,7 +18,7 @@ SCHEDULES = ("step", "cosine", "linear", "cyclic")
 def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
     """Make torch's SGD or Adam, of gradient + weight_decay * parameter, every trained parameter.
 
-    config: `optimizer` of `configs/defaults.py`. Its rate is a function of the number of updates.
+    config: `optimizer` of `rrjax/runs/defaults.py`. Its rate is a function of the number of updates.
     Adam's b1 is its `momentum`; b2 is 0.999 and eps 1e-8, as in Kingma and Ba (2015).
 
     Raises:

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import defaults
 from rrjax import models
 from rrjax.errors import BadInput
 from rrjax.models import decoders
 from rrjax.models.decoders import Decoder, WaveletDecoder, mirror
 from rrjax.models.discriminator import Discriminator
+from rrjax.runs import defaults
 
 ALEXNET = {
     "conv5_transposed": ("conv5", decoders.CONV5_TRANSPOSED, 4_753_370),

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import defaults
 from rrjax import models
+from rrjax.runs import defaults
 
 
 def drawn(rng, path, shape):

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import pytest
 from jax import export
 
-from configs import defaults
 from rrjax import models, parallel
 from rrjax.core import vmapped
+from rrjax.runs import defaults
 from rrjax.tasks import classifier
 
 PLATFORMS = ("cuda", "tpu")

@@ -1,11 +1,7 @@
-"""A run's folder: config.json, metrics.jsonl, checkpoints/, figures/; and what comes out of it."""
+"""Networks out of run folders, frozen: classifiers, autoencoders and manifolds."""
 
 import dataclasses
-import hashlib
-import json
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +13,14 @@ import numpy as np
 from flax.errors import FlaxError
 from ml_collections import ConfigDict
 
-from configs import defaults
-from rrjax import checkpoints, models, pretrained
+from rrjax import models
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.objectives import Apply
 from rrjax.errors import BadInput
-from rrjax.locks import in_turn, locked
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
-from rrjax.report import Section, text_table, write_report
+from rrjax.runs import checkpoints, defaults, pretrained
+from rrjax.runs.folder import claim, flat, read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,7 +259,7 @@ def _check_fields(path: str | Path, config: ConfigDict) -> None:
     if missing:
         raise BadInput(
             f"{Path(path) / 'config.json'} is older than the fields {', '.join(missing)}: put them "
-            "in, with the values of configs/defaults.py"
+            "in, with the values of rrjax/runs/defaults.py"
         )
 
 
@@ -302,36 +297,6 @@ def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict:
         return checkpoints.restore(manager, step, sharding, variables=like)["variables"]
 
 
-def claim(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
-    """Make `workdir` this config's run folder, or check that it already is.
-
-    accept_changes: let the new config take the old one's place, which is kept as config.old.json.
-
-    Raises:
-      BadInput: if it cannot be written, or holds another config (the differences are named).
-    """
-    make_folder(workdir)
-    path = Path(workdir) / "config.json"
-    changes = _changes(read_config(workdir), config) if path.exists() else ""
-    if changes and not accept_changes:
-        raise BadInput(
-            f"--workdir={workdir} holds another run ({changes}): choose another workdir, or go on "
-            "with the new values by --accept_changes"
-        )
-    if jax.process_index() or (path.exists() and not changes):
-        return
-    if changes:
-        print(f"{workdir}: {changes}")
-        replace_text(path.with_name("config.old.json"), path.read_text())
-    replace_text(path, config.to_json(indent=2) + "\n")
-
-
-def _changes(old: ConfigDict, new: ConfigDict) -> str:
-    old, new = flat(old), flat(new)
-    changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
-    return "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
-
-
 def keep(folder: str | Path, network: Frozen) -> None:
     """Make `folder` a run folder that holds `network`, unless it is one: `load` reads it again."""
     # Asked by every process alike: Orbax counts how often they meet.
@@ -343,131 +308,3 @@ def keep(folder: str | Path, network: Frozen) -> None:
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     checkpoints.put(folder, jax.device_put(variables, everywhere))
-
-
-@contextmanager
-def one_writer(workdir: str | Path) -> Iterator[None]:
-    """Keep every other training out of a run's folder; BadInput if there is one already."""
-    if jax.process_index():  # the first process writes for all
-        yield
-        return
-    refusal = f"--workdir={workdir}: another training writes it; wait for it, or choose another"
-    with locked(Path(workdir) / ".lock", refusal):
-        yield
-
-
-def make_folder(workdir: str | Path) -> None:
-    """Make the folder that a command writes; BadInput if it or its results cannot be written."""
-    if not str(workdir):
-        raise BadInput("--workdir is empty: name the folder to write")
-    try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            pass
-    except OSError as error:
-        raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
-    read_results(workdir)  # now, and not after hours
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a whole file at once, so that a kill leaves the old one or the new one."""
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text)
-    draft.replace(path)
-
-
-def read_config(path: str | Path) -> ConfigDict:
-    """Read a run folder's config; BadInput if `path` is not a run folder."""
-    path = Path(path) / "config.json"
-    try:
-        config = ConfigDict(json.loads(path.read_text())).lock()
-    except OSError as error:
-        raise BadInput(
-            f"{path.parent}: not a run folder (no readable config.json), nor one of the networks "
-            f"that come with rrjax ({', '.join(pretrained.models_available())}); make one with "
-            "python -m rrjax.train"
-        ) from error
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"{path}: not a config ({error}); restore it or delete the run") from error
-    if not {"model", "data"} <= set(config):
-        raise BadInput(f"{path}: not a training config; restore it or delete the run")
-    return config
-
-
-def write_results(workdir: str | Path, name: str, results: dict) -> None:
-    """Put a study's numbers under its name into the folder's results.json."""
-    everything = read_results(workdir) | {name: results}
-    text = json.dumps(everything, indent=2, default=_plain) + "\n"
-    replace_text(Path(workdir) / "results.json", text)
-
-
-def publish(workdir: str | Path, config: ConfigDict, section: Section, results: dict) -> None:
-    """Put a study's results and its section into the folder, with its config, and print its table.
-
-    results.json has them under the section's name. Studies may run side by side in a folder.
-    """
-    settings = config.to_dict()
-    with in_turn(Path(workdir) / ".results.lock"):
-        write_results(workdir, section.name, {"config": settings} | results)
-        write_report(workdir, section, settings)
-    print(text_table(section.header, section.rows))
-
-
-def remembered(
-    workdir: str | Path, name: str, config: ConfigDict, networks: Mapping[str, Frozen]
-) -> Callable[[str, Callable], np.ndarray]:
-    """Make cell(key, make), which returns the array make(), float64, and writes it down.
-
-    An interrupted study that has the same config and networks does not make it again: they name
-    the file, cells/NAME-....jsonl.
-    """
-    content = hashlib.sha256(config.to_json(sort_keys=True).encode())
-    for network in networks.values():
-        for x in jax.tree.leaves(network.variables):
-            content.update(np.asarray(x).tobytes())
-    path = Path(workdir) / "cells" / f"{name}-{content.hexdigest()[:12]}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The last line of one that was killed may be half a line.
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    replace_text(path, "".join(f"{line}\n" for line in lines))
-    done = {entry["key"]: np.array(entry["value"]) for entry in map(json.loads, lines)}
-
-    def cell(key: str, make: Callable) -> np.ndarray:
-        if key not in done:
-            done[key] = np.asarray(make(), np.float64)
-            with path.open("a") as file:
-                file.write(json.dumps({"key": key, "value": done[key].tolist()}) + "\n")
-        return done[key]
-
-    return cell
-
-
-def read_results(workdir: str | Path) -> dict:
-    """Return what studies put into a folder's results.json, by their names; {} if none did.
-
-    Raises:
-      BadInput: if it is not JSON.
-    """
-    path = Path(workdir) / "results.json"
-    try:
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-    except ValueError as error:
-        raise BadInput(f"{path}: not JSON ({error}); move it away") from error
-
-
-def _plain(value):
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return np.asarray(value).tolist()
-    raise TypeError(f"results hold a {type(value).__name__}: give plain values or arrays")
-
-
-def flat(config: ConfigDict) -> dict[str, Any]:
-    """Map dotted field names to values, as JSON holds them."""
-    plain = json.loads(config.to_json())
-    fields = {}
-    for name, value in plain.items():
-        if isinstance(value, dict):
-            fields |= {f"{name}.{inner}": v for inner, v in value.items()}
-        else:
-            fields[name] = value
-    return fields

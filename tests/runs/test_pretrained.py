@@ -9,9 +9,10 @@ import pytest
 
 import rrjax
 from configs import card as card_config
-from configs import defaults, pretrain
-from rrjax import cards, checkpoints, conversion, models, pretrained, runs
+from configs import pretrain
+from rrjax import cards, conversion, models, runs
 from rrjax.errors import BadInput
+from rrjax.runs import checkpoints, defaults, pretrained
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One writer a folder, and several that take turns."""
+"""Files that several processes write: locked, or replaced at once."""
 
 import fcntl
 from collections.abc import Iterator
@@ -28,3 +28,10 @@ def in_turn(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole file at once, so that a kill leaves the old one or the new one."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text)
+    draft.replace(path)

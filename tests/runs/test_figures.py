@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from rrjax import figures, report
+from rrjax.runs import figures, report
 
 
 def section(name, title="A question"):

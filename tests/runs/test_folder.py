@@ -9,8 +9,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import robust_digits
-from rrjax import report, runs
+from rrjax import runs
 from rrjax.errors import BadInput
+from rrjax.runs import report
 
 
 def test_a_workdir_belongs_to_one_config(tmp_path):

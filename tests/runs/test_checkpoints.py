@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import checkpoints
 from rrjax.errors import BadInput
+from rrjax.runs import checkpoints
 
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
