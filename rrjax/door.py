@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from rrjax.errors import BadInput
-from rrjax.signals import EXIT_CODE, Stopped
+from rrjax.train.signals import EXIT_CODE, Stopped
 
 
 def open_door(main: Callable[[ConfigDict, str], None], kind: str) -> None:

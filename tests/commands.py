@@ -17,9 +17,9 @@ from paths import ROOT
 # Not the commands themselves: each defines its flags when it is run.
 LIBRARIES = [
     "rrjax.cards",
-    "rrjax.loop",
+    "rrjax.train.loop",
     "rrjax.studies.regularized",
-    "rrjax.tasks.choice",
+    "rrjax.train.tasks.choice",
     "tensorflow_datasets",
 ]
 

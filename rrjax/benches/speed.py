@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from rrjax import models, parallel, runs
+from rrjax import models, runs
 from rrjax.core import vmapped
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.runs import report
-from rrjax.tasks import classifier
+from rrjax.train import parallel
+from rrjax.train.tasks import classifier
 
 OURS = "rrjax"
 FIELDS = ("kind", "name", "variant", "size", "n")  # of a case

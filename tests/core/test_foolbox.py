@@ -15,10 +15,11 @@ import optax
 import pytest
 
 from configs import kim_cifar10, robust_digits
-from rrjax import data, loop, models, runs
+from rrjax import data, models, runs
 from rrjax.core import attack
 from rrjax.data import augment
-from rrjax.tasks import classifier
+from rrjax.train import loop
+from rrjax.train.tasks import classifier
 
 with warnings.catch_warnings():  # foolbox 3.3.4 imports gaussian_filter from where it once was
     warnings.filterwarnings("ignore", "Please import `gaussian_filter`", DeprecationWarning)

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import pytest
 from jax import export
 
-from rrjax import models, parallel
+from rrjax import models
 from rrjax.core import vmapped
 from rrjax.runs import defaults
-from rrjax.tasks import classifier
+from rrjax.train import parallel
+from rrjax.train.tasks import classifier
 
 PLATFORMS = ("cuda", "tpu")
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rrjax.errors import BadInput
-from rrjax.tasks import Task, TrainState
+from rrjax.train.tasks import Task, TrainState
 
 
 def averaged(task: Task, decay: float) -> Task:

@@ -17,7 +17,7 @@ from rrjax import models
 from rrjax.core import attack
 from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
-from rrjax.tasks import (
+from rrjax.train.tasks import (
     Task,
     TrainState,
     adversaries,
@@ -28,7 +28,7 @@ from rrjax.tasks import (
     optimizer,
     penalties,
 )
-from rrjax.tasks.average import averaged
+from rrjax.train.tasks.average import averaged
 
 
 def create(config, steps_per_epoch: int, start=None) -> Task:

@@ -21,10 +21,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rrjax import loop, runs
+from rrjax import runs
 from rrjax.runs import checkpoints
-from rrjax.signals import EXIT_CODE
-from rrjax.tasks import classifier
+from rrjax.train import loop
+from rrjax.train.signals import EXIT_CODE
+from rrjax.train.tasks import classifier
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rrjax.errors import BadInput
-from rrjax.tasks import Task, TrainState
-from rrjax.tasks.average import averaged
+from rrjax.train.tasks import Task, TrainState
+from rrjax.train.tasks.average import averaged
 
 
 def init():

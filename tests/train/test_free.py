@@ -12,7 +12,7 @@ from configs import free_digits
 from rrjax import models
 from rrjax.core import attack
 from rrjax.errors import BadInput
-from rrjax.tasks import classifier, optimizer
+from rrjax.train.tasks import classifier, optimizer
 
 N, EPS, STEP, RATE = 6, {"l2": 1.0, "linf": 0.1}, {"l2": 0.7, "linf": 0.06}, 0.1
 

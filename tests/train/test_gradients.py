@@ -6,7 +6,7 @@ import numpy as np
 
 from configs import robust_digits
 from rrjax import models
-from rrjax.tasks import TrainState, adversaries, gradients, losses
+from rrjax.train.tasks import TrainState, adversaries, gradients, losses
 
 
 def test_micro_batches_have_the_whole_batchs_gradient(float64):

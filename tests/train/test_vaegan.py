@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import vaegan_digits
 from rrjax.errors import BadInput
 from rrjax.models import vaegan
-from rrjax.tasks import vaegan as task
+from rrjax.train.tasks import vaegan as task
 
 COMMON = {"width": 64, "latent": 10, "dtype": "float32", "param_dtype": "float32"}
 

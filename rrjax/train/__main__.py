@@ -6,9 +6,10 @@ One process drives all devices of its machine; several are given the same comman
 
 from absl import flags
 
-from rrjax import data, loop, parallel
+from rrjax import data
 from rrjax.door import open_door
-from rrjax.tasks import choice
+from rrjax.train import loop, parallel
+from rrjax.train.tasks import choice
 
 CHANGES = flags.DEFINE_bool("accept_changes", False, "Go on with a run whose config has changed.")
 CLUSTER = flags.DEFINE_bool("distributed", False, "Join the processes of a SLURM step or TPU pod.")

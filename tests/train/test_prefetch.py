@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from rrjax.prefetch import prefetched
+from rrjax.train.prefetch import prefetched
 
 
 class Array:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from configs import autoencoder_alexnet, autoencoder_digits, robust_digits
-from rrjax import data, loop, models, parallel, runs
+from rrjax import data, models, runs
 from rrjax.core import manifold
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
 from rrjax.runs import checkpoints, defaults
-from rrjax.tasks import autoencoder as task
+from rrjax.train import loop, parallel
+from rrjax.train.tasks import autoencoder as task
 
 
 def drawn(path, shape):

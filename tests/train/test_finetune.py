@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 from configs import robust_digits
 from rrjax import models, runs, train
 from rrjax.errors import BadInput
-from rrjax.tasks import classifier, finetune, optimizer
+from rrjax.train.tasks import classifier, finetune, optimizer
 
 # Two groups of digits: another class count than the source's ten.
 EVEN_ODD = ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9))

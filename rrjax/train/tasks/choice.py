@@ -1,6 +1,6 @@
 """Which task a training config asks for: its model says so."""
 
-from rrjax.tasks import Task, autoencoder, classifier, finetune, vaegan
+from rrjax.train.tasks import Task, autoencoder, classifier, finetune, vaegan
 
 
 def create(config, steps_per_epoch: int, workdir: str) -> Task:

@@ -14,7 +14,7 @@ from configs import robust_digits
 from rrjax.errors import BadInput
 from rrjax.models import layers
 from rrjax.models.smallcnn import SmallCNN
-from rrjax.tasks import TrainState, gradients, losses, penalties
+from rrjax.train.tasks import TrainState, gradients, losses, penalties
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.random((6, 4, 4, 1)), RNG.integers(0, 3, 6)

@@ -18,7 +18,7 @@ from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding
 from rrjax.models.autoencoder import Networks
 from rrjax.runs import checkpoints
-from rrjax.tasks import Task, TrainState, optimizer
+from rrjax.train.tasks import Task, TrainState, optimizer
 
 ENCODER = "encoder"  # its copy's place in the run's folder
 PIXEL_LOSSES = {"l1": jnp.abs, "l2": jnp.square}

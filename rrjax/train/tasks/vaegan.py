@@ -15,7 +15,7 @@ from jax import lax
 from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.models import vaegan
-from rrjax.tasks import Task, TrainState
+from rrjax.train.tasks import Task, TrainState
 
 UNIT = 2.0  # of the paper's pixels to ours
 

@@ -18,12 +18,13 @@ import pytest
 import drill
 from configs import robust_digits
 from paths import ROOT
-from rrjax import data, loop, parallel, runs
+from rrjax import data, runs
 from rrjax.data import augment
 from rrjax.errors import BadInput
 from rrjax.runs import checkpoints
-from rrjax.signals import Stopped, asked_to_stop
-from rrjax.tasks import Task, TrainState, classifier
+from rrjax.train import loop, parallel
+from rrjax.train.signals import Stopped, asked_to_stop
+from rrjax.train.tasks import Task, TrainState, classifier
 
 # A run of 44 steps that takes seconds, with everything a resumed run must bring back: BN, momentum,
 # random starts and crops. The overrides are those a user would type.

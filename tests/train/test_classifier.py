@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from configs import robust_digits
-from rrjax import models, parallel
+from rrjax import models
 from rrjax.core.attack import adversary
 from rrjax.errors import BadInput
-from rrjax.tasks import classifier, optimizer
+from rrjax.train import parallel
+from rrjax.train.tasks import classifier, optimizer
 
 
 def config(model="tiny", eps=1.0, **optimizer):

@@ -8,7 +8,7 @@ import pytest
 from configs import fast_digits, trades_digits
 from rrjax import models
 from rrjax.errors import BadInput
-from rrjax.tasks import adversaries
+from rrjax.train.tasks import adversaries
 
 N, EPS = 5, 0.3
 

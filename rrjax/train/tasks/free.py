@@ -12,7 +12,7 @@ from jax import lax
 
 from rrjax.core import attack
 from rrjax.errors import BadInput
-from rrjax.tasks import TrainState
+from rrjax.train.tasks import TrainState
 
 
 def check(config) -> None:

@@ -7,7 +7,7 @@ import jax
 
 from rrjax.core import attack
 from rrjax.errors import BadInput
-from rrjax.tasks import optimizer
+from rrjax.train.tasks import optimizer
 
 OPTIONS = ("norm", "step_size", "steps", "loss", "random_start", "restarts", "keep")
 Adversary = Callable[..., jax.Array]  # (apply, step, images, labels, keys) -> images

@@ -6,7 +6,7 @@ import pytest
 
 from rrjax.errors import BadInput
 from rrjax.runs import defaults
-from rrjax.tasks import losses
+from rrjax.train.tasks import losses
 
 # "Images" are logits here, and the statistics are the list of the batches seen.
 CLEAN = np.log(np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]], np.float32))

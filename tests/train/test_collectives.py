@@ -10,13 +10,13 @@ import jax
 import pytest
 
 from rrjax.runs import defaults
-from rrjax.tasks import classifier
+from rrjax.train.tasks import classifier
 
 DEVICES, IMAGES = 8, 2
 PROGRAM = """
 import jax, jax.numpy as jnp
 from rrjax import parallel
-from rrjax.tasks import classifier
+from rrjax.train.tasks import classifier
 from tests import test_collectives as test
 shapes = {"image": ((32, 32, 3), jnp.uint8), "label": ((), jnp.int32)}
 batch = {

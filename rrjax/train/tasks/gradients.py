@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from rrjax import models
-from rrjax.tasks import TrainState
+from rrjax.train.tasks import TrainState
 
 
 def adversarial(model, loss, penalty, adversary, state: TrainState, batch, dropout_key: jax.Array):
