@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import lpips, models, runs, torch_checkpoint, torch_files
+from rrjax import models, runs, torch_checkpoint, torch_files
 from rrjax.data import sources
 from rrjax.errors import BadInput
+from rrjax.evaluate import lpips
 from rrjax.runs import checkpoints, pretrained
 
 LAYOUTS = ("torchvision", "robustness")

@@ -13,8 +13,9 @@ from ml_collections import ConfigDict
 
 from configs import export_torch, import_lpips, import_torch, untrained
 from paths import GOLDEN
-from rrjax import conversion, lpips, models, runs, torch_checkpoint, torch_files
+from rrjax import conversion, models, runs, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
+from rrjax.evaluate import lpips
 from rrjax.runs import checkpoints
 
 needs_lpips = pytest.mark.skipif(

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from rrjax import metrics, runs
+from rrjax import runs
+from rrjax.evaluate import metrics
 from rrjax.studies import denoising
 
 RNG = np.random.default_rng(0)

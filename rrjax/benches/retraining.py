@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rrjax import models, retraining, runs
+from rrjax import models, runs
 from rrjax.core import attribution
 from rrjax.data import sources
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
+from rrjax.evaluate import roar
 from rrjax.runs import report
 
 LOOP = "a loop of steps"
@@ -36,7 +37,7 @@ def run(config, workdir: str) -> None:
     options = {"keep": False, "fill": jnp.full((1,), 0.5), "learning_rate": config.learning_rate}
     options |= {"epochs": config.epochs, "batch_size": config.batch_size}
     grid = model, train, test, jnp.array(config.seeds), jnp.array(config.counts)
-    one = partial(retraining.retrain, *grid, **options)
+    one = partial(roar.retrain, *grid, **options)
     programs = {f"one program, {n} at once": partial(one, at_once=n) for n in config.at_once}
     programs[LOOP] = partial(plainly, *grid, **options)
     first = {name: _timed(program) for name, program in programs.items()}
@@ -104,13 +105,13 @@ def _accuracy(model, params, images, labels):
     return jnp.mean(logits.argmax(-1) == labels)
 
 
-def _ranked(split: str, config) -> retraining.Ranked:
+def _ranked(split: str, config) -> roar.Ranked:
     records = list(sources.digits(split, config.image_size))
     images = jnp.asarray(pixels(np.stack([record["image"] for record in records])))
     labels = jnp.array([record["label"] for record in records])
     keys = jax.random.split(jax.random.key(config.seed), len(records))
     draw = lambda key, image: attribution.ranks(attribution.random(image, key)[..., 0])  # noqa: E731
-    return retraining.Ranked(images, labels, jax.vmap(draw)(keys, images))
+    return roar.Ranked(images, labels, jax.vmap(draw)(keys, images))
 
 
 def _timed(program) -> tuple[float, np.ndarray]:

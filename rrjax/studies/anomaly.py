@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import anomaly
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 SHOWN = 5  # images of the class, and as many others, that a grid shows

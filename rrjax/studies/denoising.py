@@ -14,11 +14,12 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, lpips, metrics, runs
+from rrjax import data, runs
 from rrjax.core.vmapped import in_parts
 from rrjax.data import folder, outside
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
+from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures, report
 
 SHOWN = 4  # images a grid shows; the numbers are over all of them

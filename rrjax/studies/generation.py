@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import gaussian, representation, vmapped
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.vmapped import in_parts, timed
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 SHOWN = 3  # pairs of which the paths are shown

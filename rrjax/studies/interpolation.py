@@ -15,10 +15,11 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them

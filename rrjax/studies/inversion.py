@@ -12,11 +12,12 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import attack, manifold, objectives, vmapped
 from rrjax.core.manifold import Manifold
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 POINTS = ("projection", "nearest", "sample")

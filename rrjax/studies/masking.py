@@ -18,10 +18,11 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import attack
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
 
 NORMS = ("l2", "linf")
@@ -74,7 +75,7 @@ def _judge(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict
     key = jax.random.key(config.seed)
     batches = list(data.eval_batches(network.config, config.batch_size, config.n, config.seed))
     bar = partial(tqdm, disable=None, unit="batch")
-    hits = attack.survivors(network.apply, bar(batches, path), key, list(attacks.values()))
+    hits = robustness.survivors(network.apply, bar(batches, path), key, list(attacks.values()))
     accuracy = dict(zip(attacks, hits, strict=True))
     outside = {"transfer": partial(_transferred, network, source, config)} | _foolbox(
         network, config

@@ -14,10 +14,11 @@ from functools import partial
 import jax
 import numpy as np
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import regularization, representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 METHODS = ("plain", "regularised")

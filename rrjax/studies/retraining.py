@@ -18,10 +18,11 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from rrjax import data, metrics, models, retraining, runs
+from rrjax import data, models, runs
 from rrjax.core import attribution, objectives, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics, roar
 from rrjax.runs import figures, report
 
 MAPS = {
@@ -162,7 +163,7 @@ def _ranks(network: runs.Frozen | None, each: str, images, config) -> np.ndarray
 
 def _ranked(network: runs.Frozen | None, each: str, images: dict, config):
     return {
-        split: retraining.Ranked(pixels, labels, _ranks(network, each, pixels, config))
+        split: roar.Ranked(pixels, labels, _ranks(network, each, pixels, config))
         for split, (pixels, labels) in images.items()
     }
 
@@ -173,7 +174,7 @@ def _retrain(model, config, ranked: Callable, keep: bool, percents) -> np.ndarra
     pixels = train.images[0, ..., 0].size
     # Rounded as the percentile of the paper's code has it: 103 of 1,024 pixels are 10 %.
     counts = [-(-p * (pixels - 1) // 100) for p in percents]
-    return retraining.retrain(
+    return roar.retrain(
         model,
         train,
         test,
@@ -202,7 +203,7 @@ def _row(config, name: str, each: str, accuracy: dict, curves: dict) -> dict:
         if score in AREAS:
             keep = AREAS[score]
             ours, random = curves[name, each, keep], curves["", "random", keep]
-            area = retraining.area(fractions, ours, random)
+            area = roar.area(fractions, ours, random)
             scores[score] = report.spread(area if keep else -area)
         else:
             first, others = (accuracy[name, each, keep] for keep in (True, False))

@@ -14,11 +14,12 @@ from functools import partial
 import jax
 import numpy as np
 
-from rrjax import lpips, metrics, runs
+from rrjax import runs
 from rrjax.core import stylization
 from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
+from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures, report
 
 SHOWN = 8  # pairs a grid shows; the numbers are over all of them

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import attack, synthesis, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 SHOWN = 10  # images a picture shows; the numbers are over all of them

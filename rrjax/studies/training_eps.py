@@ -12,8 +12,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import attack, representation, vmapped
+from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
 
 SCORES = ("correlation", "distance")
@@ -35,7 +36,7 @@ def run(config, workdir: str) -> None:
 
 def _measure(network: runs.Frozen, config) -> dict[str, float]:
     """Return one run's accuracies over the whole test set and its mean inversion scores."""
-    hits = attack.survivors(
+    hits = robustness.survivors(
         network.apply,
         data.eval_batches(network.config, config.batch_size),
         jax.random.key(config.seed),

@@ -14,10 +14,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import vmapped
 from rrjax.data import outside
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
 PATTERNS = "patterns"

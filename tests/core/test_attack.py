@@ -10,6 +10,7 @@ import pytest
 from rrjax.core import attack as attack_module
 from rrjax.core.attack import adversary
 from rrjax.errors import BadInput
+from rrjax.evaluate import robustness
 
 SHAPE = (6, 6, 1)
 WEIGHTS = jax.random.normal(jax.random.key(3), (*SHAPE, 4))
@@ -113,8 +114,7 @@ def test_survivors_are_those_of_each_attack_whatever_the_batches():
     attacks[1]["random_start"] = "sphere"
     network = jax.tree_util.Partial(apply)
     runs = [
-        attack_module.survivors(network, batches(size), jax.random.key(0), attacks)
-        for size in (4, 10)
+        robustness.survivors(network, batches(size), jax.random.key(0), attacks) for size in (4, 10)
     ]
     for clean, attacked in runs:
         np.testing.assert_array_equal(clean, np.arange(10) % 3 != 0)
@@ -126,9 +126,7 @@ def test_survivors_are_those_of_each_attack_whatever_the_batches():
 def test_a_network_that_answers_nan_has_not_survived():
     broken = jax.tree_util.Partial(lambda x: (jnp.full(4, jnp.nan) + 0 * x.sum(), {}))
     labels, keys = jnp.zeros(1, int), jax.random.split(jax.random.key(0), 1)
-    found = attack_module.survives(
-        broken, IMAGE[None], labels, keys, eps=0.1, step_size=0.1, steps=1
-    )
+    found = robustness.survives(broken, IMAGE[None], labels, keys, eps=0.1, step_size=0.1, steps=1)
     assert not found.any()
 
 

@@ -18,6 +18,7 @@ from configs import kim_cifar10, robust_digits
 from rrjax import data, models, runs
 from rrjax.core import attack
 from rrjax.data import augment
+from rrjax.evaluate import robustness
 from rrjax.train import loop
 from rrjax.train.tasks import classifier
 
@@ -195,7 +196,7 @@ def test_robust_accuracy_is_foolbox_s(run):
     case = digits(run, 128)
     options = {"norm": "l2", "targeted": False, "eps": 1.0, "step_size": 0.125, "steps": 20}
     keys = jax.random.split(jax.random.key(0), 128)
-    survived = attack.survives(run.apply, case.images, case.labels, keys, **options)
+    survived = robustness.survives(run.apply, case.images, case.labels, keys, **options)
     prediction = logits(case.model, case.variables, theirs(case, options)).argmax(1)
     # Image by image, and so the accuracies too.
     assert jnp.mean(survived != (prediction == case.labels)) <= 0.02

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import lpips
 from rrjax.errors import BadInput
+from rrjax.evaluate import lpips
 
 RNG = np.random.default_rng(0)
 needs_package = pytest.mark.skipif(

@@ -9,9 +9,9 @@ import pytest
 import scipy.stats
 
 from paths import GOLDEN
-from rrjax import interpretability
 from rrjax.core import attribution
 from rrjax.errors import BadInput
+from rrjax.evaluate import interpretability
 
 RNG = np.random.default_rng(0)
 SHAPE = (4, 5, 3)

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.scipy.stats import rankdata
 
-from rrjax import metrics
 from rrjax.core import attribution
 from rrjax.core.attribution import Attribution, Objective
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 
 
 def sparseness(importance: jax.Array) -> jax.Array:

@@ -5,8 +5,8 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import roc_auc_score
 
-from rrjax import metrics
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 
 RNG = np.random.default_rng(0)
 

@@ -1,7 +1,7 @@
 """Evaluate: python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart"""
 
 from rrjax.door import open_door
-from rrjax.studies import accuracy
+from rrjax.evaluate import accuracy
 
 if __name__ == "__main__":
     open_door(accuracy.run, kind="random_start")

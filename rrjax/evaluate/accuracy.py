@@ -9,9 +9,10 @@ python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 import jax
 from tqdm import tqdm
 
-from rrjax import data, metrics, runs
+from rrjax import data, runs
 from rrjax.core import attack
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
 
 
@@ -39,7 +40,7 @@ def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     """Return a summary of accuracy for each number of steps and each eps."""
     grid = [(steps, eps) for steps in config.steps for eps in config.eps]
     fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
-    hits = attack.survivors(
+    hits = robustness.survivors(
         network.apply,
         tqdm(
             data.eval_batches(network.config, config.batch_size, config.n, config.seed),

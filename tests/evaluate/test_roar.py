@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import retraining
 from rrjax.benches import retraining as bench
 from rrjax.core import attribution
+from rrjax.evaluate import roar
 from rrjax.models.smallcnn import SmallCNN
 
 MODEL = SmallCNN(((4,),), 3, 8, 2, (0.5,), (0.5,))
@@ -24,12 +24,12 @@ def examples(n, seed):
     importance = np.zeros((SIZE, SIZE), np.float32)
     importance[1, 2] = 1
     ranks = np.tile(np.asarray(attribution.ranks(jnp.asarray(importance))), (n, 1, 1))
-    return retraining.Ranked(jnp.asarray(images), jnp.asarray(labels), jnp.asarray(ranks))
+    return roar.Ranked(jnp.asarray(images), jnp.asarray(labels), jnp.asarray(ranks))
 
 
 TRAIN, TEST = examples(200, 0), examples(100, 1)
 retrain = partial(
-    retraining.retrain,
+    roar.retrain,
     MODEL,
     TRAIN,
     TEST,
@@ -62,5 +62,5 @@ def test_side_by_side_is_one_after_another_is_a_plain_loop():
 def test_the_area_between_two_curves():
     fractions = np.array([0.0, 0.5, 1.0])
     ours, others = np.array([1.0, 0.2, 0.0]), np.array([1.0, 0.6, 0.0])
-    assert retraining.area(fractions, others, ours) == pytest.approx(0.2)
-    assert retraining.area(fractions, ours, ours) == 0
+    assert roar.area(fractions, others, ours) == pytest.approx(0.2)
+    assert roar.area(fractions, ours, ours) == 0

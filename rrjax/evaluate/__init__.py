@@ -1,0 +1,1 @@
+"""Accuracy under attack, and every metric: python -m rrjax.evaluate"""
