@@ -18,7 +18,7 @@ from paths import ROOT
 LIBRARIES = [
     "rrjax.cards",
     "rrjax.train.loop",
-    "rrjax.studies.regularized",
+    "rrjax.study.regularized",
     "rrjax.train.tasks.choice",
     "tensorflow_datasets",
 ]

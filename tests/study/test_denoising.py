@@ -6,7 +6,7 @@ import pytest
 
 from rrjax import runs
 from rrjax.evaluate import metrics
-from rrjax.studies import denoising
+from rrjax.study import denoising
 
 RNG = np.random.default_rng(0)
 

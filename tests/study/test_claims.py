@@ -5,7 +5,7 @@ import pytest
 from configs import claims as config_file
 from rrjax import runs
 from rrjax.errors import BadInput
-from rrjax.studies import claims
+from rrjax.study import claims
 
 
 def summary(mean):
