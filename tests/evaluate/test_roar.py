@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax.benches import retraining as bench
+from rrjax.bench import retraining as bench
 from rrjax.core import attribution
 from rrjax.evaluate import roar
 from rrjax.models.smallcnn import SmallCNN

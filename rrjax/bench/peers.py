@@ -25,7 +25,7 @@ NORMS = {"l2": "2", "linf": "inf"}
 
 
 def programs(config, training, kind: str, images, labels) -> dict[str, Callable[[], None]]:
-    """Return name -> program: the `kind` of work that `rrjax.benches.speed` describes, in PyTorch.
+    """Return name -> program: the `kind` of work that `rrjax.bench.speed` describes, in PyTorch.
 
     images: uint8 (N, H, W, 3); labels: int32 (N,). There are none for a network that robustness has
     not.

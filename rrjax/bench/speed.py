@@ -85,7 +85,7 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
     work, memory = OUR[case["kind"]](config, training, images, labels)
     programs = {OURS: work}
     if importlib.util.find_spec("robustness") and config.peers:
-        from rrjax.benches import peers  # PyTorch is imported for this alone
+        from rrjax.bench import peers  # PyTorch is imported for this alone
 
         programs |= peers.programs(config, training, case["kind"], images, labels)
     seconds = {name: [] for name in programs}

@@ -8,8 +8,8 @@ if not importlib.util.find_spec("ml_collections"):
     # A bare GPU image has JAX and PyTorch, and is where speed matters: it is measured as it is.
     sys.path.append(str(Path(__file__).parent / "benches/bare"))
 
-from rrjax import benches
+from rrjax import bench
 from rrjax.door import chosen, open_door
 
 if __name__ == "__main__":
-    open_door(chosen(benches, "bench"), kind="bench")
+    open_door(chosen(bench, "bench"), kind="bench")
