@@ -6,27 +6,19 @@ being written has a folder called incomplete.VERSION; VERSION appears when all o
 
 import difflib
 import os
-import re
 import shlex
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from multiprocessing.pool import ThreadPool
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core import naming, read_only_builder
-from tensorflow_datasets.core.utils import shard_utils
 from tqdm import tqdm
 
 from rrjax.data.decode import decode
-from rrjax.data.folder import SPLITS, ask, expanded, files, split_folder
-from rrjax.data.sources import Source, describe
+from rrjax.data.folder import ask, expanded
+from rrjax.data.sources import Source
 from rrjax.errors import BadInput
-from rrjax.runs.files import locked
 
 # TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
 # holds protobuf back.
@@ -37,7 +29,6 @@ TFDS = (
 # What data.name says that is no set of TFDS'.
 NAMES = ("digits", "folder", "idx", "restricted_imagenet")
 UNREADABLE = (OSError, RuntimeError, ValueError, IndexError)  # a shard that is gone, cut or damaged
-THREADS = 16  # they wait for the disk, and decoding runs outside Python's lock
 
 
 def records(name: str, path: str, split: str) -> Source:
@@ -243,193 +234,3 @@ def _unreadable(what, error):
 
 def _one_line(thing):
     return " ".join(str(thing).split())
-
-
-class Split(NamedTuple):
-    """Hold what a split is written from.
-
-    n: records; size: about how many bytes, which decides the number of shards;
-    read: (start, stop) -> the examples of that span.
-    """
-
-    n: int
-    size: int
-    read: Callable[[int, int], Iterable[dict]]
-
-
-@contextmanager
-def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
-    """Give the folder to write a set into; it becomes data_dir/name/version if nothing fails.
-
-    Raises BadInput if that set is there, if another process prepares one in `data_dir`, and if the
-    disk is full or cannot be written.
-    """
-    final = Path(data_dir, name, version)
-    part = final.with_name(f"incomplete.{version}")
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        refusal = (
-            f"another process prepares a set in {data_dir}: wait for it, or choose another "
-            "--workdir"
-        )
-        with locked(Path(data_dir, ".rrjax_prepare.lock"), refusal):
-            if final.exists():
-                raise BadInput(f"{final} is already prepared: delete that folder to do it again")
-            shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-            part.mkdir()
-            try:
-                yield part
-                part.rename(final)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-    except OSError as error:
-        raise BadInput(
-            f"{final} cannot be written ({error.strerror or _one_line(error)}): free some space, "
-            "or choose another --workdir"
-        ) from error
-
-
-def write(part: Path, info: tfds.core.DatasetInfo, splits: dict[str, Split]) -> None:
-    """Write the shards of every split and the set's metadata into the folder `part`.
-
-    Raises OSError, which `building` turns into BadInput, for a disk that is or would be full.
-    """
-    size, free = sum(split.size for split in splits.values()), shutil.disk_usage(part).free
-    if size > free:
-        raise OSError(f"it takes {size:,} bytes and {free:,} are free")
-    total = sum(split.n for split in splits.values())
-    with tqdm(desc=f"writing {info.name}", total=total, unit="record", disable=None) as bar:
-        infos = [_write_split(part, info, name, split, bar) for name, split in splits.items()]
-    info.set_file_format("array_record")
-    info.set_splits(tfds.core.SplitDict(infos))
-    info.write_to_directory(part)
-
-
-def _write_split(part, info, name, split, bar):
-    template = tfds.core.ShardedFileTemplate(
-        dataset_name=info.name, split=name, filetype_suffix="array_record", data_dir=part
-    )
-    shards = shard_utils.ShardConfig.calculate_number_shards(split.size, split.n)
-    stops = shard_utils.get_shard_boundaries(split.n, shards)
-    starts = [0, *stops[:-1]]
-    size = 0
-    for shard, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-        path = template.sharded_filepath(shard_index=shard, num_shards=shards)
-        examples = (info.features.serialize_example(e) for e in split.read(start, stop))
-        size += _write_shard(str(path), examples, bar)
-    lengths = [stop - start for start, stop in zip(starts, stops, strict=True)]
-    return tfds.core.SplitInfo(
-        name=name, shard_lengths=lengths, num_bytes=size, filename_template=template
-    )
-
-
-def _write_shard(path, examples, bar):
-    writer = _disk(ArrayRecordWriter, path, "group_size:1")
-    size = 0
-    for example in examples:
-        _disk(writer.write, example)
-        size += len(example)
-        bar.update()
-    _disk(writer.close)
-    return size
-
-
-def _disk(action, *arguments):
-    try:
-        return action(*arguments)
-    except RuntimeError as error:  # what array_record makes of a full disk
-        raise OSError(_one_line(error)) from error
-
-
-def prepare_folder(source: str, data_dir: str, name: str) -> None:
-    """Write the tree source/{train,test}/<class>/.../<image> as the set data_dir/name/1.0.0.
-
-    The files' bytes stay as they are, and record i is image i of the folder source. One split may
-    be missing. Reads the result back and prints what it holds. Raises BadInput for what
-    `folder.files` refuses, an image that cannot be decoded, names that TFDS cannot keep, and what
-    `building` refuses.
-    """
-    _check_name(name)
-    tree = Path(expanded(source))
-    here = [s for s, roots in SPLITS.items() if any(ask(Path.is_dir, tree / r) for r in roots)]
-    if not source or not here:
-        raise BadInput(f"--config.folder={source!r} is no folder that holds train/ or test/")
-    with building(data_dir, name, "1.0.0") as part, ThreadPool(THREADS) as pool:
-        listed = {split: files(source, split) for split in here}
-        class_names = listed[here[0]][2]
-        _check_class_names(class_names)
-        splits = {
-            split: _folder_split(pool, split_folder(source, split), paths, numbers)
-            for split, (paths, numbers, _) in listed.items()
-        }
-        info = _folder_info(part, name, class_names)
-        write(part, info, splits)
-    for split in here:
-        print(describe(records(name, data_dir, split)))
-
-
-def _folder_info(part, name, class_names):
-    version = tfds.core.Version("1.0.0")
-    features = {
-        "image": tfds.features.Image(),
-        "label": tfds.features.ClassLabel(names=class_names),
-        "file_name": tfds.features.Text(),
-    }
-    return tfds.core.DatasetInfo(
-        builder=tfds.core.DatasetIdentity(name, version, str(part), __name__),
-        features=tfds.features.FeaturesDict(features),
-        supervised_keys=("image", "label"),
-        disable_shuffling=True,
-    )
-
-
-def _check_name(name):
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise BadInput(f"--config.name={name!r}: give lower-case letters, digits and _")
-    if name in tfds.list_builders(with_community_datasets=False):
-        raise BadInput(f"--config.name={name!r} is TFDS' name for another set: choose your own")
-    if name in NAMES:
-        raise BadInput(f"--config.name={name!r} is rrjax's name for other data: choose your own")
-
-
-def _check_class_names(names):
-    for name in names:  # TFDS keeps them as the lines of a file, stripped.
-        if name != name.strip() or {"\n", "\r"} & {*name} or not _is_utf8(name):
-            raise BadInput(
-                f"the class folder {name!r} has a name that TFDS cannot keep: rename it without "
-                "line breaks, spaces at its ends or bytes that are not UTF-8"
-            )
-
-
-def _is_utf8(name):
-    return name == name.encode(errors="ignore").decode()
-
-
-def _folder_split(pool, root, paths, numbers):
-    names = [path.relative_to(root).as_posix() for path in paths]
-    for name in names:
-        if not _is_utf8(name):
-            raise BadInput(f"the file {name!r} has a name that is not UTF-8: rename it")
-
-    def read(start, stop):
-        contents = pool.imap(_checked_content, paths[start:stop])
-        for file_name, number, content in zip(
-            names[start:stop], numbers[start:stop], contents, strict=True
-        ):
-            yield {"image": content, "label": int(number), "file_name": file_name}
-
-    return Split(len(paths), sum(_ask(Path.stat, path).st_size for path in paths), read)
-
-
-def _checked_content(path):
-    content = _ask(Path.read_bytes, path)
-    decode(content, str(path))
-    return content
-
-
-def _ask(question, path):
-    try:
-        return question(path)
-    except OSError as error:  # Not the fault of the disk that is written.
-        reason = error.strerror
-        raise BadInput(f"{path}: cannot be read ({reason}); replace or remove it") from error

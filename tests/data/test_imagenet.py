@@ -18,6 +18,7 @@ from paths import GOLDEN, ROOT
 from rrjax.data import imagenet, records
 from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
+from rrjax.prepare import imagenet
 
 SHARED = ROOT.parent / "shared/data"
 REFERENCE = json.loads((GOLDEN / "imagenet.json").read_text())

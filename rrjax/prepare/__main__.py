@@ -3,9 +3,9 @@
 python -m rrjax.prepare --config=configs/prepare_imagenet.py --config.tars=FOLDER --workdir=DATA_DIR
 """
 
-from rrjax.data import imagenet, records
 from rrjax.door import open_door
 from rrjax.errors import BadInput
+from rrjax.prepare import folder, imagenet
 
 
 def main(config, workdir: str) -> None:
@@ -14,7 +14,7 @@ def main(config, workdir: str) -> None:
     if config.prepare == "imagenet2012":
         imagenet.prepare(config.tars, workdir, config.partial)
     elif config.prepare == "folder":
-        records.prepare_folder(config.folder, workdir, config.name)
+        folder.prepare_folder(config.folder, workdir, config.name)
     else:
         raise BadInput(f"config.prepare={config.prepare!r}: choose imagenet2012 or folder")
 

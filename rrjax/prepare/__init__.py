@@ -1,0 +1,1 @@
+"""Data sets, written: python -m rrjax.prepare"""
