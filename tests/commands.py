@@ -16,7 +16,7 @@ from paths import ROOT
 
 # Not the commands themselves: each defines its flags when it is run.
 LIBRARIES = [
-    "rrjax.cards",
+    "rrjax.convert.model_card",
     "rrjax.train.loop",
     "rrjax.study.regularized",
     "rrjax.train.tasks.choice",

@@ -2,7 +2,7 @@
 
 Needs rrjax and, beside it, torch, torchvision, robustness, dill, safetensors, and 8 GB; not run in
 CI. For each model at full size and 224 pixels torch saves the files that are met in the wild,
-rrjax.conversion imports each, and the logits are compared; then torch loads what is exported again.
+rrjax.convert.networks imports each, and the logits are compared; then torch loads what is exported again.
 """
 
 import shutil
@@ -18,7 +18,8 @@ from torch import nn
 from weights import draw
 
 from configs import export_torch, import_torch
-from rrjax import conversion, runs
+from rrjax import runs
+from rrjax.convert import networks
 
 # robustness 1.2.1 imports load_state_dict_from_url from where it once was.
 sys.modules["torchvision.models.utils"] = torch.hub
@@ -103,14 +104,14 @@ def imported(name, path, folder):
     config = import_torch.get_config("robust_rin")
     config.model.name = name
     config.file = str(path)
-    conversion.import_network(config, folder)
+    networks.import_network(config, folder)
     return runs.load(folder)
 
 
 def exported(folder, file, layout):
     config = export_torch.get_config()
     config.run, config.file, config.layout = str(folder / "run"), file, layout
-    conversion.export_network(config, folder / "exports")
+    networks.export_network(config, folder / "exports")
     return folder / "exports" / file
 
 

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from golden.weights import draw
 from paths import GOLDEN
-from rrjax import models, torch_checkpoint
+from rrjax import models
+from rrjax.convert import torch_checkpoint
 from rrjax.errors import BadInput
 from rrjax.models import convolution, layers
 

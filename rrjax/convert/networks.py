@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax import models, runs, torch_checkpoint, torch_files
+from rrjax import models, runs
+from rrjax.convert import torch_checkpoint, torch_files
 from rrjax.data import sources
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips

@@ -8,17 +8,17 @@ python -m rrjax.convert --config=configs/export_torch.py --config.run=runs/robus
     --workdir=exports
 """
 
-from rrjax import cards, conversion
+from rrjax.convert import model_card, networks
 from rrjax.door import open_door
 from rrjax.errors import BadInput
 
 MADE = {
-    "import": conversion.import_network,
-    "export": conversion.export_network,
-    "untrained": conversion.draw_network,
-    "trunk": conversion.import_trunk,
-    "pretrained": conversion.export_pretrained,
-    "card": cards.write,
+    "import": networks.import_network,
+    "export": networks.export_network,
+    "untrained": networks.draw_network,
+    "trunk": networks.import_trunk,
+    "pretrained": networks.export_pretrained,
+    "card": model_card.write,
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from golden.weights import draw
 from paths import GOLDEN
-from rrjax import torch_checkpoint, torch_files, torch_pickle
+from rrjax.convert import torch_checkpoint, torch_files, torch_pickle
 from rrjax.errors import BadInput
 from rrjax.runs import safetensors
 

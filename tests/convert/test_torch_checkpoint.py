@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import models, torch_checkpoint
+from rrjax import models
+from rrjax.convert import torch_checkpoint
 from rrjax.errors import BadInput
 
 
