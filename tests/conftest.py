@@ -13,7 +13,7 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_backend_optimization_level=1",
     )
 )
-# What one test's process compiled the next one's reads, as with every command (rrjax.door); each
+# What one test's process compiled the next one's reads, as with every command (rrjax.cli); each
 # worker of pytest-xdist for itself, since a program is not written at once.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
     Path(__file__).parents[1] / f".pytest_cache/programs{os.environ.get('PYTEST_XDIST_WORKER', '')}"

@@ -9,7 +9,7 @@ if not importlib.util.find_spec("ml_collections"):
     sys.path.append(str(Path(__file__).parent / "benches/bare"))
 
 from rrjax import bench
-from rrjax.door import chosen, open_door
+from rrjax.cli import chosen, open_door
 
 if __name__ == "__main__":
     open_door(chosen(bench, "bench"), kind="bench")

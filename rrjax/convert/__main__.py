@@ -8,8 +8,8 @@ python -m rrjax.convert --config=configs/export_torch.py --config.run=runs/robus
     --workdir=exports
 """
 
+from rrjax.cli import open_door
 from rrjax.convert import model_card, networks
-from rrjax.door import open_door
 from rrjax.errors import BadInput
 
 MADE = {

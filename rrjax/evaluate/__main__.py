@@ -1,6 +1,6 @@
 """Evaluate: python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart"""
 
-from rrjax.door import open_door
+from rrjax.cli import open_door
 from rrjax.evaluate import accuracy
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python -m rrjax.prepare --config=configs/prepare_imagenet.py --config.tars=FOLDER --workdir=DATA_DIR
 """
 
-from rrjax.door import open_door
+from rrjax.cli import open_door
 from rrjax.errors import BadInput
 from rrjax.prepare import folder, imagenet
 

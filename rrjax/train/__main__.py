@@ -7,7 +7,7 @@ One process drives all devices of its machine; several are given the same comman
 from absl import flags
 
 from rrjax import data
-from rrjax.door import open_door
+from rrjax.cli import open_door
 from rrjax.train import loop, parallel
 from rrjax.train.tasks import choice
 
