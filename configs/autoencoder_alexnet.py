@@ -10,7 +10,7 @@ its denoising: --config.loss.norm=l2 --config.loss.pixel=2e-3 --config.noise=50
 batch_size=128, 90 epochs, a rate of 0.1 that falls tenfold every 30. Not trained here.
 """
 
-from configs import autoencoder_digits
+from rrjax.configs import autoencoder_digits
 
 
 def get_config():

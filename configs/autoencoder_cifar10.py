@@ -8,7 +8,7 @@ eps, each its own workdir. configs/autoencoder_cifar10.py:gan has the paper's lo
 weights, for an accelerator.
 """
 
-from configs import autoencoder_digits
+from rrjax.configs import autoencoder_digits
 
 
 def get_config(losses="pixel"):

@@ -3,7 +3,7 @@
 python -m rrjax.bench --config=configs/bench_gpu.py --workdir=runs/bench_gpu
 """
 
-from configs import bench_cpu
+from rrjax.configs import bench_cpu
 
 
 def get_config():

@@ -5,7 +5,7 @@ python -m rrjax.bench --config=configs/bench_retraining.py --workdir=runs/bench_
 
 from ml_collections import ConfigDict
 
-from configs import robust_digits
+from rrjax.configs import robust_digits
 
 
 def get_config():

@@ -5,7 +5,7 @@ Their recipe: linf, a start uniform in the ball, one step of 1.25 * eps, a cycli
 python -m rrjax.train --config=configs/fast_digits.py --workdir=runs/fast_digits
 """
 
-from configs import linf_digits
+from rrjax.configs import linf_digits
 
 
 def get_config():

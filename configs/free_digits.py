@@ -5,7 +5,7 @@ Their recipe: linf, steps of eps, PGD's epochs (linf_digits' 20) divided by the 
 python -m rrjax.train --config=configs/free_digits.py --workdir=runs/free_digits
 """
 
-from configs import linf_digits
+from rrjax.configs import linf_digits
 
 
 def get_config():

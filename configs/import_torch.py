@@ -14,7 +14,7 @@ import importlib
 def get_config(training=""):
     if not training:
         raise ValueError("name the training config of the network behind a colon, as :robust_rin")
-    config = importlib.import_module(f"configs.{training}").get_config()
+    config = importlib.import_module(f"rrjax.configs.{training}").get_config()
     if "optimizer" not in config:
         raise ValueError(f"configs/{training}.py is no training config: name one like robust_rin")
     with config.unlocked():

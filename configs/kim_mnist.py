@@ -9,7 +9,7 @@ theirs: l2 of 1, 2 and 4, linf of 0.05, 0.1 and 0.2. They train on 55,000 of the
 Not trained here.
 """
 
-from configs import kim_cifar10
+from rrjax.configs import kim_cifar10
 
 
 def get_config(strength="l2,2"):

@@ -3,7 +3,7 @@
 python -m rrjax.train --config=configs/linf_digits.py --workdir=runs/linf_digits
 """
 
-from configs import robust_digits
+from rrjax.configs import robust_digits
 
 
 def get_config():

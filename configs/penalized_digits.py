@@ -6,7 +6,7 @@ are smaller and an attack does less, with the second alone they are nearer to th
 python -m rrjax.train --config=configs/penalized_digits.py --workdir=runs/penalized_digits
 """
 
-from configs import standard_digits
+from rrjax.configs import standard_digits
 
 
 def get_config():

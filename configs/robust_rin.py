@@ -8,7 +8,7 @@ The paper's: accuracy 92.39 %; 81.91 % under PGD-20 at eps 3. Not trained here. 
 images are dogs: the classes are unbalanced, as the paper's.
 """
 
-from configs import robust_imagenet
+from rrjax.configs import robust_imagenet
 
 
 def get_config():

@@ -9,7 +9,7 @@ rate (Wong et al. 2020). Trained on 45,000 of the training images, on the other 
 0.773, under PGD-20 at eps 0.5 0.550 (seed 0, 36 minutes, 2026-11-22). Nothing else was tried.
 """
 
-from configs import robust_cifar10
+from rrjax.configs import robust_cifar10
 
 
 def get_config():

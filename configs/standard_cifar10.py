@@ -7,7 +7,7 @@ As configs/robust_cifar10.py without an adversary. Accuracy as the package's REA
 95.25 %; 0.28 % under PGD-20 at eps 0.5. Not trained here.
 """
 
-from configs import robust_cifar10
+from rrjax.configs import robust_cifar10
 
 
 def get_config():

@@ -6,7 +6,7 @@ standard network is as accurate, but a little robust by itself.
 python -m rrjax.train --config=configs/standard_digits.py --workdir=runs/standard_digits
 """
 
-from configs import robust_digits
+from rrjax.configs import robust_digits
 
 
 def get_config():

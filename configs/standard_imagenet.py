@@ -8,7 +8,7 @@ rate divided by 10 every 30, crop and flip alone). The paper's (Table 5): accura
 under PGD-20 at eps 3. Not trained here. DATA is made as in configs/robust_imagenet.py.
 """
 
-from configs import robust_imagenet
+from rrjax.configs import robust_imagenet
 
 
 def get_config():

@@ -7,7 +7,7 @@ The paper's: accuracy 98.01 %; 4.74 % under PGD-20 at eps 3. Not trained here. D
 configs/robust_rin.py.
 """
 
-from configs import robust_rin
+from rrjax.configs import robust_rin
 
 
 def get_config():

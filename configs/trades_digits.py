@@ -3,7 +3,7 @@
 python -m rrjax.train --config=configs/trades_digits.py --workdir=runs/trades_digits
 """
 
-from configs import robust_digits
+from rrjax.configs import robust_digits
 
 
 def get_config():

@@ -6,7 +6,7 @@ Behind the colon is the training config that says the architecture, the classes 
 configs/import_torch.py.
 """
 
-from configs import import_torch
+from rrjax.configs import import_torch
 
 
 def get_config(training=""):

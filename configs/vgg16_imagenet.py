@@ -8,7 +8,7 @@ learning rate of 0.01). The paper's (Table 5): accuracy 73.36 %, which is torchv
 not its vgg16; 0.35 % under PGD-20 at eps 3. Not trained here.
 """
 
-from configs import standard_imagenet
+from rrjax.configs import standard_imagenet
 
 
 def get_config():

@@ -9,7 +9,7 @@ its learning rate of 0.1 is too large for the plain one (--config.model.name=vgg
 --config.optimizer.learning_rate=0.01). DATA is made as in configs/robust_rin.py.
 """
 
-from configs import standard_rin
+from rrjax.configs import standard_rin
 
 
 def get_config():

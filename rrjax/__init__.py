@@ -1,31 +1,51 @@
 """Adversarially robust representations in JAX/Flax: train, invert, measure.
 
-The small public API, for notebooks; every command's room can be imported as well.
+The public API, for notebooks and scripts: functions of one image (`pgd`, `invert`, ...), sets and
+steps for `pgd`, `load` for networks, and the modules `attack`, `attribution`, `objectives` and
+`representation`. All of it is imported at its first use.
 """
 
-from rrjax.core.pgd import l2_ball, linf_ball, pgd
-from rrjax.core.representation import interpolate, invert, manipulate, visualize
+import importlib
+from importlib import metadata
+from pathlib import Path
+
 from rrjax.errors import BadInput
 
-__all__ = [
-    "BadInput",
-    "interpolate",
-    "invert",
-    "l2_ball",
-    "linf_ball",
-    "load",
-    "manipulate",
-    "models_available",
-    "pgd",
-    "visualize",
-]
+# Each name and the module that defines it.
+_PUBLIC = {
+    "interpolate": "rrjax.core.representation",
+    "invert": "rrjax.core.representation",
+    "l2_ball": "rrjax.core.pgd",
+    "l2_step": "rrjax.core.pgd",
+    "linf_ball": "rrjax.core.pgd",
+    "linf_step": "rrjax.core.pgd",
+    "load": "rrjax.runs.networks",
+    "manipulate": "rrjax.core.representation",
+    "models_available": "rrjax.runs.pretrained",
+    "pgd": "rrjax.core.pgd",
+    "raw_step": "rrjax.core.pgd",
+    "unit_cube": "rrjax.core.pgd",
+    "visualize": "rrjax.core.representation",
+}
+_MODULES = ("attack", "attribution", "objectives", "representation")
+
+__all__ = ["BadInput", "__version__", *_MODULES, *_PUBLIC]
+
+# The shipped configs are rrjax.configs. A wheel holds them inside the package; a clone beside it,
+# where people edit them.
+if not Path(__file__).with_name("configs").is_dir():
+    __path__.append(str(Path(__file__).parents[1]))
 
 
 def __getattr__(name: str):
-    # Orbax takes seconds to import, and only these need it.
-    if name not in ("load", "models_available"):
-        raise AttributeError(f"module 'rrjax' has no attribute {name!r}")
-    from rrjax import runs
-    from rrjax.runs import pretrained
+    if name == "__version__":
+        return metadata.version("rrjax")
+    if name in _MODULES:
+        return importlib.import_module(f"rrjax.core.{name}")
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'rrjax' has no attribute {name!r}")
 
-    return {"load": runs.load, "models_available": pretrained.models_available}[name]
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,12 @@
-"""The one exception that means: the input is at fault, not the program."""
+"""What a command can end with that is not a fault of the program."""
+
+EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL, "try again": the launch scripts requeue on it
 
 
 class BadInput(ValueError):
-    """Name the offender and the mend in one line; the doors print it and exit with 2."""
+    """Say in one line which value is invalid and how to fix it; a command prints it, exit code 2."""
+
+
+class Stopped(Exception):
+    """Say that the run was interrupted and has saved: the same command resumes it, exit code 75."""

@@ -13,12 +13,10 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_backend_optimization_level=1",
     )
 )
-# What one test's process compiled the next one's reads, as with every command (rrjax.cli); each
-# worker of pytest-xdist for itself, since a program is not written at once.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
-    Path(__file__).parents[1] / f".pytest_cache/programs{os.environ.get('PYTEST_XDIST_WORKER', '')}"
-)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+# One cache of compiled programs for both workers, and for the processes that tests start.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/programs")
+os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import pytest

@@ -1,0 +1,3 @@
+"""Speed, measured beside peers: python -m rrjax.bench"""
+
+NAMES = ("data", "retraining", "speed")

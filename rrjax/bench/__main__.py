@@ -1,15 +1,15 @@
 """Bench: python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench"""
 
-import importlib.util
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
-if not importlib.util.find_spec("ml_collections"):
-    # A bare GPU image has JAX and PyTorch, and is where speed matters: it is measured as it is.
-    sys.path.append(str(Path(__file__).parent / "benches/bare"))
+from rrjax import bench, cli
 
-from rrjax import bench
-from rrjax.cli import chosen, open_door
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command with `argv`, its name first."""
+    cli.run_command(cli.run_chosen("rrjax.bench", "bench", bench.NAMES), "bench", argv, __doc__)
+
 
 if __name__ == "__main__":
-    open_door(chosen(bench, "bench"), kind="bench")
+    main(sys.argv)

@@ -8,11 +8,14 @@ python -m rrjax.convert --config=configs/export_torch.py --config.run=runs/robus
     --workdir=exports
 """
 
-from rrjax.cli import open_door
+import sys
+from collections.abc import Sequence
+
+from rrjax import cli
 from rrjax.convert import model_card, networks
 from rrjax.errors import BadInput
 
-MADE = {
+CONVERSIONS = {
     "import": networks.import_network,
     "export": networks.export_network,
     "untrained": networks.draw_network,
@@ -22,11 +25,18 @@ MADE = {
 }
 
 
-def main(config, workdir: str) -> None:
-    if config.convert not in MADE:
-        raise BadInput(f"config.convert={config.convert!r}: choose one of {', '.join(MADE)}")
-    MADE[config.convert](config, workdir)
+def main(argv: Sequence[str]) -> None:
+    """Run the command with `argv`, its name first."""
+    cli.run_command(run, "convert", argv, __doc__)
+
+
+def run(config, workdir: str) -> None:
+    """Convert as config.convert says."""
+    if config.convert not in CONVERSIONS:
+        names = ", ".join(CONVERSIONS)
+        raise BadInput(f"config.convert={config.convert!r}: choose one of {names}")
+    CONVERSIONS[config.convert](config, workdir)
 
 
 if __name__ == "__main__":
-    open_door(main, kind="convert")
+    main(sys.argv)

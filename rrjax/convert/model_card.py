@@ -5,8 +5,7 @@ from pathlib import Path
 
 import jax
 
-from configs import small_cifar10
-from rrjax import runs
+from rrjax import cli, runs
 from rrjax.errors import BadInput
 from rrjax.runs import pretrained, report
 from rrjax.runs.files import replace_text
@@ -111,7 +110,7 @@ def _adversary(attack) -> str:
 
 def command(trained) -> str:
     """Return the command of a training: what differs from the config that all of them share."""
-    ours, shared = (runs.flat(each) for each in (trained, small_cifar10.get_config()))
+    ours, shared = (runs.flat(each) for each in (trained, cli.load_config("small_cifar10")))
     flags = [
         f"--config.{name}={value}"
         for name, value in ours.items()

@@ -101,10 +101,10 @@ def ascend(
     return within(delta + moved, eps)
 
 
-_STATIC = ("norm", "loss", "random_start", "restarts", "targeted", "keep")
+STATIC = ("norm", "loss", "random_start", "restarts", "targeted", "keep")
 
 
-@partial(jax.jit, static_argnames=_STATIC)
+@partial(jax.jit, static_argnames=STATIC)
 def adversaries(
     apply: objectives.Apply, images: jax.Array, labels: jax.Array, **options
 ) -> jax.Array:

@@ -1,9 +1,4 @@
-"""ImageNet (ILSVRC 2012) from its two tars, as TFDS' own imagenet2012, without TensorFlow.
-
-What is written has the version, features, record order, names, labels and image bytes that TFDS'
-builder gives. Not the shards' bytes: they differ between two runs of that builder, too. And the
-validation images are labelled by their numbers, so that a part of them is right as well.
-"""
+"""ImageNet's classes, and Restricted ImageNet as a view of imagenet2012."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +21,7 @@ RESTRICTED = {
     "crab": range(118, 122),
     "insect": range(300, 320),
 }
+VALIDATION = 50_000
 RESTRICTED_VALIDATION = 10_150  # 50 images of each of 203 classes
 
 
@@ -46,7 +42,7 @@ def restricted(whole: Source) -> Source:
     Raises BadInput where all 50,000 validation images do not give 10,150.
     """
     view = grouped(whole, [*RESTRICTED.values()], tuple(RESTRICTED), balanced=False)
-    if len(whole) == OFFICIAL["validation"].images and len(view) != RESTRICTED_VALIDATION:
+    if len(whole) == VALIDATION and len(view) != RESTRICTED_VALIDATION:
         raise BadInput(
             f"{whole.name}: {len(view):,} of its images are of Restricted ImageNet, not "
             f"{RESTRICTED_VALIDATION:,}: its labels are not ImageNet's; prepare it again"

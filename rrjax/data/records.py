@@ -1,8 +1,4 @@
-"""Sets in TFDS' array_record form, read and written without TensorFlow.
-
-`records` opens one as a source, `prepare_folder` makes one from a tree of images. A set that is
-being written has a folder called incomplete.VERSION; VERSION appears when all of it is there.
-"""
+"""Sets in TFDS' array_record form, read without TensorFlow: `records` opens one as a source."""
 
 import difflib
 import os
@@ -43,7 +39,7 @@ def records(name: str, path: str, split: str) -> Source:
     features = builder.info.features
     if not _is_classification(features):
         raise BadInput(
-            f"{name} is not image classification: its features are {_one_line(features)}; choose "
+            f"{name} is not image classification: its features are {one_line(features)}; choose "
             "a set with an 8-bit Image called image and a ClassLabel called label"
         )
     stored = _stored_split(builder, name, split)
@@ -229,8 +225,9 @@ def _random_access(builder, split, title):
 def _unreadable(what, error):
     closed = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
     mend = "change its permissions" if closed else "delete the set's folder and prepare it again"
-    return BadInput(f"{what} cannot be read ({_one_line(error)}): {mend}")
+    return BadInput(f"{what} cannot be read ({one_line(error)}): {mend}")
 
 
-def _one_line(thing):
+def one_line(thing) -> str:
+    """Write what another package says as one line."""
     return " ".join(str(thing).split())

@@ -1,7 +1,16 @@
 """Evaluate: python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart"""
 
-from rrjax.cli import open_door
+import sys
+from collections.abc import Sequence
+
+from rrjax import cli
 from rrjax.evaluate import accuracy
 
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command with `argv`, its name first."""
+    cli.run_command(accuracy.run, "random_start", argv, __doc__)
+
+
 if __name__ == "__main__":
-    open_door(accuracy.run, kind="random_start")
+    main(sys.argv)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.core import objectives
+from rrjax.core import attack, objectives
 from rrjax.data.augment import Batch, pixels
 
 
-@partial(jax.jit, static_argnames=_STATIC)
+@partial(jax.jit, static_argnames=attack.STATIC)
 def survives(
     apply: objectives.Apply, images: jax.Array, labels: jax.Array, keys: jax.Array, **options
 ) -> jax.Array:
@@ -21,7 +21,7 @@ def survives(
     """
 
     def one(image, label, key):
-        logits, _ = apply(adversary(apply, image, label, key, **options))
+        logits, _ = apply(attack.adversary(apply, image, label, key, **options))
         # A network that answers NaN has not survived.
         return (logits.argmax() == label) & jnp.isfinite(logits).all()
 

@@ -3,12 +3,21 @@
 python -m rrjax.prepare --config=configs/prepare_imagenet.py --config.tars=FOLDER --workdir=DATA_DIR
 """
 
-from rrjax.cli import open_door
+import sys
+from collections.abc import Sequence
+
+from rrjax import cli
 from rrjax.errors import BadInput
 from rrjax.prepare import folder, imagenet
 
 
-def main(config, workdir: str) -> None:
+def main(argv: Sequence[str]) -> None:
+    """Run the command with `argv`, its name first."""
+    cli.run_command(run, "prepare", argv, __doc__)
+
+
+def run(config, workdir: str) -> None:
+    """Prepare the data set that config.prepare names."""
     if not workdir:
         raise BadInput("--workdir is empty: name the folder to write")
     if config.prepare == "imagenet2012":
@@ -20,4 +29,4 @@ def main(config, workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    open_door(main, kind="prepare")
+    main(sys.argv)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from rrjax.data import records
 from rrjax.data.decode import decode
 from rrjax.data.folder import SPLITS, ask, expanded, files, split_folder
 from rrjax.data.sources import describe
 from rrjax.errors import BadInput
+from rrjax.prepare.writer import THREADS, Split, building, write
 
 
 def prepare_folder(source: str, data_dir: str, name: str) -> None:
@@ -36,7 +38,7 @@ def prepare_folder(source: str, data_dir: str, name: str) -> None:
         info = _folder_info(part, name, class_names)
         write(part, info, splits)
     for split in here:
-        print(describe(records(name, data_dir, split)))
+        print(describe(records.records(name, data_dir, split)))
 
 
 def _folder_info(part, name, class_names):
@@ -59,7 +61,7 @@ def _check_name(name):
         raise BadInput(f"--config.name={name!r}: give lower-case letters, digits and _")
     if name in tfds.list_builders(with_community_datasets=False):
         raise BadInput(f"--config.name={name!r} is TFDS' name for another set: choose your own")
-    if name in NAMES:
+    if name in records.NAMES:
         raise BadInput(f"--config.name={name!r} is rrjax's name for other data: choose your own")
 
 

@@ -1,4 +1,9 @@
-"""ImageNet (ILSVRC 2012) from its two tars, as TFDS' own imagenet2012, without TensorFlow."""
+"""ImageNet (ILSVRC 2012) from its two tars, as TFDS' own imagenet2012, without TensorFlow.
+
+What is written has the version, features, record order, names, labels and image bytes that TFDS'
+builder gives. Not the shards' bytes: they differ between two runs of that builder, too. And the
+validation images are labelled by their numbers, so that a part of them is right as well.
+"""
 
 import io
 import os
@@ -19,6 +24,7 @@ from tensorflow_datasets.datasets.imagenet2012 import imagenet2012_dataset_build
 from tqdm import tqdm
 
 from rrjax.data import folder, records
+from rrjax.data.imagenet import VALIDATION, validation_labels, wnids
 from rrjax.errors import BadInput
 from rrjax.prepare import writer
 
@@ -41,12 +47,10 @@ OFFICIAL = {
     "validation": Official(
         "ILSVRC2012_img_val.tar",
         "ILSVRC2012_val_00000001.JPEG to ILSVRC2012_val_00050000.JPEG",
-        50_000,
+        VALIDATION,
         6_744_924_160,
     ),
 }
-
-
 CLASSES = 1000
 
 
@@ -64,7 +68,7 @@ def prepare(tars: str, data_dir: str, partial: bool) -> None:
 
     Both tars are looked through before anything is written. Raises BadInput for a tar that is
     none, is cut, or holds something else; for less than all of ImageNet unless `partial`; and for
-    what `records.building` refuses. Reads the result back and prints what it holds.
+    what `writer.building` refuses. Reads the result back and prints what it holds.
     """
     tars = folder.expanded(tars)
     paths = {split: Path(tars, official.tar) for split, official in OFFICIAL.items()}

@@ -1,4 +1,8 @@
-"""Sets written in TFDS' array_record form, without TensorFlow."""
+"""Sets written in TFDS' array_record form, without TensorFlow.
+
+A set that is being written has a folder called incomplete.VERSION; VERSION appears when all of it
+is there.
+"""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +15,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.utils import shard_utils
 from tqdm import tqdm
 
+from rrjax.data.records import one_line
 from rrjax.errors import BadInput
 from rrjax.runs.files import locked
 
@@ -56,7 +61,7 @@ def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
                 shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise BadInput(
-            f"{final} cannot be written ({error.strerror or _one_line(error)}): free some space, "
+            f"{final} cannot be written ({error.strerror or one_line(error)}): free some space, "
             "or choose another --workdir"
         ) from error
 
@@ -110,4 +115,4 @@ def _disk(action, *arguments):
     try:
         return action(*arguments)
     except RuntimeError as error:  # what array_record makes of a full disk
-        raise OSError(_one_line(error)) from error
+        raise OSError(one_line(error)) from error

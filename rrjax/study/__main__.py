@@ -1,7 +1,15 @@
 """Study: python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart"""
 
-from rrjax import study
-from rrjax.cli import chosen, open_door
+import sys
+from collections.abc import Sequence
+
+from rrjax import cli, study
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command with `argv`, its name first."""
+    cli.run_command(cli.run_chosen("rrjax.study", "study", study.names()), "study", argv, __doc__)
+
 
 if __name__ == "__main__":
-    open_door(chosen(study, "study"), kind="study")
+    main(sys.argv)

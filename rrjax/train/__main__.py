@@ -4,28 +4,54 @@ One process drives all devices of its machine; several are given the same comman
 (SLURM, TPU pods) or --coordinator, --processes and --process. If one dies the others end as well.
 """
 
+import sys
+from collections.abc import Sequence
+
 from absl import flags
 
-from rrjax import data
-from rrjax.cli import open_door
+from rrjax import cli, data
 from rrjax.train import loop, parallel
-from rrjax.train.tasks import choice
-
-CHANGES = flags.DEFINE_bool("accept_changes", False, "Go on with a run whose config has changed.")
-CLUSTER = flags.DEFINE_bool("distributed", False, "Join the processes of a SLURM step or TPU pod.")
-COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of the first of the processes.")
-PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are.", 1)
-PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.", 0)
+from rrjax.train.tasks import Task, autoencoder, classifier, finetune, vaegan
 
 
-def main(config, workdir: str) -> None:
-    if CLUSTER.value or COORDINATOR.value:
-        parallel.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    loop.check(config)
-    batches = data.create(config)
-    task = choice.create(config, batches.steps_per_epoch, workdir)
-    loop.fit(task, batches, config, workdir, CHANGES.value)
+def main(argv: Sequence[str]) -> None:
+    """Run the command with `argv`, its name first."""
+    own = flags.FlagValues()
+    flags.DEFINE_bool(
+        "accept_changes", False, "Go on with a run whose config has changed.", flag_values=own
+    )
+    flags.DEFINE_bool(
+        "distributed", False, "Join the processes of a SLURM step or TPU pod.", flag_values=own
+    )
+    flags.DEFINE_string(
+        "coordinator", None, "HOST:PORT of the first of the processes.", flag_values=own
+    )
+    flags.DEFINE_integer("processes", None, "How many processes there are.", 1, flag_values=own)
+    flags.DEFINE_integer("process", None, "Which of them this is, from 0.", 0, flag_values=own)
+
+    def run(config, workdir: str) -> None:
+        if own.distributed or own.coordinator:
+            parallel.join(own.coordinator, own.processes, own.process)
+        loop.check(config)
+        batches = data.create(config)
+        task = create_task(config, batches.steps_per_epoch, workdir)
+        loop.fit(task, batches, config, workdir, own.accept_changes)
+
+    cli.run_command(run, "optimizer", argv, __doc__, own)
+
+
+def create_task(config, steps_per_epoch: int, workdir: str) -> Task:
+    """Make the task of a training config; `workdir` tells a run that goes on from a new one.
+
+    Raises:
+      BadInput: naming a field that is not possible.
+    """
+    if config.model.name == "vaegan":
+        return vaegan.create(config)
+    if config.model.name == "autoencoder":
+        return autoencoder.create(config, steps_per_epoch, autoencoder.source(config, workdir))
+    return classifier.create(config, steps_per_epoch, finetune.source(config, workdir))
 
 
 if __name__ == "__main__":
-    open_door(main, kind="optimizer")
+    main(sys.argv)

@@ -15,12 +15,12 @@ from tqdm import tqdm
 from rrjax import runs
 from rrjax.data import Data
 from rrjax.data.augment import Batch
-from rrjax.errors import BadInput
+from rrjax.errors import BadInput, Stopped
 from rrjax.runs import checkpoints
 from rrjax.runs.files import replace_text
 from rrjax.train import parallel
 from rrjax.train.prefetch import prefetched
-from rrjax.train.signals import Stopped, asked_to_stop
+from rrjax.train.signals import asked_to_stop
 
 
 def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = False) -> None:

@@ -1,6 +1,5 @@
 """One step on every device of every process: the only mention of pmap."""
 
-import faulthandler
 from collections.abc import Callable
 
 import jax
@@ -19,7 +18,6 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     Raises:
       BadInput: if they do not find each other.
     """
-    faulthandler.disable()  # its pages of threads would hide why jax ends a process
     where = (coordinator, processes, process)
     try:
         jax.distributed.initialize(*where, heartbeat_timeout_seconds=30)

@@ -8,12 +8,6 @@ from contextlib import contextmanager
 import jax
 from jax.experimental import multihost_utils
 
-EXIT_CODE = 75  # sysexits' EX_TEMPFAIL, "try again": the launch scripts requeue on it
-
-
-class Stopped(Exception):
-    """The run was told to stop and has saved: the same command goes on."""
-
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import door
+from commands import refused, works
 from golden.make_imagenet import write_tars
 from paths import ROOT, SHARED
 from rrjax.data import imagenet
@@ -49,21 +49,6 @@ RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits", "autoencode
 RAN |= {"penalized_digits", "kim_cifar10", "kim_mnist"}
 RAN |= {"autoencoder_alexnet", "reconstruction", "generation"}
 RAN |= {"style", "denoising", "anomaly"}
-
-
-def works(name, *arguments):
-    result = door(name, *arguments)
-    assert result.returncode == 0, result.stderr
-    return result
-
-
-def refused(name, *arguments):
-    """Return the one line with which a command refuses."""
-    result = door(name, *arguments)
-    assert result.returncode == 2, result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
-    return lines[0]
 
 
 def test_every_config_is_run_here():
@@ -863,7 +848,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
             ["convert", IMPORT[0].partition(":")[0]],
             "of the network behind a colon",
         ),
-        (["convert", f"{IMPORT[0]}x"], "No module named 'configs.robust_digitsx'"),
+        (["convert", f"{IMPORT[0]}x"], "No module named 'rrjax.configs.robust_digitsx'"),
         (["convert", IMPORT[0].replace("robust_digits", "evaluate")], "is no training config"),
         (["convert", "--config=configs/export_torch.py", "--config.run=/no"], "not a run folder"),
         (["bench", "--config=configs/bench_data.py", "--config.bench=all"], "choose one of data"),

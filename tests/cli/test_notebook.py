@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 
-from configs import inversion
 from paths import ROOT
+from rrjax.configs import inversion
 
 CELLS = [
     "".join(cell["source"])

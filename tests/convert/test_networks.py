@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import export_torch, import_lpips, import_torch, untrained
 from paths import GOLDEN
 from rrjax import models, runs
+from rrjax.configs import export_torch, import_lpips, import_torch, untrained
 from rrjax.convert import networks, torch_checkpoint, torch_files
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips

@@ -14,8 +14,8 @@ import numpy as np
 import optax
 import pytest
 
-from configs import kim_cifar10, robust_digits
 from rrjax import data, models, runs
+from rrjax.configs import kim_cifar10, robust_digits
 from rrjax.core import attack
 from rrjax.data import augment
 from rrjax.evaluate import robustness

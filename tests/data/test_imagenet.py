@@ -14,20 +14,20 @@ import tensorflow_datasets as tfds
 
 import commands
 from golden.make_imagenet import sha256, write_tars
-from paths import GOLDEN, ROOT
+from paths import GOLDEN, SHARED
 from rrjax.data import imagenet, records
 from rrjax.data.sources import Source, describe
 from rrjax.errors import BadInput
-from rrjax.prepare import imagenet
+from rrjax.prepare import imagenet as preparation
+from rrjax.prepare import writer
 
-SHARED = ROOT.parent / "shared/data"
 REFERENCE = json.loads((GOLDEN / "imagenet.json").read_text())
 TRAIN = {
     wnid: {name: base64.b64decode(content) for name, content in files.items()}
     for wnid, files in REFERENCE["train"].items()
 }
 VALIDATION = {name: base64.b64decode(content) for name, content in REFERENCE["validation"].items()}
-TARS = {split: official.tar for split, official in imagenet.OFFICIAL.items()}
+TARS = {split: official.tar for split, official in preparation.OFFICIAL.items()}
 
 
 def stored(data_dir, split):
@@ -43,7 +43,7 @@ def door(*flags):
 
 def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
     write_tars(tmp_path, TRAIN, VALIDATION)
-    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     for split, expected in REFERENCE["records"].items():
         found = stored(tmp_path / "data", split)
         assert [[*rest, sha256(content)] for *rest, content in found] == expected
@@ -61,9 +61,9 @@ def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
 
 
 def test_several_shards_keep_the_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(records.shard_utils.ShardConfig, "min_shard_size", 4000)
+    monkeypatch.setattr(writer.shard_utils.ShardConfig, "min_shard_size", 4000)
     write_tars(tmp_path, TRAIN, VALIDATION)
-    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     assert len([*tmp_path.glob("data/imagenet2012/5.1.0/*-train.array_record*")]) == 4
     found = stored(tmp_path / "data", "train")
     assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
@@ -72,7 +72,7 @@ def test_several_shards_keep_the_order(tmp_path, monkeypatch):
 def test_validation_is_the_test_split_and_labelled_by_number(tmp_path):
     chosen = "ILSVRC2012_val_00000007.JPEG"
     write_tars(tmp_path, TRAIN, {chosen: VALIDATION[chosen]})
-    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     source = records.records("imagenet2012", str(tmp_path / "data"), "test")
     assert source.name == "imagenet2012/validation"
     assert source.labels.tolist() == [334] and source.class_names == imagenet.wnids()
@@ -81,7 +81,7 @@ def test_validation_is_the_test_split_and_labelled_by_number(tmp_path):
 def test_one_tar_will_do_for_a_part(tmp_path, capsys):
     write_tars(tmp_path, TRAIN, VALIDATION)
     (tmp_path / TARS["train"]).unlink()
-    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+    preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     assert "ILSVRC2012_img_train.tar (not there): 0 images of 0 classes" in capsys.readouterr().out
     with pytest.raises(BadInput, match="has no split to train on, only validation: choose another"):
         records.records("imagenet2012", str(tmp_path / "data"), "train")
@@ -91,10 +91,10 @@ def test_all_of_imagenet_needs_no_flag(tmp_path, monkeypatch, capsys):
     # As if six images of six classes, twice, were all there is.
     images = {wnid: dict([*files.items()][:1]) for wnid, files in TRAIN.items()}
     write_tars(tmp_path, images, dict([*VALIDATION.items()][:6]))
-    official = {split: found._replace(images=6) for split, found in imagenet.OFFICIAL.items()}
-    monkeypatch.setattr(imagenet, "OFFICIAL", official)
-    monkeypatch.setattr(imagenet, "CLASSES", 6)
-    imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=False)
+    official = {split: found._replace(images=6) for split, found in preparation.OFFICIAL.items()}
+    monkeypatch.setattr(preparation, "OFFICIAL", official)
+    monkeypatch.setattr(preparation, "CLASSES", 6)
+    preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=False)
     assert capsys.readouterr().out == (
         f"{tmp_path}/data/imagenet2012/5.1.0: train 6 images of 6 classes, "
         "validation 6 images of 6 classes\n"
@@ -104,7 +104,7 @@ def test_all_of_imagenet_needs_no_flag(tmp_path, monkeypatch, capsys):
 def refused(tmp_path, partial=True):
     """Return the one line with which prepare refuses; it leaves nothing."""
     with pytest.raises(BadInput) as error:
-        imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial)
+        preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial)
     assert not [*(tmp_path / "data").glob("imagenet2012/*")]
     message = str(error.value)
     assert "\n" not in message
@@ -132,13 +132,13 @@ def test_a_tar_cut_anywhere_is_refused(tmp_path, split):
     with tarfile.open(path) as tar:
         end = max(member.offset_data + member.size for member in tar)
     end += -end % 512 + 1024  # The archive ends with two blocks of zeros; padding may follow.
-    assert len([*imagenet._scan(path, split)]) > 0
+    assert len([*preparation._scan(path, split)]) > 0
     for cut in [*range(0, end, 512), 1, 511, 513, end - 1]:
         path.write_bytes(whole[:cut])
         with pytest.raises(BadInput, match=f"{TARS[split]} .*(cut or damaged|not a tar file)"):
-            imagenet._scan(path, split)
+            preparation._scan(path, split)
     path.write_bytes(whole[:end])
-    imagenet._scan(path, split)
+    preparation._scan(path, split)
 
 
 def test_a_class_tar_cut_within_the_whole_is_refused(tmp_path):
@@ -193,7 +193,7 @@ PHOTO = TRAIN["n01440764"]["n01440764_18.JPEG"]
 def test_a_tar_of_something_else_is_refused(tmp_path, train, validation, message):
     write_tars(tmp_path, train, validation)
     with pytest.raises(BadInput, match=message):
-        imagenet.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
+        preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     assert not [*(tmp_path / "data").glob("imagenet2012/*")]
 
 
@@ -213,7 +213,7 @@ def test_the_command_refuses_in_one_line(tmp_path):
 def test_a_folder_of_tars_may_be_below_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_tars(tmp_path, TRAIN, VALIDATION)
-    imagenet.prepare("~", str(tmp_path / "data"), partial=True)
+    preparation.prepare("~", str(tmp_path / "data"), partial=True)
     found = stored(tmp_path / "data", "train")
     assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
 
@@ -228,7 +228,7 @@ def test_a_folder_of_tars_may_be_below_home(tmp_path, monkeypatch):
 )
 def test_a_folder_that_cannot_be_is_refused(tmp_path, tars, message):
     with pytest.raises(BadInput, match=rf"^{message}.*$"):
-        imagenet.prepare(tars, str(tmp_path), partial=True)
+        preparation.prepare(tars, str(tmp_path), partial=True)
 
 
 def test_a_folder_this_user_may_not_read_is_named(tmp_path, monkeypatch):
@@ -237,7 +237,7 @@ def test_a_folder_this_user_may_not_read_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "stat", closed)  # By hand, as a mode closes nothing to root.
     with pytest.raises(BadInput, match=r"train.tar: cannot be read \(Permission denied\); change"):
-        imagenet.prepare("tars", str(tmp_path), partial=True)
+        preparation.prepare("tars", str(tmp_path), partial=True)
 
 
 def test_restricted_imagenet_is_the_papers():

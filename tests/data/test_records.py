@@ -21,7 +21,8 @@ from rrjax import data, prepare
 from rrjax.data import records
 from rrjax.data.folder import folder
 from rrjax.errors import BadInput
-from rrjax.prepare import folder, writer
+from rrjax.prepare import writer
+from rrjax.prepare.folder import prepare_folder
 
 NAMES = {
     "train": [
@@ -56,7 +57,7 @@ def tree(tmp_path):
 @pytest.fixture
 def pets(tree, tmp_path):
     """The data_dir that holds the tree as the set "pets"."""
-    folder.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+    prepare_folder(str(tree), str(tmp_path / "data"), "pets")
     return tmp_path / "data"
 
 
@@ -82,15 +83,15 @@ def test_a_prepared_folder_is_the_folder(tree, pets):
 
 
 def test_several_shards_keep_the_order(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr(records.shard_utils.ShardConfig, "min_shard_size", 300)
-    folder.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+    monkeypatch.setattr(writer.shard_utils.ShardConfig, "min_shard_size", 300)
+    prepare_folder(str(tree), str(tmp_path / "data"), "pets")
     assert len([*tmp_path.glob("data/pets/1.0.0/*-train.array_record*")]) == 4
     same_as_the_folder(tree, tmp_path / "data")
 
 
 def test_a_split_may_be_missing(tree, tmp_path):
     shutil.rmtree(tree / "train")
-    folder.prepare_folder(str(tree), str(tmp_path), "pets")
+    prepare_folder(str(tree), str(tmp_path), "pets")
     assert records.records("pets", str(tmp_path), "test").class_names == ("cat", "eel")
     with pytest.raises(BadInput, match=r"pets in .* has no split to train on, only test: choose"):
         records.records("pets", str(tmp_path), "train")
@@ -266,7 +267,7 @@ def large(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(i).integers(0, 256, (60, 60, 3), np.uint8)
         Image.fromarray(pixels).save(path)
-    folder.prepare_folder(str(root / "tree"), str(root / "data"), "pets")
+    prepare_folder(str(root / "tree"), str(root / "data"), "pets")
     return root / "data"
 
 
@@ -340,59 +341,59 @@ def test_what_this_user_may_not_read_is_named(pets, monkeypatch):
     with pytest.raises(BadInput, match=r"data: cannot be read \(Permission denied\); change its"):
         records.records("pets", str(pets), "train")
     with pytest.raises(BadInput, match=r"tree/train: cannot be read \(Permission denied\); change"):
-        folder.prepare_folder("tree", str(pets), "birds")
+        prepare_folder("tree", str(pets), "birds")
 
 
 def test_a_corrupt_image_leaves_nothing(tree, tmp_path):
     file = tree / "val/eel/2.ppm"
     file.write_bytes(file.read_bytes()[:-5])
     with pytest.raises(BadInput, match=r"2.ppm: not a readable image .* replace or remove it"):
-        folder.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+        prepare_folder(str(tree), str(tmp_path / "data"), "pets")
     assert not [*(tmp_path / "data/pets").iterdir()]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "pets:1.0.0", "1a", "../x", "ä", "Pets"])
 def test_a_name_that_tfds_cannot_use_is_refused(tree, tmp_path, name):
     with pytest.raises(BadInput, match=r"--config.name=.*: give lower-case letters, digits and _"):
-        folder.prepare_folder(str(tree), str(tmp_path / "data"), name)
+        prepare_folder(str(tree), str(tmp_path / "data"), name)
 
 
 def test_prepare_folder_refuses(tree, pets):
     with pytest.raises(BadInput, match="'cifar10' is TFDS' name for another set: choose your own"):
-        folder.prepare_folder(str(tree), str(pets), "cifar10")
+        prepare_folder(str(tree), str(pets), "cifar10")
     for source in ("", str(tree / "nowhere"), str(tree / "train"), "a\0b"):
         with pytest.raises(BadInput, match=r"is no folder that holds train/ or test/"):
-            folder.prepare_folder(source, str(pets), "birds")
+            prepare_folder(source, str(pets), "birds")
     with pytest.raises(BadInput, match=r"pets/1.0.0 is already prepared: delete that folder"):
-        folder.prepare_folder(str(tree), str(pets), "pets")
+        prepare_folder(str(tree), str(pets), "pets")
     same_as_the_folder(tree, pets)
     (tree / "val/zebra").mkdir()
     with pytest.raises(BadInput, match="zebra: no such class in train"):
-        folder.prepare_folder(str(tree), str(pets), "birds")
+        prepare_folder(str(tree), str(pets), "birds")
 
 
 def test_rrjaxs_own_names_are_refused(tree, tmp_path):
     assert set(records.NAMES) == set(data.SOURCES)
     for name in records.NAMES:
         with pytest.raises(BadInput, match=f"{name}' is rrjax's name for other data: choose your"):
-            folder.prepare_folder(str(tree), str(tmp_path), name)
+            prepare_folder(str(tree), str(tmp_path), name)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\rb", " a", "a\t", "\x85a", os.fsdecode(b"a\xff")])
 def test_names_that_tfds_cannot_keep_are_refused(tree, tmp_path, name):
     write_image(tree / "train" / name / "1.png", 0)
     with pytest.raises(BadInput, match=r"the class folder '.*' has a name .*: rename it") as error:
-        folder.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+        prepare_folder(str(tree), str(tmp_path / "data"), "pets")
     assert "\n" not in str(error.value) and str(error.value).isprintable()
     (tree / "train" / name).rename(tree / "train/a b")
     write_image(tree / "train/cat/in" / f"{name}.png", 0)
     if name.encode(errors="ignore").decode() == name:
-        folder.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+        prepare_folder(str(tree), str(tmp_path / "data"), "pets")
         source = records.records("pets", str(tmp_path / "data"), "train")
         assert source.class_names == ("a b", "cat", "dog", "eel")
         return
     with pytest.raises(BadInput, match=r"the file 'cat/in/a.udcff.png' .* not UTF-8: rename it"):
-        folder.prepare_folder(str(tree), str(tmp_path / "data"), "pets")
+        prepare_folder(str(tree), str(tmp_path / "data"), "pets")
 
 
 def test_an_empty_workdir_is_refused():
@@ -403,16 +404,16 @@ def test_an_empty_workdir_is_refused():
 def test_two_at_a_time_are_refused(tree, tmp_path):
     with writer.building(str(tmp_path), "birds", "1.0.0") as part:
         with pytest.raises(BadInput, match=r"another process prepares a set in .*: wait for it"):
-            folder.prepare_folder(str(tree), str(tmp_path), "pets")
+            prepare_folder(str(tree), str(tmp_path), "pets")
         assert part.is_dir()
-    folder.prepare_folder(str(tree), str(tmp_path), "pets")
+    prepare_folder(str(tree), str(tmp_path), "pets")
 
 
 def test_a_disk_too_small_is_refused_before_work(tree, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     message = r"pets/1.0.0 cannot be written \(it takes \S+ bytes and 1,000 are free\): free some"
     with pytest.raises(BadInput, match=message):
-        folder.prepare_folder(str(tree), str(tmp_path), "pets")
+        prepare_folder(str(tree), str(tmp_path), "pets")
     assert not [*(tmp_path / "pets").iterdir()]
 
 
@@ -443,7 +444,7 @@ def test_a_killed_run_is_begun_again(tree, tmp_path):
     with pytest.raises(BadInput, match="no data set is called 'pets'"):
         records.records("pets", str(data_dir), "train")
     (left / "stray").touch()
-    folder.prepare_folder(str(tree), str(data_dir), "pets")
+    prepare_folder(str(tree), str(data_dir), "pets")
     assert [path.name for path in (data_dir / "pets").iterdir()] == ["1.0.0"]
     assert not (data_dir / "pets/1.0.0/stray").exists()
     same_as_the_folder(tree, data_dir)

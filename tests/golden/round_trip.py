@@ -17,8 +17,8 @@ import torchvision
 from torch import nn
 from weights import draw
 
-from configs import export_torch, import_torch
 from rrjax import runs
+from rrjax.configs import export_torch, import_torch
 from rrjax.convert import networks
 
 # robustness 1.2.1 imports load_state_dict_from_url from where it once was.

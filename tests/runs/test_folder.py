@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import robust_digits
 from rrjax import runs
+from rrjax.configs import robust_digits
 from rrjax.errors import BadInput
 from rrjax.runs import report
 

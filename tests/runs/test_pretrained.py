@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import rrjax
-from configs import card as card_config
-from configs import pretrain
 from rrjax import models, runs
+from rrjax.configs import card as card_config
+from rrjax.configs import pretrain
 from rrjax.convert import model_card, networks
 from rrjax.errors import BadInput
 from rrjax.runs import checkpoints, defaults, pretrained

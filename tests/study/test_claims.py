@@ -2,8 +2,8 @@
 
 import pytest
 
-from configs import claims as config_file
 from rrjax import runs
+from rrjax.configs import claims as config_file
 from rrjax.errors import BadInput
 from rrjax.study import claims
 

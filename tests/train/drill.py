@@ -22,9 +22,9 @@ import jax
 import numpy as np
 
 from rrjax import runs
+from rrjax.errors import EXIT_STOPPED
 from rrjax.runs import checkpoints
 from rrjax.train import loop
-from rrjax.train.signals import EXIT_CODE
 from rrjax.train.tasks import classifier
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +87,9 @@ def drill(root, epochs, signals, longest):
     for number in signals:
         code = disturb(root / "disturbed", epochs, number, longest)
         # 0: it was done before; -SIGTERM: it came before training had begun.
-        assert code in (0, EXIT_CODE, -number), f"{signal.Signals(number).name}: exit code {code}"
+        assert code in (0, EXIT_STOPPED, -number), (
+            f"{signal.Signals(number).name}: exit code {code}"
+        )
         came[signal.Signals(number).name, code] += 1
         reached.append(steps_logged(root / "disturbed"))
         print(signal.Signals(number).name, "exit", code, "at step", reached[-1], flush=True)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import autoencoder_alexnet, autoencoder_digits, robust_digits
 from rrjax import data, models, runs
+from rrjax.configs import autoencoder_alexnet, autoencoder_digits, robust_digits
 from rrjax.core import manifold
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts

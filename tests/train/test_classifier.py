@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import robust_digits
 from rrjax import models
+from rrjax.configs import robust_digits
 from rrjax.core.attack import adversary
 from rrjax.errors import BadInput
 from rrjax.train import parallel

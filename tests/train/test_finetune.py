@@ -8,8 +8,8 @@ import pytest
 from absl import flags
 from flax.traverse_util import flatten_dict
 
-from configs import robust_digits
 from rrjax import models, runs, train
+from rrjax.configs import robust_digits
 from rrjax.errors import BadInput
 from rrjax.train.tasks import classifier, finetune, optimizer
 

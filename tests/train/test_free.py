@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from configs import free_digits
 from rrjax import models
+from rrjax.configs import free_digits
 from rrjax.core import attack
 from rrjax.errors import BadInput
 from rrjax.train.tasks import classifier, optimizer

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import robust_digits
 from rrjax import models
+from rrjax.configs import robust_digits
 from rrjax.train.tasks import TrainState, adversaries, gradients, losses
 
 

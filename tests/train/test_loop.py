@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 import drill
-from configs import robust_digits
 from paths import ROOT
 from rrjax import data, runs
+from rrjax.configs import robust_digits
 from rrjax.data import augment
-from rrjax.errors import BadInput
+from rrjax.errors import BadInput, Stopped
 from rrjax.runs import checkpoints
 from rrjax.train import loop, parallel
-from rrjax.train.signals import Stopped, asked_to_stop
+from rrjax.train.signals import asked_to_stop
 from rrjax.train.tasks import Task, TrainState, classifier
 
 # A run of 44 steps that takes seconds, with everything a resumed run must bring back: BN, momentum,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import robust_digits
+from rrjax.configs import robust_digits
 from rrjax.errors import BadInput
 from rrjax.models import layers
 from rrjax.models.smallcnn import SmallCNN

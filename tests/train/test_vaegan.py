@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import vaegan_digits
+from rrjax.configs import vaegan_digits
 from rrjax.errors import BadInput
 from rrjax.models import vaegan
 from rrjax.train.tasks import vaegan as task
