@@ -1,4 +1,4 @@
-"""What excites a unit: the input that maximises it, beside the test images that do and do not.
+"""What excites a unit: the input that maximizes it, beside the test images that do and do not.
 
 python -m rrjax.study --config=configs/activations.py --workdir=runs/quickstart
 """

@@ -25,7 +25,7 @@ def get_config():
     # Where their test data lie now; empty: where they lay in training.
     config.data = ConfigDict({"name": "", "path": ""})
     config.n = 60  # test images of all classes, drawn by the seed; 0: all
-    # Of the score "sum", which the search minimises. The paper's pixels count 2e-6, which at this
+    # Of the score "sum", which the search minimizes. The paper's pixels count 2e-6, which at this
     # size is nothing.
     config.pixel_weight = 0.01
     config.feature_weight = 0.01  # the paper's

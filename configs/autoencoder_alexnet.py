@@ -1,4 +1,4 @@
-"""The paper's decoder of AlexNet's conv5 on ImageNet, with its losses, weights and optimisers.
+"""The paper's decoder of AlexNet's conv5 on ImageNet, with its losses, weights and optimizers.
 
 python -m rrjax.train --config=configs/autoencoder_alexnet.py --config.data.path=DATA \
   --config.model.encoder=runs/robust_alexnet --workdir=runs/robust_alexnet_decoder
@@ -29,7 +29,7 @@ def get_config():
 
     config.data.name = "imagenet2012"
     config.data.image_size = 224
-    config.data.resize = 224  # of the shorter side, and a centre crop; theirs squeezes both sides
+    config.data.resize = 224  # of the shorter side, and a center crop; theirs squeezes both sides
     config.data.workers = 8
 
     config.loss.norm = "l1"

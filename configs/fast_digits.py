@@ -14,5 +14,5 @@ def get_config():
     config.attack.random_start = "uniform"
     config.attack.steps = 1
     config.attack.step_size = 0.125
-    config.attack.keep = "last"
+    config.attack.return_iterate = "last"
     return config

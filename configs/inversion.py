@@ -28,7 +28,7 @@ def get_config(settings="small"):
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
     # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
-    config.keep = "best"  # the paper's notebook: "last"
+    config.return_iterate = "best"  # the paper's notebook: "last"
     if settings == "paper":
         config.update(step_size=1.0, steps=10_000, straight_through=True)
     return config.lock()

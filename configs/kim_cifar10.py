@@ -48,5 +48,5 @@ def get_config(strength="l2,0.4"):
     config.attack.eps = UNIT * float(eps)
     config.attack.step_size = UNIT * STEP_SIZES[norm]
     config.attack.steps = 40
-    config.attack.keep = "last"
+    config.attack.return_iterate = "last"
     return config

@@ -1,4 +1,4 @@
-"""Feature visualisation with and without a regulariser, of a standard and a robust network.
+"""Feature visualization with and without a regularizer, of a standard and a robust network.
 
 python -m rrjax.study --config=configs/regularized.py --workdir=runs/quickstart
 """

@@ -32,5 +32,5 @@ def get_config():
     config.attack.random_start = "uniform"
     config.attack.steps = 1
     config.attack.step_size = 0.625
-    config.attack.keep = "last"
+    config.attack.return_iterate = "last"
     return config

@@ -12,5 +12,5 @@ def get_config():
     config.loss.name = "trades"
     config.attack.loss = "kl"
     config.attack.random_start = "gaussian"
-    config.attack.keep = "last"
+    config.attack.return_iterate = "last"
     return config

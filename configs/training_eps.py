@@ -23,6 +23,6 @@ def get_config():
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
     # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
-    config.keep = "best"
+    config.return_iterate = "best"
     config.seed = 0
     return config.lock()

@@ -1,4 +1,4 @@
-"""Representations put to use: a linear probe and nearest neighbours on another data set.
+"""Representations put to use: a linear probe and nearest neighbors on another data set.
 
 python -m rrjax.study --config=configs/transfer.py --workdir=runs/quickstart
 """
@@ -14,6 +14,6 @@ def get_config():
     config.other = ConfigDict({"name": "patterns", "path": ""})
     config.train_n = 1000  # of its training images
     config.test_n = 500  # of its test images
-    config.neighbours = 5  # of k-NN, by the cosine of representations
-    config.shown = 6  # images whose neighbours are shown
+    config.neighbors = 5  # of k-NN, by the cosine of representations
+    config.shown = 6  # images whose neighbors are shown
     return config.lock()

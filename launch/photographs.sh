@@ -55,6 +55,6 @@ regularized --config.units=2 --config.steps=2 --config.regularized_steps=2
 manipulation --config.units=2 --config.n=2 --config.steps=2
 activations --config.units=2 --config.shown=2 --config.n=8 --config.steps=2
 synthesis --config.n=2 --config.steps=2 --config.fill_steps=2 --config.coarse_steps=2 --config.paint_steps=2 --config.patch=60
-transfer --config.train_n=8 --config.test_n=4 --config.neighbours=2 --config.shown=2
+transfer --config.train_n=8 --config.test_n=4 --config.neighbors=2 --config.shown=2
 END
 done

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 # Before jax starts its backend: two fake devices, so every data-parallel test is a real one; and
-# programs optimised a little only, since most of a test is their compilation.
+# programs optimized a little only, since most of a test is their compilation.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
     (

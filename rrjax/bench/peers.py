@@ -138,7 +138,7 @@ def _tuned(config, training, kind: str, x, y) -> Callable[[], None]:
             return forward((image - mean) / std, **options)
 
     def search(start, losses, eps, step_size, steps):
-        """Descend from `start` by normalised steps in the l2 ball, and keep the best iterate."""
+        """Descend from `start` by normalized steps in the l2 ball, and keep the best iterate."""
         for parameter in parameters:
             parameter.requires_grad_(False)
         image, best, least = start, start, torch.full((len(start),), torch.inf, device=x.device)

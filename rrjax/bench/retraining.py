@@ -34,7 +34,11 @@ def run(config, workdir: str) -> None:
         )
     model = models.create(config.model)
     train, test = (_ranked(split, config) for split in ("train", "test"))
-    options = {"keep": False, "fill": jnp.full((1,), 0.5), "learning_rate": config.learning_rate}
+    options = {
+        "invert_mask": False,
+        "fill": jnp.full((1,), 0.5),
+        "learning_rate": config.learning_rate,
+    }
     options |= {"epochs": config.epochs, "batch_size": config.batch_size}
     grid = model, train, test, jnp.array(config.seeds), jnp.array(config.counts)
     one = partial(roar.retrain, *grid, **options)
@@ -61,13 +65,15 @@ def run(config, workdir: str) -> None:
 
 
 def plainly(
-    model, train, test, seeds, counts, *, keep, fill, learning_rate, epochs, batch_size
+    model, train, test, seeds, counts, *, invert_mask, fill, learning_rate, epochs, batch_size
 ) -> np.ndarray:
     """Do what `retraining.retrain` does, a network after the other and a step after the other.
 
     Arguments and result as there; each step is a compiled program, as is each evaluation.
     """
-    occlude = jax.jit(jax.vmap(partial(attribution.occlude, keep=keep), in_axes=(0, 0, None, None)))
+    occlude = jax.jit(
+        jax.vmap(partial(attribution.occlude, invert_mask=invert_mask), in_axes=(0, 0, None, None))
+    )
 
     def accuracy(seed, count):
         inputs, held_out = (occlude(s.images, s.ranks, count, fill) for s in (train, test))

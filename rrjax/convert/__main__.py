@@ -18,8 +18,8 @@ from rrjax.errors import BadInput
 CONVERSIONS = {
     "import": networks.import_network,
     "export": networks.export_network,
-    "untrained": networks.draw_network,
-    "trunk": networks.import_trunk,
+    "untrained": networks.init_network,
+    "trunk": networks.import_backbone,
     "pretrained": networks.export_pretrained,
     "card": model_card.write,
 }

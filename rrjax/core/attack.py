@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from rrjax.core import objectives
 from rrjax.core.pgd import (
-    Found,
     Projection,
+    SearchResult,
     l2_ball,
     l2_step,
     linf_ball,
@@ -45,13 +45,13 @@ def adversary(
     random_start: str = "none",
     restarts: int = 1,
     targeted: bool = False,
-    keep: str = "best",
+    return_iterate: str = "best",
 ) -> jax.Array:
     """Return the adversarial example of one image that PGD finds.
 
     Args:
       apply: image -> (logits, reps), in eval mode.
-      image: (H, W, C), float in [0,1]; the centre of the ball.
+      image: (H, W, C), float in [0,1]; the center of the ball.
       label: the true class, or with `targeted` the class to move to.
       key: needed by a random start only.
       norm: "l2", "linf" or "unconstrained" (raw gradient steps in the cube [0,1]; no eps).
@@ -63,7 +63,7 @@ def adversary(
         0.001 a pixel, as in TRADES).
       restarts: keep the worst of that many random starts: one that fools the network before one
         that does not, then the one of greater loss.
-      keep: "best" or "last" iterate of each start.
+      return_iterate: "best" or "last" iterate of each start.
 
     Returns:
       (H, W, C), in the ball and in [0,1].
@@ -71,15 +71,23 @@ def adversary(
     Raises:
       BadInput: if the options contradict each other (see `check`).
     """
-    check(norm=norm, loss=loss, random_start=random_start, restarts=restarts, keep=keep)
+    check(
+        norm=norm,
+        loss=loss,
+        random_start=random_start,
+        restarts=restarts,
+        return_iterate=return_iterate,
+    )
     loss_of = LOSSES[loss](apply, image, label)
     sign = 1.0 if targeted else -1.0
     project, step = _geometry(norm, image, eps, step_size)
 
-    def from_start(key) -> Found:
+    def from_start(key) -> SearchResult:
         start = image if random_start == "none" else _start(random_start, norm, key, image, eps)
         objective = lambda x: sign * loss_of(x)  # noqa: E731
-        return pgd(objective, start, project=project, step=step, steps=steps, keep=keep)
+        return pgd(
+            objective, start, project=project, step=step, steps=steps, return_iterate=return_iterate
+        )
 
     if restarts == 1:
         return from_start(key).x
@@ -91,7 +99,7 @@ def adversary(
     return found.x[worst]
 
 
-def ascend(
+def projected_ascent_step(
     delta: jax.Array, gradient: jax.Array, *, norm: str, eps: float, step_size: float
 ) -> jax.Array:
     """Step a perturbation of one image up the gradient, and back into the ball "l2" or "linf"."""
@@ -101,7 +109,7 @@ def ascend(
     return within(delta + moved, eps)
 
 
-STATIC = ("norm", "loss", "random_start", "restarts", "targeted", "keep")
+STATIC = ("norm", "loss", "random_start", "restarts", "targeted", "return_iterate")
 
 
 @partial(jax.jit, static_argnames=STATIC)
@@ -123,7 +131,7 @@ def protocol(eps: float, steps: int) -> dict[str, float]:
     return {"eps": eps, "step_size": 2.5 * eps / steps, "steps": steps if eps else 0}
 
 
-def check(*, norm: str, loss: str, random_start: str, restarts: int, keep: str) -> None:
+def check(*, norm: str, loss: str, random_start: str, restarts: int, return_iterate: str) -> None:
     """Raise BadInput, naming the option, if an attack's options are unknown or contradictory."""
     starts = {
         "l2": ("none", "sphere", "uniform", "gaussian"),
@@ -133,7 +141,7 @@ def check(*, norm: str, loss: str, random_start: str, restarts: int, keep: str) 
         ("norm", norm, NORMS),
         ("loss", loss, tuple(LOSSES)),
         ("random_start", random_start, starts.get(norm, ("none",))),
-        ("keep", keep, ("best", "last")),
+        ("return_iterate", return_iterate, ("best", "last")),
     ):
         if value not in choices:
             raise BadInput(f"attack.{name}={value!r} (norm {norm!r}): choose one of {choices}")

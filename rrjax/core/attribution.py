@@ -26,7 +26,7 @@ def gradient_x_input(
 ) -> jax.Array:
     """Return the gradient times the image, less `baseline`.
 
-    Kim et al. (2019) take pixels in [-1,1]: mid-grey, 0.5 here, counts nothing.
+    Kim et al. (2019) take pixels in [-1,1]: mid-gray, 0.5 here, counts nothing.
     """
     return gradient(objective, image) * (image - baseline)
 
@@ -107,7 +107,11 @@ def ranks(importance: jax.Array) -> jax.Array:
 
 
 def occlude(
-    image: jax.Array, places: jax.Array, count: jax.Array | int, fill: jax.Array, keep: bool = False
+    image: jax.Array,
+    places: jax.Array,
+    count: jax.Array | int,
+    fill: jax.Array,
+    invert_mask: bool = False,
 ) -> jax.Array:
     """Replace the `count` most important pixels of an image by those of `fill`.
 
@@ -117,10 +121,10 @@ def occlude(
       count: exactly so many pixels; it may be traced.
       fill: what takes their place, such that it broadcasts to the image: the data's mean (C,), or
         an image, by `blur` or `noisy_linear`.
-      keep: replace all other pixels instead (KAR, where the default is ROAR's).
+      invert_mask: replace all other pixels instead (KAR, where the default is ROAR's).
     """
     most = (places < count)[..., None]
-    return jnp.where(most != keep, jnp.broadcast_to(fill, image.shape), image)
+    return jnp.where(most != invert_mask, jnp.broadcast_to(fill, image.shape), image)
 
 
 def noisy_linear(
@@ -128,16 +132,16 @@ def noisy_linear(
 ) -> jax.Array:
     """Return the image with its missing pixels, (H, W) bool, imputed from the others.
 
-    Rong et al. (2022; ROAD): each becomes the mean of its eight neighbours, weighted 1/6 at its
+    Rong et al. (2022; ROAD): each becomes the mean of its eight neighbors, weighted 1/6 at its
     sides and 1/12 at its corners, plus noise of standard deviation `noise`, in units of pixels in
-    [0,1], to which it is clipped. Where all are missing they become mid-grey.
+    [0,1], to which it is clipped. Where all are missing they become mid-gray.
     """
     missing = missing[..., None]
-    weight = _neighbours(jnp.ones_like(missing, image.dtype))
+    weight = _neighbors(jnp.ones_like(missing, image.dtype))
     known = jnp.where(missing, 0, image)
     values, _ = cg(
-        lambda x: jnp.where(missing, weight * x - _neighbours(x), 0),
-        jnp.where(missing, _neighbours(known), 0),
+        lambda x: jnp.where(missing, weight * x - _neighbors(x), 0),
+        jnp.where(missing, _neighbors(known), 0),
         jnp.where(missing, jnp.full_like(image, 0.5), 0),
         # Of no pixel known, the right side is 0, and no residual would be small beside it.
         atol=1e-7 * image.size**0.5,
@@ -146,8 +150,8 @@ def noisy_linear(
     return jnp.where(missing, jnp.clip(noisy, 0, 1), image)
 
 
-def _neighbours(x: jax.Array) -> jax.Array:
-    """Add up each pixel's neighbours, 1/6 of those at its sides, 1/12 of those at its corners."""
+def _neighbors(x: jax.Array) -> jax.Array:
+    """Add up each pixel's neighbors, 1/6 of those at its sides, 1/12 of those at its corners."""
     padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
     return (_weighted(_weighted(padded, axis=0), axis=1) - 4 * x) / 12
 

@@ -1,4 +1,4 @@
-"""Scalar objectives of one image: what `pgd` minimises, or an adversary maximises.
+"""Scalar objectives of one image: what `pgd` minimizes, or an adversary maximizes.
 
 Each takes `apply`, one image -> (logits, reps), and what is asked of it, and returns
 image -> scalar. Norms are over the whole representation.
@@ -59,7 +59,7 @@ def margin(apply: Apply, label: jax.Array) -> Objective:
 def divergence(apply: Apply, logits: jax.Array) -> Objective:
     """Return KL(p || q), p = softmax(logits) and q the image's prediction, in nats.
 
-    With the logits of the clean image, what the adversary of TRADES maximises (Zhang et al. 2019).
+    With the logits of the clean image, what the adversary of TRADES maximizes (Zhang et al. 2019).
     """
     log_p = jax.nn.log_softmax(logits)
 
@@ -71,7 +71,7 @@ def divergence(apply: Apply, logits: jax.Array) -> Objective:
 
 
 def match(apply: Apply, target: jax.Array) -> Objective:
-    """Return |R(x) - target| / |target|, the normalised representation distance.
+    """Return |R(x) - target| / |target|, the normalized representation distance.
 
     The inversion loss of Engstrom et al. (2019), eq. 1, divided by |target| as in their code.
     """
@@ -86,7 +86,7 @@ def match(apply: Apply, target: jax.Array) -> Objective:
 
 
 def activate(apply: Apply, unit: jax.Array) -> Objective:
-    """Return -R(x)[unit]: minimising it grows that coordinate of the representation."""
+    """Return -R(x)[unit]: minimizing it grows that coordinate of the representation."""
 
     def objective(image):
         _, reps = apply(image)

@@ -17,7 +17,7 @@ Objective = Callable[[jax.Array], jax.Array]
 Projection = Callable[[jax.Array], jax.Array]
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search ends with: the image, its objective and the steps it took to stop.
 
     last: the image of the last step, from which a further search goes on. Free under jit where
@@ -37,10 +37,10 @@ def pgd(
     project: Projection,
     step: optax.GradientTransformation,
     steps: int,
-    keep: str = "best",
+    return_iterate: str = "best",
     stop: Callable[[jax.Array], jax.Array] | None = None,
-) -> Found:
-    """Minimise `objective` over one image by projected gradient steps from `x`.
+) -> SearchResult:
+    """Minimize `objective` over one image by projected gradient steps from `x`.
 
     Args:
       objective: image (any shape, float) -> scalar.
@@ -48,18 +48,18 @@ def pgd(
       project: image -> the nearest allowed image, such as `l2_ball(center, eps)`.
       step: `l2_step`, `linf_step`, `raw_step`, or any optax transformation.
       steps: how many; compile time does not depend on it, and it may be traced.
-      keep: "best" returns the iterate of least objective, the start among them, the first of
+      return_iterate: "best" returns the iterate of least objective, the start among them, the first of
         equals; "last" returns the last one.
       stop: image -> bool; an image for which it holds moves no more.
 
     Returns:
-      `Found(x, value, steps, last)`. No gradient flows through it.
+      `SearchResult(x, value, steps, last)`. No gradient flows through it.
 
     Raises:
-      BadInput: if `keep` is neither "best" nor "last".
+      BadInput: if `return_iterate` is neither "best" nor "last".
     """
-    if keep not in ("best", "last"):
-        raise BadInput(f'keep={keep!r}: choose "best" or "last"')
+    if return_iterate not in ("best", "last"):
+        raise BadInput(f'return_iterate={return_iterate!r}: choose "best" or "last"')
     x = project(jax.lax.stop_gradient(x))
     dtype = jax.eval_shape(objective, x).dtype
 
@@ -72,7 +72,7 @@ def pgd(
     def advance(carry):
         i, x, step_state, best, _ = carry
         value, gradient = jax.value_and_grad(objective)(x)
-        if keep == "best":
+        if return_iterate == "best":
             best = better(best, (x, value))
         updates, step_state = step.update(gradient, step_state, x)
         moved = project(optax.apply_updates(x, updates))
@@ -85,10 +85,10 @@ def pgd(
     carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
     i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
     found = (x, objective(x))
-    if keep == "best":
+    if return_iterate == "best":
         found = better(best, found)
     # The round that finds an image done does not move it.
-    return jax.tree.map(jax.lax.stop_gradient, Found(*found, i - done, x))
+    return jax.tree.map(jax.lax.stop_gradient, SearchResult(*found, i - done, x))
 
 
 def better(best: tuple, candidate: tuple) -> tuple:

@@ -1,7 +1,7 @@
-"""What makes feature visualisations of standard networks legible: a Fourier basis and transforms.
+"""What makes feature visualizations of standard networks legible: a Fourier basis and transforms.
 
 In the manner of Lucid (Olah et al. 2017, "Feature Visualization"): the image is written in
-decorrelated colours and Fourier coefficients, whose steps are scaled as natural images' spectra
+decorrelated colors and Fourier coefficients, whose steps are scaled as natural images' spectra
 are, and is shifted, scaled and turned a little at random before every step. One image each.
 """
 
@@ -15,9 +15,9 @@ from jax.scipy.ndimage import map_coordinates
 
 from rrjax.core import objectives
 
-# Lucid's, of ImageNet: the square root of the covariance of colours, largest column norm 1.
-_COLOURS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-_COLOURS = _COLOURS / np.linalg.norm(_COLOURS, axis=0).max()
+# Lucid's, of ImageNet: the square root of the covariance of colors, largest column norm 1.
+_COLORS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
+_COLORS = _COLORS / np.linalg.norm(_COLORS, axis=0).max()
 _STANDARD_DEVIATION = 0.01  # of the coefficients that Lucid starts from
 _SIZE = 224  # pixels, of the images that Lucid's shifts of 8 and 4 are meant for
 
@@ -36,7 +36,7 @@ def image(coefficients: jax.Array, width: int) -> jax.Array:
     spectrum = jax.lax.complex(*coefficients) * scale[..., None].astype(np.float32)
     x = jnp.fft.irfft2(spectrum, (height, width), axes=(0, 1)) / 4
     if channels == 3:
-        x = x @ _COLOURS.T
+        x = x @ _COLORS.T
     return jax.nn.sigmoid(x)
 
 
@@ -44,7 +44,7 @@ def jitter(key: jax.Array, x: jax.Array) -> jax.Array:
     """Shift an image (H, W, C) by up to 6 pixels of 224, scale it by 0.9 to 1.1, turn it by 10°.
 
     Lucid's two shifts, of 8 and 4 pixels about the middle, its scales and its angles, in one
-    bilinear resampling; what comes in from outside is mid-grey.
+    bilinear resampling; what comes in from outside is mid-gray.
     """
     height, width, _ = x.shape
     shift_key, scale_key, angle_key = jax.random.split(key, 3)
@@ -52,15 +52,15 @@ def jitter(key: jax.Array, x: jax.Array) -> jax.Array:
     shift = jax.random.uniform(shift_key, (2, 1, 1), minval=-reach, maxval=reach)
     scale = jax.random.uniform(scale_key, minval=0.9, maxval=1.1)
     angle = jnp.radians(jax.random.uniform(angle_key, minval=-10.0, maxval=10.0))
-    centre = np.array([height - 1, width - 1], np.float32).reshape(2, 1, 1) / 2
-    y, x_ = np.indices((height, width)).astype(np.float32) - centre
+    center = np.array([height - 1, width - 1], np.float32).reshape(2, 1, 1) / 2
+    y, x_ = np.indices((height, width)).astype(np.float32) - center
     turned = jnp.stack(
         [
             jnp.cos(angle) * y - jnp.sin(angle) * x_,
             jnp.sin(angle) * y + jnp.cos(angle) * x_,
         ]
     )
-    where = turned / scale + centre + shift
+    where = turned / scale + center + shift
     sample = partial(map_coordinates, order=1, mode="constant", cval=0.5)
     return jax.vmap(sample, in_axes=(-1, None), out_axes=-1)(x, tuple(where))
 
@@ -74,7 +74,7 @@ def visualize(
     steps: int = 512,
     learning_rate: float = 0.05,
 ) -> jax.Array:
-    """Grow one coordinate of the representation in that parameterisation, with Adam.
+    """Grow one coordinate of the representation in that parameterization, with Adam.
 
     Args:
       apply: image -> (logits, reps).

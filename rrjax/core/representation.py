@@ -9,7 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from rrjax.core import objectives
-from rrjax.core.pgd import Found, l2_ball, l2_step, pgd
+from rrjax.core.pgd import SearchResult, l2_ball, l2_step, pgd
 from rrjax.errors import BadInput
 
 
@@ -21,25 +21,25 @@ def invert(
     eps: float = 1000.0,
     step_size: float = 1.0,
     steps: int = 10_000,
-    keep: str = "best",
+    return_iterate: str = "best",
     begin: jax.Array | None = None,
-) -> Found:
+) -> SearchResult:
     """Find an image near `start` whose representation is `target`.
 
-    Engstrom et al. (2019), section 3.1 and appendix A.6 (the defaults): normalised l2 gradient
-    steps on the normalised representation distance.
+    Engstrom et al. (2019), section 3.1 and appendix A.6 (the defaults): normalized l2 gradient
+    steps on the normalized representation distance.
 
     Args:
       apply: image -> (logits, reps). With the straight-through last ReLU, the paper's
         (`Frozen.straight_through`), a coordinate that is zero has a gradient too.
-      start: (H, W, C), float in [0,1]; the centre of the ball.
+      start: (H, W, C), float in [0,1]; the center of the ball.
       target: the representation to reach, as `reps["representation"]`.
       eps: l2 radius in units of [0,1] pixels; 1000 never binds at 224 pixels.
-      keep: "best", or "last" as in the paper's notebook.
+      return_iterate: "best", or "last" as in the paper's notebook.
       begin: the image to begin with, if it is not `start`.
 
     Returns:
-      `Found`: the image x (H, W, C); as value its normalised representation distance.
+      `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -56,7 +56,7 @@ def invert(
         project=l2_ball(start, eps),
         step=l2_step(step_size),
         steps=steps,
-        keep=keep,
+        return_iterate=return_iterate,
     )
 
 
@@ -69,7 +69,7 @@ def interpolate(
     eps: float = 1000.0,
     step_size: float = 1.0,
     steps: int = 10_000,
-) -> Found:
+) -> SearchResult:
     """Find an image whose representation lies between those of two images.
 
     Engstrom et al. (2019), section 3.2 and appendix A.6 (the defaults): the inversion of
@@ -81,7 +81,7 @@ def interpolate(
       weight: 0 is left, 1 is right.
 
     Returns:
-      `Found`: the image x (H, W, C); as value its normalised representation distance.
+      `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
 
     >>> import jax, jax.numpy as jnp, rrjax
     >>> from rrjax.data import outside
@@ -111,8 +111,8 @@ def visualize(
     eps: float = 1000.0,
     step_size: float = 1.0,
     steps: int = 200,
-    keep: str = "last",
-) -> Found:
+    return_iterate: str = "last",
+) -> SearchResult:
     """Grow one coordinate of the representation, from an image or from noise.
 
     Engstrom et al. (2019), section 4.1 and appendix A.6 (the defaults).
@@ -120,11 +120,11 @@ def visualize(
     Args:
       apply: image -> (logits, reps); with the straight-through last ReLU a unit that is zero
         grows too.
-      start: (H, W, C), float in [0,1]; the centre of the ball.
+      start: (H, W, C), float in [0,1]; the center of the ball.
       unit: which coordinate.
 
     Returns:
-      `Found`: the image x (H, W, C); as value -R(x)[unit].
+      `SearchResult`: the image x (H, W, C); as value -R(x)[unit].
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -141,7 +141,7 @@ def visualize(
         project=l2_ball(start, eps),
         step=l2_step(step_size),
         steps=steps,
-        keep=keep,
+        return_iterate=return_iterate,
     )
 
 
@@ -158,20 +158,20 @@ def manipulate(
     eps: float = 1000.0,
     step_size: float = 0.1,
     steps: int = 800,
-) -> Found:
+) -> SearchResult:
     """Add a feature to an image: grow one coordinate of its representation until it is enough.
 
     Engstrom et al. (2019), section 4.2.
 
     Args:
       apply: image -> (logits, reps).
-      image: (H, W, C), float in [0,1]; the centre of the ball.
+      image: (H, W, C), float in [0,1]; the center of the ball.
       unit: which coordinate.
       stop: "largest", the paper's: it exceeds all others; "threshold", its code's: it reaches
         `threshold`.
 
     Returns:
-      `Found`: the image x (H, W, C); as value -R(x)[unit]; steps, fewer than were allowed where it
+      `SearchResult`: the image x (H, W, C); as value -R(x)[unit]; steps, fewer than were allowed where it
       stopped.
 
     Raises:
@@ -204,7 +204,7 @@ def manipulate(
         project=l2_ball(image, eps),
         step=l2_step(step_size),
         steps=steps,
-        keep="last",
+        return_iterate="last",
         stop=enough,
     )
 
@@ -222,5 +222,5 @@ def _features(encode, image):
 
 
 def noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Draw the paper's starts: a standard normal / 20 about mid-grey, float32 clipped to [0,1]."""
+    """Draw the paper's starts: a standard normal / 20 about mid-gray, float32 clipped to [0,1]."""
     return np.clip(0.5 + rng.standard_normal(shape) / 20, 0, 1).astype(np.float32)

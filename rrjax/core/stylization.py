@@ -1,6 +1,6 @@
-"""Style as the statistics of features: whitening and colouring, Gram matrices. One map each.
+"""Style as the statistics of features: whitening and coloring, Gram matrices. One map each.
 
-Whitening and colouring give a feature map the mean and covariance of another (Li et al. 2017,
+Whitening and coloring give a feature map the mean and covariance of another (Li et al. 2017,
 arXiv:1705.08086); Gram matrices measure how far two maps are from that (Gatys et al. 2016).
 """
 
@@ -47,10 +47,10 @@ def stylize(
 
 def whiten(features: jax.Array, *, ridge: float) -> jax.Array:
     """Take the mean and the covariance from a map (H, W, C): 0 and, without a ridge, identity."""
-    _, centred, variances, directions = _statistics(features, ridge)
+    _, centered, variances, directions = _statistics(features, ridge)
     kept = variances > _LEAST_VARIANCE
     scales = jnp.where(kept, lax.rsqrt(jnp.where(kept, variances, 1)), 0)
-    return _scaled(centred, scales, directions).reshape(features.shape)
+    return _scaled(centered, scales, directions).reshape(features.shape)
 
 
 def color(whitened: jax.Array, style: jax.Array, *, ridge: float) -> jax.Array:
@@ -63,12 +63,12 @@ def color(whitened: jax.Array, style: jax.Array, *, ridge: float) -> jax.Array:
 
 
 def _statistics(features, ridge):
-    """Return mean (1, C), the centred (H*W, C), and the covariance's eigenvalues and -vectors."""
+    """Return mean (1, C), the centered (H*W, C), and the covariance's eigenvalues and -vectors."""
     flat = features.reshape(-1, features.shape[-1])
     mean = flat.mean(0, keepdims=True)
-    centred = flat - mean
-    covariance = _matmul(centred.T, centred) / (len(flat) - 1) + ridge * jnp.eye(flat.shape[1])
-    return mean, centred, *jnp.linalg.eigh(covariance)
+    centered = flat - mean
+    covariance = _matmul(centered.T, centered) / (len(flat) - 1) + ridge * jnp.eye(flat.shape[1])
+    return mean, centered, *jnp.linalg.eigh(covariance)
 
 
 def _scaled(flat, scales, directions):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rrjax.core import objectives
-from rrjax.core.pgd import Found, l2_ball, l2_step, pgd
+from rrjax.core.pgd import SearchResult, l2_ball, l2_step, pgd
 
 
 def inpaint(
@@ -23,7 +23,7 @@ def inpaint(
     eps: float = 21.6,
     step_size: float = 0.1,
     steps: int = 720,
-) -> Found:
+) -> SearchResult:
     """Fill a masked part of an image so that it becomes one of its class.
 
     The cross-entropy of `label`, and `weight` times the mean square of what changes outside of the
@@ -35,7 +35,7 @@ def inpaint(
       mask: (H, W, 1), 1 where the image is to be filled.
 
     Returns:
-      `Found`: the image x, and the objective.
+      `SearchResult`: the image x, and the objective.
     """
     objective = _kept(objectives.cross_entropy(apply, label), image, mask, weight)
     step = l2_step(step_size)
@@ -53,7 +53,7 @@ def paint(
     eps: float = 70.0,
     step_size: float = 1.0,
     steps: int = 140,
-) -> Found:
+) -> SearchResult:
     """Grow one coordinate of the representation in a masked part of an image.
 
     `growth` times that coordinate, less `weight` times the mean square of what changes outside of
@@ -98,9 +98,9 @@ def seeds(images: np.ndarray, n: int, grain: int, rng: np.random.Generator) -> n
 
 def sketches(images: np.ndarray) -> np.ndarray:
     """Draw the edges of images (N, H, W, C): dark lines on white, float32 in [0,1]."""
-    grey = images.mean(-1, keepdims=True)
-    down = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
-    along = np.abs(np.diff(grey, axis=2, append=grey[:, :, -1:]))
+    gray = images.mean(-1, keepdims=True)
+    down = np.abs(np.diff(gray, axis=1, append=gray[:, -1:]))
+    along = np.abs(np.diff(gray, axis=2, append=gray[:, :, -1:]))
     strength = np.maximum(down, along)
     edges = strength > np.quantile(strength, 0.85, axis=(1, 2, 3), keepdims=True)
     return np.broadcast_to(1.0 - edges, images.shape).astype(np.float32)

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from rrjax.core import objectives
-from rrjax.core.pgd import Found, better
+from rrjax.core.pgd import SearchResult, better
 from rrjax.core.representation import invert, visualize
 from rrjax.errors import BadInput
 
 
-@partial(jax.jit, static_argnames="keep")
+@partial(jax.jit, static_argnames="return_iterate")
 def invert_images(
     apply: objectives.Apply,
     descend: objectives.Apply,
@@ -22,12 +22,12 @@ def invert_images(
     targets: jax.Array,
     begins: jax.Array | None = None,
     **options,
-) -> Found:
+) -> SearchResult:
     """Invert the representations that images `targets` have under `apply`, all at once.
 
     `starts` and `targets` are (N, H, W, C), float in [0,1]. `descend` is the network whose
     gradients are followed: `apply` again, or its straight-through twin, a `Frozen` network has
-    both. `begins` and the options are `invert`'s. Returns `Found` with x (N, H, W, C) and value
+    both. `begins` and the options are `invert`'s. Returns `SearchResult` with x (N, H, W, C) and value
     (N,).
     """
 
@@ -47,19 +47,21 @@ def invert_in_chunks(
     steps: int,
     chunk: int,
     each: Callable = iter,
-    keep: str = "best",
+    return_iterate: str = "best",
     **options,
-) -> Found:
+) -> SearchResult:
     """Do as `invert_images`, `chunk` steps at a time.
 
     `each` wraps the chunks, as a progress bar does.
     """
-    search = partial(invert_images, apply, descend, starts, targets, keep=keep, **options)
+    search = partial(
+        invert_images, apply, descend, starts, targets, return_iterate=return_iterate, **options
+    )
     found = search(starts, steps=0)
     for done in each(range(0, steps, chunk)):
         further = search(found.last, steps=min(chunk, steps - done))
-        x, value = further[:2] if keep == "last" else _better(found[:2], further[:2])
-        found = Found(x, value, found.steps + further.steps, further.last)
+        x, value = further[:2] if return_iterate == "last" else _better(found[:2], further[:2])
+        found = SearchResult(x, value, found.steps + further.steps, further.last)
     return found
 
 
@@ -84,17 +86,17 @@ def represent_images(
     return in_parts(partial(represent, apply), batch_size, images)
 
 
-def to_nearest(
+def nearest_distance(
     apply: objectives.Apply, images: np.ndarray, gallery: np.ndarray, batch_size: int
 ) -> np.ndarray:
-    """Return the least normalised representation distance of each image to a gallery's: (N,)."""
+    """Return the least normalized representation distance of each image to a gallery's: (N,)."""
     _, ours = represent_images(apply, images, batch_size)
     _, theirs = represent_images(apply, gallery, batch_size)
     distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
     return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
 
 
-@partial(jax.jit, static_argnames="keep")
+@partial(jax.jit, static_argnames="return_iterate")
 def visualize_images(
     apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options
 ) -> jax.Array:

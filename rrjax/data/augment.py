@@ -1,4 +1,4 @@
-"""A batch on its device: uint8 to pixels in [0,1], and the changes of colour that it drew."""
+"""A batch on its device: uint8 to pixels in [0,1], and the changes of color that it drew."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import numpy as np
 Batch = dict[str, np.ndarray]
 
 DRAWS = ("jitter", "order", "lighting", "angle")  # what a training record may gain
-GREY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
+GRAY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
 
 
 def pixels(images):
@@ -16,7 +16,7 @@ def pixels(images):
 
 
 def augmented(batch) -> jax.Array:
-    """Map a training batch to its images, float32 in [0,1], with the colour changes it drew."""
+    """Map a training batch to its images, float32 in [0,1], with the color changes it drew."""
     draws = {name: batch[name] for name in DRAWS if name in batch}
     return jax.vmap(augment)(pixels(batch["image"]), draws)
 
@@ -38,19 +38,19 @@ def augment(image: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
 
 
 def _jitter(image, factors, order):
-    weights = jnp.array(GREY if image.shape[2] == 3 else (1,), image.dtype).reshape(1, 1, -1)
+    weights = jnp.array(GRAY if image.shape[2] == 3 else (1,), image.dtype).reshape(1, 1, -1)
     for k in range(3):
         change = order[k]
-        grey = jnp.sum(weights * image, axis=2, keepdims=True)
-        # Away from black, from the mean grey, from each pixel's own grey.
-        base = jnp.where(change == 0, 0, jnp.where(change == 1, grey.mean(), grey))
+        gray = jnp.sum(weights * image, axis=2, keepdims=True)
+        # Away from black, from the mean gray, from each pixel's own gray.
+        base = jnp.where(change == 0, 0, jnp.where(change == 1, gray.mean(), gray))
         factor = factors[change]
         image = jnp.clip(factor * image + (1 - factor) * base, 0, 1)
     return image
 
 
 def _rotate(image, degrees):
-    # Counterclockwise about the centre, nearest pixel, zeros outside. In Pillow's fixed point,
+    # Counterclockwise about the center, nearest pixel, zeros outside. In Pillow's fixed point,
     # 1/65536 of a pixel, so that the same pixels are chosen; it holds to 2^14 pixels a side.
     height, width, _ = image.shape
     cos, sin = jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees))

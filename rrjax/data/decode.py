@@ -1,4 +1,4 @@
-"""Decode an image file: uint8 (H, W, 1) if it is grey, (H, W, 3) otherwise.
+"""Decode an image file: uint8 (H, W, 1) if it is gray, (H, W, 3) otherwise.
 
 JPEG is read by simplejpeg, which gives Pillow's pixels in 0.7 of its time (README), and
 everything else by Pillow.
@@ -37,11 +37,11 @@ def decode(content: bytes, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode not in MODES:
-                raise ValueError(f"its mode is {image.mode}; convert it to RGB or 8-bit grey")
-            grey = image.mode in ("1", "L", "LA")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+                raise ValueError(f"its mode is {image.mode}; convert it to RGB or 8-bit gray")
+            gray = image.mode in ("1", "L", "LA")
+            pixels = np.asarray(image.convert("L" if gray else "RGB"))
     except UnidentifiedImageError as error:
         raise Corrupt(f"{name}: not an image of a known format; replace or remove it") from error
     except Exception as error:  # OSError, ValueError, SyntaxError, ...: it depends on the format.
         raise Corrupt(f"{name}: not a readable image ({error}); replace or remove it") from error
-    return pixels[..., None] if grey else pixels
+    return pixels[..., None] if gray else pixels

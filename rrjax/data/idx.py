@@ -19,7 +19,7 @@ def idx(path: str, split: str) -> Source:
     """Make a source of the idx files in the folder `path`, under their usual names.
 
     {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each plain or .gz (Y. LeCun,
-    C. Cortes, C. Burges: The MNIST database). Images are grey; classes are numbers, from 0 to the
+    C. Cortes, C. Burges: The MNIST database). Images are gray; classes are numbers, from 0 to the
     largest label of train. Raises BadInput for a file that is missing, of another kind, cut or
     damaged, and where there is not one label an image.
     """

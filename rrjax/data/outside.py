@@ -33,7 +33,7 @@ def _crop(photo, size, rng):
 
 
 def patterns(n, image_size, channels, seed):
-    """Draw gratings, checkerboards, ellipses and smooth fields, in turn, in two random colours."""
+    """Draw gratings, checkerboards, ellipses and smooth fields, in turn, in two random colors."""
     images = []
     for i in range(n):
         rng = np.random.default_rng((seed, i))
@@ -47,9 +47,9 @@ def patterns(n, image_size, channels, seed):
 
 
 def _grid(size):
-    """Give the pixels' centres, y (size, 1) and x (1, size), in [0, 1]."""
-    centres = (np.arange(size) + 0.5) / size
-    return centres[:, None], centres[None, :]
+    """Give the pixels' centers, y (size, 1) and x (1, size), in [0, 1]."""
+    centers = (np.arange(size) + 0.5) / size
+    return centers[:, None], centers[None, :]
 
 
 def _grating(rng, size):

@@ -52,7 +52,7 @@ def train_batches(
     shard = stream[process_index::process_count].batch(
         batch_size, drop_remainder=True, batch_fn=lambda records: _stack(source, records)
     )
-    return _tell_corrupt(_prefetched(shard[first_step:], workers), source, max_corrupt)
+    return _report_skipped(_prefetched(shard[first_step:], workers), source, max_corrupt)
 
 
 def eval_batches(source, transform, *, batch_size, max_corrupt, process_index, process_count):
@@ -77,7 +77,7 @@ def eval_batches(source, transform, *, batch_size, max_corrupt, process_index, p
 
     shard = grain.MapDataset.range(padded)[process_index::process_count].map(read)
     batches = shard.batch(batch_size, batch_fn=lambda records: _stack(source, records))
-    return _tell_corrupt(_prefetched(batches, workers=0), source, max_corrupt)
+    return _report_skipped(_prefetched(batches, workers=0), source, max_corrupt)
 
 
 def readable(source, index, max_corrupt):
@@ -104,7 +104,7 @@ def _record(source, index):
     return record | {"index": np.int32(index)}
 
 
-def _tell_corrupt(batches, source, max_corrupt):
+def _report_skipped(batches, source, max_corrupt):
     """Pass the batches on without their "corrupt", naming each image that was passed over, once."""
     found = set()
     with closing(iter(batches)) as batches:

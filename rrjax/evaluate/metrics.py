@@ -9,7 +9,7 @@ import scipy.stats
 from rrjax.errors import BadInput
 
 
-def likeness(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+def image_similarity(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
     """Score images against targets, both (N, H, W, C), float in [0,1]; each score is (N,).
 
     correlation: Pearson's, over the pixels of one image. ssim: structural similarity, Gaussian
@@ -20,11 +20,11 @@ def likeness(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
     """
     if min(images.shape[1:3]) < 11:
         raise BadInput(f"images of {images.shape[1:3]} pixels: SSIM needs at least 11 by 11")
-    return _likeness(images, targets)
+    return _image_similarity(images, targets)
 
 
 @jax.jit
-def _likeness(images, targets):
+def _image_similarity(images, targets):
     return {
         "correlation": jax.vmap(_correlation)(images, targets),
         "ssim": dm_pix.ssim(images, targets),
@@ -32,7 +32,7 @@ def _likeness(images, targets):
     }
 
 
-def moved(images: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def l2_distance(images: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return the l2 norms (N,) of what images (N, H, W, C) differ by from others."""
     return np.linalg.norm((images - starts).reshape(len(images), -1), axis=1)
 

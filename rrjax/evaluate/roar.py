@@ -31,7 +31,7 @@ def retrain(
     seeds: jax.Array,
     counts: jax.Array,
     *,
-    keep: jax.Array | bool,
+    invert_mask: jax.Array | bool,
     fill: jax.Array,
     learning_rate: float,
     epochs: int,
@@ -42,9 +42,9 @@ def retrain(
 
     Args:
       model: a linen classifier without BN or dropout; Adam trains it on whole batches.
-      seeds: (S,), of the initialisation and of the order of images.
+      seeds: (S,), of the initialization and of the order of images.
       counts: (F,), how many pixels are removed, or kept, of every image, training and test.
-      keep: remove the first-ranked pixels (False) or all others (True).
+      invert_mask: remove the first-ranked pixels (False) or all others (True).
       fill: what takes their place, such as (C,).
       at_once: how many of the S x F networks are trained side by side. 1 is the fastest on a CPU,
         where convolutions with a kernel each are slow.
@@ -53,20 +53,28 @@ def retrain(
       (S, F). A network does not depend on the others of its grid.
     """
     fit = partial(
-        _fit, model, train, test, fill, keep, learning_rate, epochs, min(batch_size, len(train[1]))
+        _fit,
+        model,
+        train,
+        test,
+        fill,
+        invert_mask,
+        learning_rate,
+        epochs,
+        min(batch_size, len(train[1])),
     )
     grid = jnp.meshgrid(seeds, counts, indexing="ij")
     cells = jax.lax.map(lambda cell: fit(*cell), [x.ravel() for x in grid], batch_size=at_once)
     return cells.reshape(grid[0].shape)
 
 
-def _fit(model, train, test, fill, keep, learning_rate, epochs, batch_size, seed, count):
+def _fit(model, train, test, fill, invert_mask, learning_rate, epochs, batch_size, seed, count):
     init_key, order_key = jax.random.split(jax.random.key(seed))
     params = model.init(init_key, train.images[:1], train=False)["params"]
     adam = optax.adam(learning_rate)
 
     def logits_of(params, images, ranks):
-        occlude = partial(attribution.occlude, count=count, fill=fill, keep=keep)
+        occlude = partial(attribution.occlude, count=count, fill=fill, invert_mask=invert_mask)
         occluded = jax.vmap(lambda image, places: occlude(image, places))(images, ranks)
         return model.apply({"params": params}, occluded, train=False)[0]
 

@@ -12,7 +12,7 @@ from rrjax.data.augment import Batch, pixels
 
 
 @partial(jax.jit, static_argnames=attack.STATIC)
-def survives(
+def correct_under_attack(
     apply: objectives.Apply, images: jax.Array, labels: jax.Array, keys: jax.Array, **options
 ) -> jax.Array:
     """Return which of many images (N, H, W, C) are classified right under `adversary(**options)`.
@@ -28,7 +28,7 @@ def survives(
     return jax.vmap(one)(images, labels, keys)
 
 
-def survivors(
+def robust_accuracy_mask(
     apply: objectives.Apply, batches: Iterable[Batch], key: jax.Array, attacks: Sequence[dict]
 ) -> list[np.ndarray]:
     """Return, for each attack (options of `adversary`), which examples of a data set survive it.
@@ -40,5 +40,9 @@ def survivors(
         images, real = pixels(jnp.asarray(batch["image"])), batch["mask"] == 1
         keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
         for kept, options in zip(hits, attacks, strict=True):
-            kept.append(np.asarray(survives(apply, images, batch["label"], keys, **options))[real])
+            kept.append(
+                np.asarray(correct_under_attack(apply, images, batch["label"], keys, **options))[
+                    real
+                ]
+            )
     return [np.concatenate(kept) for kept in hits]

@@ -89,7 +89,7 @@ def _maps(encoder, arrays, image) -> dict[str, Any]:
 def _inverted(encoder, config) -> nn.Module:
     """Return the encoder with the input that is asked for.
 
-    The authors' code trains its classifiers on standardised pixels, but inverts them on pixels
+    The authors' code trains its classifiers on standardized pixels, but inverts them on pixels
     scaled to [-1,1]: "scale".
     """
     if config.encoder_norm not in NORMS:

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions: what a network that changes no more computes.
+"""Batch normalization folded into the convolutions: what a network that changes no more computes.
 
 In eval mode BN is an affine map of each channel: its factor goes into the kernel before it, and its
 shift is added after. The same function of the image, up to rounding.

@@ -1,4 +1,4 @@
-"""What the families share: torch's initialisers, paddings and pools, and the normalisation."""
+"""What the families share: torch's initializers, paddings and pools, and the normalization."""
 
 import flax.linen as nn
 import jax
@@ -16,9 +16,9 @@ kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 def torch_default(fan_in):
-    """Initialise as torch's Conv2d and Linear do, weight and bias alike: U(±1/√fan_in).
+    """Initialize as torch's Conv2d and Linear do, weight and bias alike: U(±1/√fan_in).
 
-    A flax bias initialiser sees only the bias's shape, so the caller says what fan_in is.
+    A flax bias initializer sees only the bias's shape, so the caller says what fan_in is.
     """
     bound = fan_in**-0.5
 
@@ -48,7 +48,7 @@ def batch_norm(train, *, dtype, param_dtype, **fields):
 
     Statistics stay float32 under bfloat16 and are float64 in float64. The running variance
     averages the biased batch variance, as flax does; torch averages the unbiased one, larger
-    by n/(n-1) with n = N*H*W. Both normalise a training batch by the biased one.
+    by n/(n-1) with n = N*H*W. Both normalize a training batch by the biased one.
     """
     return nn.BatchNorm(
         use_running_average=not train,
@@ -63,7 +63,7 @@ def batch_norm(train, *, dtype, param_dtype, **fields):
 
 
 def dense(x, features, **fields):
-    """Apply an nn.Dense initialised as torch's Linear."""
+    """Apply an nn.Dense initialized as torch's Linear."""
     init = torch_default(x.shape[-1])
     return nn.Dense(features, kernel_init=init, bias_init=init, **fields)(x)
 
@@ -73,7 +73,7 @@ def spectral_norm(layer, x, train):
 
     The kernel is the matrix (all else, outputs). One power iteration, whose vector is kept in
     batch_stats and advances when training. flax draws the kernel so divided already: the scale of
-    the layer's initialiser is lost.
+    the layer's initializer is lost.
     """
     name = f"{layer.name}_spectral"
     return nn.SpectralNorm(layer, param_dtype=layer.param_dtype, name=name)(x, update_stats=train)
@@ -89,7 +89,7 @@ def straight_through_relu(x):
 
 
 def normalize(images, mean, std, dtype):
-    """Standardise float (N, H, W, C) images in [0, 1] channel by channel, and cast to dtype.
+    """Standardize float (N, H, W, C) images in [0, 1] channel by channel, and cast to dtype.
 
     Raises BadInput unless images are floating point with one channel for each mean.
     """

@@ -46,7 +46,7 @@ class Encoder(_Network):
 
     @nn.compact
     def __call__(self, images, train):
-        x = _centred(images, self.dtype)
+        x = _centered(images, self.dtype)
         size = 4 if self.variant == "mnist" else 5
         for i in range(3):
             x = self.halved(x, self.width << i, size, f"conv{i + 1}")
@@ -98,7 +98,7 @@ class Discriminator(_Network):
     @nn.compact
     def __call__(self, images, train):
         see = self._mnist if self.variant == "mnist" else self._cifar
-        x = see(_centred(images, self.dtype), train).reshape(len(images), -1)
+        x = see(_centered(images, self.dtype), train).reshape(len(images), -1)
         return layers.at_least_float32(nn.Dense(1, name="logit", **self.types)(x)[:, 0])
 
     def _mnist(self, x, train):
@@ -119,7 +119,7 @@ class Discriminator(_Network):
         return x
 
 
-def _centred(images, dtype):
+def _centered(images, dtype):
     return (2 * images - 1).astype(dtype)
 
 

@@ -2,7 +2,7 @@
 
 What is written has the version, features, record order, names, labels and image bytes that TFDS'
 builder gives. Not the shards' bytes: they differ between two runs of that builder, too. And the
-validation images are labelled by their numbers, so that a part of them is right as well.
+validation images are labeled by their numbers, so that a part of them is right as well.
 """
 
 import io

@@ -1,28 +1,28 @@
 """A run folder: config.json, metrics.jsonl, checkpoints/, results.json, figures/, report.html."""
 
-from rrjax.runs.folder import claim, flat, make_folder, one_writer, read_config
+from rrjax.runs.folder import create_run_dir, flat, make_folder, one_writer, read_config
 from rrjax.runs.networks import (
     Autoencoder,
     Frozen,
-    another,
-    keep,
     load,
     load_autoencoder,
     load_autoencoders,
     load_manifold,
     load_networks,
+    other_network,
     reconstruct,
+    save_network,
 )
 from rrjax.runs.results import disk_cache, publish, read_results, write_results
 
 __all__ = [
     "Autoencoder",
     "Frozen",
-    "another",
-    "claim",
+    "other_network",
+    "create_run_dir",
     "disk_cache",
     "flat",
-    "keep",
+    "save_network",
     "load",
     "load_autoencoder",
     "load_autoencoders",

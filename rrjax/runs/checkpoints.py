@@ -1,7 +1,7 @@
 """A run's checkpoints, by Orbax, which ignores half-written ones.
 
 Each is two items: `variables` (params and batch_stats: all that a reader needs) and `training`
-(step and optimiser; the data go on from the step); and its score, where there was an evaluation.
+(step and optimizer; the data go on from the step); and its score, where there was an evaluation.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ ITEMS = ("variables", "training")
 
 
 @contextmanager
-def opened(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointManager]:
+def open_manager(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointManager]:
     """Open a run's checkpoints; a writer keeps the two latest and the one of best score.
 
     Leaving waits for what is being written, and raises BadInput if it cannot be.
     """
-    keep = preservation_policy.AnyPreservationPolicy(
+    policy = preservation_policy.AnyPreservationPolicy(
         [
             preservation_policy.LatestN(2),
             preservation_policy.BestN(
@@ -35,7 +35,7 @@ def opened(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointM
     options = ocp.CheckpointManagerOptions(
         best_fn=_score,
         best_mode="max",
-        preservation_policy=keep,
+        preservation_policy=policy,
         cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
         create=False,
         read_only=not write,
@@ -48,12 +48,12 @@ def opened(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointM
     try:
         yield manager
     finally:
-        with _said_if_it_fails(manager):
+        with _raise_as_bad_input(manager):
             manager.close()
 
 
 @contextmanager
-def _said_if_it_fails(manager) -> Iterator[None]:
+def _raise_as_bad_input(manager) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:  # a full disk is tensorstore's ValueError
@@ -75,9 +75,9 @@ def _barriers() -> ocp.options.MultiprocessingOptions:
     return ocp.options.MultiprocessingOptions(active_processes=set(range(jax.process_count())))
 
 
-def started(workdir: str | Path) -> bool:
+def has_checkpoint(workdir: str | Path) -> bool:
     """Say whether a run has a finished checkpoint to go on from."""
-    with opened(workdir) as manager:
+    with open_manager(workdir) as manager:
         return manager.latest_step() is not None
 
 
@@ -96,13 +96,13 @@ def save(manager, step: int, variables, training, score: float | None) -> None:
         items = jax.tree.map(ocp.utils.fully_replicated_host_local_array_to_global_array, items)
     items = {item: ocp.args.StandardSave(tree) for item, tree in items.items()}
     metrics = None if score is None else {"score": score}
-    with _said_if_it_fails(manager):
+    with _raise_as_bad_input(manager):
         manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
 
-def put(workdir: str | Path, variables) -> None:
+def save_once(workdir: str | Path, variables) -> None:
     """Write the one checkpoint of a network that is only to be read; wait until it is there."""
-    with opened(workdir, write=True) as manager:
+    with open_manager(workdir, write=True) as manager:
         save(manager, 0, variables, training=None, score=None)
 
 
@@ -130,11 +130,11 @@ def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
-            f"{place}: this checkpoint cannot be read ({reason}); {_way_back(manager, step)}"
+            f"{place}: this checkpoint cannot be read ({reason}); {_recovery_hint(manager, step)}"
         ) from error
 
 
-def _way_back(manager, step: int) -> str:
+def _recovery_hint(manager, step: int) -> str:
     before = [each for each in manager.all_steps() if each < step]
     if before:
         return f"delete that folder to go back to the one of step {max(before)}"

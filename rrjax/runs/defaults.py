@@ -24,7 +24,7 @@ def run() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.name = "resnet50"
-    config.model.variant = "imagenet"  # "imagenet" or "cifar": stem, head and initialisation
+    config.model.variant = "imagenet"  # "imagenet" or "cifar": stem, head and initialization
     config.model.width = 64  # channels of a ResNet's first stage
     config.model.classes = 1000
     config.model.mean = (0.485, 0.456, 0.406)  # one number a channel, of pixels in [0,1]
@@ -43,12 +43,12 @@ def run() -> ConfigDict:
     config.data.group_names = ()
     config.data.balanced = False  # groups cut to the class count of the smallest
     config.data.image_size = 224
-    config.data.resize = 256  # of the shorter side, before the centre crop
+    config.data.resize = 256  # of the shorter side, before the center crop
     config.data.crop_scale = (0.08, 1.0)  # area of a random resized crop; (): no such crop
     config.data.crop_padding = 0  # pixels of zero padding before a random crop; 0: no crop
     config.data.flip = True
     config.data.jitter = 0.1  # brightness, contrast and saturation by factors of 1 +- this
-    config.data.lighting = 0.05  # standard deviation of AlexNet's shift of colour
+    config.data.lighting = 0.05  # standard deviation of AlexNet's shift of color
     config.data.rotation = 0.0  # degrees, at most
     config.data.workers = 0  # processes that read; 0: threads only
     config.data.max_corrupt = 10  # images that may be passed over before the run stops
@@ -99,7 +99,7 @@ def get_config() -> ConfigDict:
     config.attack.loss = "cross_entropy"
     config.attack.random_start = "none"
     config.attack.restarts = 1
-    config.attack.keep = "best"
+    config.attack.return_iterate = "best"
     return config.lock()
 
 

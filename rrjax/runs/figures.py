@@ -14,7 +14,7 @@ import numpy as np
 def save_grid(
     workdir: str | Path, name: str, rows: Mapping[str, Sequence[np.ndarray]], side: float = 0.9
 ) -> str:
-    """Write figures/`name`.png: a labelled row for each stack of images; return the file name.
+    """Write figures/`name`.png: a labeled row for each stack of images; return the file name.
 
     Images are (H, W, 1 or 3), float in [0,1], shown pixel for pixel without smoothing, each in a
     square of `side` inches.
@@ -28,8 +28,8 @@ def save_grid(
             axis.set_axis_off()
         for image, axis in zip(images, line, strict=False):
             image = np.asarray(image)
-            grey = image.shape[-1] == 1
-            axis.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=1)
+            gray = image.shape[-1] == 1
+            axis.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
         line[0].annotate(label, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center")
     figure.subplots_adjust(
         left=margin / size[0], right=0.997, top=0.99, bottom=0.01, wspace=0.05, hspace=0.05

@@ -16,7 +16,7 @@ from rrjax.runs.files import locked, replace_text
 from rrjax.runs.results import read_results
 
 
-def claim(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
+def create_run_dir(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
     """Make `workdir` this config's run folder, or check that it already is.
 
     accept_changes: let the new config take the old one's place, which is kept as config.old.json.

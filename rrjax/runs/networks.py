@@ -20,7 +20,7 @@ from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
 from rrjax.runs import checkpoints, defaults, pretrained
-from rrjax.runs.folder import claim, flat, read_config
+from rrjax.runs.folder import create_run_dir, flat, read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Frozen:
     apply: Apply
     straight_through: Apply
 
-    def descended(self, straight_through: bool) -> Apply:
+    def differentiable_apply(self, straight_through: bool) -> Apply:
         """Return the function whose gradients a search follows."""
         return self.straight_through if straight_through else self.apply
 
@@ -58,7 +58,7 @@ class Frozen:
         if not (low >= 0 and high <= 1):
             raise BadInput(
                 f"images with pixels from {low:g} to {high:g}: pass floats in [0,1], divided by "
-                "255 and not normalised (the network normalises inside)"
+                "255 and not normalized (the network normalizes inside)"
             )
         return _forward(self.apply, images)
 
@@ -229,7 +229,7 @@ def _load_all(load_one: Callable, config: ConfigDict) -> dict:
     return found
 
 
-def another(name: str, networks: dict[str, Frozen]) -> str:
+def other_network(name: str, networks: dict[str, Frozen]) -> str:
     """Name a network that judges what `name` made: the first other one; itself if it is alone."""
     return next((other for other in networks if other != name), name)
 
@@ -290,21 +290,21 @@ def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict:
     like = jax.eval_shape(init)
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    with checkpoints.opened(path) as manager:
+    with checkpoints.open_manager(path) as manager:
         step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
         if step is None:
             raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
         return checkpoints.restore(manager, step, sharding, variables=like)["variables"]
 
 
-def keep(folder: str | Path, network: Frozen) -> None:
+def save_network(folder: str | Path, network: Frozen) -> None:
     """Make `folder` a run folder that holds `network`, unless it is one: `load` reads it again."""
     # Asked by every process alike: Orbax counts how often they meet.
-    if checkpoints.started(folder):
+    if checkpoints.has_checkpoint(folder):
         return
-    claim(folder, network.config, accept_changes=True)
+    create_run_dir(folder, network.config, accept_changes=True)
     variables = {"batch_stats": {}} | network.variables
     # As a training's are: on every device of this process.
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    checkpoints.put(folder, jax.device_put(variables, everywhere))
+    checkpoints.save_once(folder, jax.device_put(variables, everywhere))

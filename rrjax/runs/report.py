@@ -53,7 +53,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def spread(values) -> dict[str, float]:
-    """Summarise repeats for `with_interval`: their median, least and greatest."""
+    """Summarize repeats for `with_interval`: their median, least and greatest."""
     return {"mean": np.median(values), "low": np.min(values), "high": np.max(values)}
 
 

@@ -1,10 +1,10 @@
 """What excites a unit?
 
-Engstrom et al. (2019), Figure 8: the input that maximises one coordinate of the representation,
-from mid-grey, beside the test images for which it is largest and least. Representations are never
+Engstrom et al. (2019), Figure 8: the input that maximizes one coordinate of the representation,
+from mid-gray, beside the test images for which it is largest and least. Representations are never
 negative, so many images may be least, at exactly 0: how many is said, and the first in the order of
 the draw are shown. A number for "they show the same": the cosine between the representation of the
-maximising input and those of the images at either end, the unit itself left out.
+maximizing input and those of the images at either end, the unit itself left out.
 
 python -m rrjax.study --config=configs/activations.py --workdir=runs/quickstart
 """
@@ -43,19 +43,19 @@ def run(config, workdir: str) -> None:
         }
         file = figures.save_grid(workdir, f"activations_{len(shown)}", grid)
         ends = f"the {config.shown} test images of most and of least activation"
-        shown.append((file, f"{name}: a unit's maximising input, then {ends}"))
+        shown.append((file, f"{name}: a unit's maximizing input, then {ends}"))
     runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
 
 
 def _examine(network: runs.Frozen, images, config):
-    """Return units, their maximising inputs, the images at either end (u, 2 shown), scores."""
+    """Return units, their maximizing inputs, the images at either end (u, 2 shown), scores."""
     _, reps = vmapped.represent_images(network.apply, images, config.batch_size)
     units = vmapped.alive_units(reps, config.units, np.random.default_rng(config.seed))
-    apply = network.descended(config.straight_through)
+    apply = network.differentiable_apply(config.straight_through)
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
-    grey = np.full((len(units), *images.shape[1:]), 0.5, np.float32)
-    maximise = partial(vmapped.visualize_images, apply, keep="best", **options)
-    maxima = in_parts(maximise, config.batch_size, grey, units)
+    gray = np.full((len(units), *images.shape[1:]), 0.5, np.float32)
+    maximize = partial(vmapped.visualize_images, apply, return_iterate="best", **options)
+    maxima = in_parts(maximize, config.batch_size, gray, units)
     _, reached = vmapped.represent_images(network.apply, maxima, config.batch_size)
     most = np.argsort(-reps[:, units], axis=0, kind="stable")[: config.shown].T
     least = np.argsort(reps[:, units], axis=0, kind="stable")[: config.shown].T
@@ -85,11 +85,11 @@ def _section(config, rows: list[dict], shown: list) -> report.Section:
         name="activations",
         title="What excites a unit",
         text=[
-            "Each row: the input that maximises a coordinate of the representation, the test "
+            "Each row: the input that maximizes a coordinate of the representation, the test "
             "images for which it is largest, and those for which it is least.",
             f"{config.units} units, {config.n} test images; {config.steps} l2 steps of "
-            f"{config.step_size:g} from mid-grey; mean and 95 % bootstrap interval over units. "
-            "Cosine: between the maximising input's representation and those of the images at "
+            f"{config.step_size:g} from mid-gray; mean and 95 % bootstrap interval over units. "
+            "Cosine: between the maximizing input's representation and those of the images at "
             "either end, the unit left out.",
         ],
         header=["network", *scores],

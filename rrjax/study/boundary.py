@@ -73,7 +73,7 @@ def _network(params):
 
 def _attacked(config, apply, points, labels, eps):
     options = {"eps": eps / UNIT, "step_size": config.step_size / UNIT, "steps": config.steps}
-    adversary = partial(attack.adversary, apply, norm="l2", keep="last", **options)
+    adversary = partial(attack.adversary, apply, norm="l2", return_iterate="last", **options)
     return jax.vmap(adversary)(points, labels)
 
 
@@ -107,18 +107,18 @@ def _train(config, points, labels, eps, key):
 
 
 def _directions(points, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the classes' centres (2, 2) and the unit vectors along and across the data.
+    """Return the classes' centers (2, 2) and the unit vectors along and across the data.
 
     Along: the principal axis of the covariance within the classes.
     """
-    centres = np.stack([points[labels == k].mean(0) for k in (0, 1)])
-    _, axes = np.linalg.eigh(np.cov((points - centres[labels]).T))
-    return centres, axes[:, 1], axes[:, 0]
+    centers = np.stack([points[labels == k].mean(0) for k in (0, 1)])
+    _, axes = np.linalg.eigh(np.cov((points - centers[labels]).T))
+    return centers, axes[:, 1], axes[:, 0]
 
 
 def _measure(config, points, labels, params):
     """Return the numbers of one network, and where the attack carries the points."""
-    centres, along, across = _directions(points, labels)
+    centers, along, across = _directions(points, labels)
     apply = _network(params)
     logits, _ = jax.vmap(apply)(points)
 
@@ -131,12 +131,12 @@ def _measure(config, points, labels, params):
     share = jnp.where(energy > 0, (gradients @ along) ** 2 / energy, jnp.nan)
     moved = _attacked(config, apply, points, labels, config.attack_eps)
     step = (moved - points)[labels == 1].mean(0)
-    off = jnp.abs((moved[:, None] - centres[None]) @ across).min(1)
+    off = jnp.abs((moved[:, None] - centers[None]) @ across).min(1)
     numbers = {
         "accuracy": (logits.argmax(-1) == labels).mean(),
         "energy along the data": jnp.nanmean(share),
         "angle to the data": _angle(step, along),
-        "angle to the means": _angle(step, centres[1] - centres[0]),
+        "angle to the means": _angle(step, centers[1] - centers[0]),
         "distance from the data": UNIT * off.mean(),
     }
     return numbers, moved

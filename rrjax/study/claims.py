@@ -94,11 +94,11 @@ def _claims(eps: float) -> list[Claim]:
             *("7, 19-22", "visualization", agree),
         ),
         _more(
-            "A unit's maximising input is like the images that excite it most; cosine",
+            "A unit's maximizing input is like the images that excite it most; cosine",
             *("8", "activations", "cosine with the most"),
         ),
         _more(
-            "No regulariser is needed for a unit's images to agree; correlation",
+            "No regularizer is needed for a unit's images to agree; correlation",
             *("9, 10", "regularized", agree),
             method="plain",
         ),

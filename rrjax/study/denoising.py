@@ -125,13 +125,13 @@ def _scores(made, images, net: str) -> dict[str, np.ndarray]:
 
 def _judge(made, images, *, net: str) -> dict:
     """Score images (N, H, W, C); LPIPS if a network is named."""
-    likeness = metrics.likeness(made, images)
-    scores = {name: likeness[name] for name in ("psnr", "ssim")}
+    image_similarity = metrics.image_similarity(made, images)
+    scores = {name: image_similarity[name] for name in ("psnr", "ssim")}
     return scores | ({"lpips": lpips.distance(made, images, net)} if net else {})
 
 
 def _row(key: tuple[float, str], scores: dict, networks: dict, config) -> dict:
-    """Summarise over images; the gain is in pairs with the noisy image."""
+    """Summarize over images; the gain is in pairs with the noisy image."""
     sigma, name = key
     found = scores[key] | {"gain": scores[key]["psnr"] - scores[sigma, OBSERVED]["psnr"]}
     summaries = {each: metrics.summarize(values, config.seed) for each, values in found.items()}

@@ -39,15 +39,15 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, pictures = [], []
     for number, (name, autoencoder) in enumerate(found.items()):
-        judge = runs.another(name, found)
+        judge = runs.other_network(name, found)
         flat = _flat(autoencoder)
         middles, paths = _between(flat, left, right, config)
         drawn, classes = _drawn(flat, examples, config)
         decoded = _decoded(flat, gallery, config)
         known = labels[2 * config.n :]
-        labelled = {"samples": (drawn, classes), "test images, decoded": (decoded, known)}
-        labelled["test images"] = (gallery, known)
-        for kind, row in _rows(found[judge].encoder, gallery, middles, labelled, config).items():
+        labeled = {"samples": (drawn, classes), "test images, decoded": (decoded, known)}
+        labeled["test images"] = (gallery, known)
+        for kind, row in _rows(found[judge].encoder, gallery, middles, labeled, config).items():
             rows.append({"network": name, "judge": judge, "images": kind} | row)
         grids = {"between": ("between two test images", paths)}
         grids["samples"] = ("drawn for each class", _by_class(drawn, classes))
@@ -163,11 +163,11 @@ def _by_class(drawn, classes) -> dict[str, np.ndarray]:
     return {f"class {label}": drawn[classes == label][:10] for label in np.unique(classes)}
 
 
-def _rows(judge: runs.Frozen, gallery, middles: dict, labelled: dict, config) -> dict[str, dict]:
+def _rows(judge: runs.Frozen, gallery, middles: dict, labeled: dict, config) -> dict[str, dict]:
     """Judge all that was made, by kind."""
 
     def near(images):
-        return vmapped.to_nearest(judge.apply, images, gallery, config.batch_size)
+        return vmapped.nearest_distance(judge.apply, images, gallery, config.batch_size)
 
     def seen(images, labels):
         logits, _ = vmapped.represent_images(judge.apply, images, config.batch_size)
@@ -177,7 +177,7 @@ def _rows(judge: runs.Frozen, gallery, middles: dict, labelled: dict, config) ->
     for kind, (images, reached, seconds) in middles.items():
         scores = {"distance reached": reached, "to a real image": near(images)}
         rows[kind] = {"seconds": seconds} | _summaries(scores, config)
-    for kind, (images, labels) in labelled.items():
+    for kind, (images, labels) in labeled.items():
         scores = {"to a real image": near(images), "accuracy": seen(images, labels)}
         rows[kind] = _summaries(scores, config)
     del rows["test images"]["to a real image"]  # they are the real images
@@ -196,7 +196,7 @@ def _section(config, rows: list[dict], pictures: list) -> report.Section:
             "Between two test images: the mixture of their pixels; the image that gradient steps "
             "find, from there, for the mixture of their features; that mixture decoded. Samples: "
             "features drawn from a Gaussian with the mean and covariance of a class's training "
-            "images, decoded. The judge is another encoder: the least normalised representation "
+            "images, decoded. The judge is another encoder: the least normalized representation "
             f"distance to {config.gallery} real test images, and whether it sees the class.",
             f"n = {config.n} pairs, {config.samples} samples a class; {config.steps} l2 steps of "
             f"{config.step_size:g}; {config.batch_size} images at a time; mean and 95 % bootstrap "

@@ -41,9 +41,9 @@ def run(config, workdir: str) -> None:
     rows, shown = [], []
     for name, network in networks.items():
         paths, distance = _walk(name, network, left, right, config)
-        judge = runs.another(name, networks)
+        judge = runs.other_network(name, networks)
         to_real = partial(
-            vmapped.to_nearest,
+            vmapped.nearest_distance,
             networks[judge].apply,
             gallery=gallery,
             batch_size=config.batch_size,
@@ -52,7 +52,7 @@ def run(config, workdir: str) -> None:
         middle = _middle(network, left, right, config)
         scores = {
             "distance reached": distance.mean(1),
-            "midpoint to blend, pixels": metrics.moved(middle, blend),
+            "midpoint to blend, pixels": metrics.l2_distance(middle, blend),
             "midpoint to a real image": to_real(middle),
             "blend to a real image": to_real(blend),
         }
@@ -68,7 +68,7 @@ def _interpolate(apply, left, right, weights, **options):
 
 
 def _between(network: runs.Frozen, left, right, weights, config, each=iter):
-    apply = network.descended(config.straight_through)
+    apply = network.differentiable_apply(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
     found = in_parts(
         partial(_interpolate, apply, **options), config.batch_size, left, right, weights, each=each
@@ -111,7 +111,7 @@ def _section(config, rows: list[dict], shown: list) -> report.Section:
             "gradient steps whose representations are the mixtures of the two representations.",
             f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
             f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
-            "normalised, the mean of a path. To a real image: the least normalised representation "
+            "normalized, the mean of a path. To a real image: the least normalized representation "
             f"distance to {config.gallery} other test images, as the judge sees it: less is more "
             "like an image.",
         ],

@@ -59,13 +59,13 @@ def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm):
     invert = partial(
         vmapped.invert_in_chunks,
         network.apply,
-        network.descended(config.straight_through),
+        network.differentiable_apply(config.straight_through),
         eps=config.eps,
         step_size=config.step_size,
         steps=config.steps,
         chunk=config.chunk,
         each=counted,
-        keep=config.keep,
+        return_iterate=config.return_iterate,
     )
     return in_parts(invert, config.batch_size, starts, targets)
 
@@ -75,8 +75,8 @@ def _rows(target: str, goals, found: dict, config) -> list[dict]:
     rows = []
     for (start, name), inverted in found.items():
         others = [f.x for (other, n), f in found.items() if n == name and other != start]
-        alike = [metrics.likeness(inverted.x, other)["correlation"] for other in others]
-        scores = {"distance": inverted.value, **metrics.likeness(inverted.x, goals)}
+        alike = [metrics.image_similarity(inverted.x, other)["correlation"] for other in others]
+        scores = {"distance": inverted.value, **metrics.image_similarity(inverted.x, goals)}
         summary = {k: metrics.summarize(scores[k], config.seed) for k in SCORES}
         if others:
             summary[AGREEMENT] = metrics.summarize(np.mean(alike, axis=0), config.seed)
@@ -124,7 +124,7 @@ def _section(config, rows: list[dict], shown: list[tuple[str, str]]) -> report.S
         name="inversion",
         title="Representation inversion",
         text=[
-            "Each column: an image is moved from its start, by normalised gradient steps alone, "
+            "Each column: an image is moved from its start, by normalized gradient steps alone, "
             "until its representation is the target's. Where the representation holds what people "
             "see, the target comes back; where it does not, something else has the same "
             "representation.",

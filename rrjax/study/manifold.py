@@ -112,12 +112,12 @@ def _points(learned: Manifold, images, config) -> np.ndarray:
 
 
 def _distances(learned: Manifold, images, config) -> np.ndarray:
-    return metrics.moved(_points(learned, images, config), images)
+    return metrics.l2_distance(_points(learned, images, config), images)
 
 
 def _attacked(network: runs.Frozen, images, labels, loss: str, config) -> np.ndarray:
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
-    options |= {"norm": "l2", "loss": loss, "keep": "last"}
+    options |= {"norm": "l2", "loss": loss, "return_iterate": "last"}
     attacked = partial(attack.adversaries, network.apply, **options)
     return in_parts(attacked, config.batch_size, images, labels)
 
@@ -178,7 +178,7 @@ def _kept(networks: dict, row: dict, images, config) -> np.ndarray:
 
 
 def _summary(row: dict, rows: list[dict], kept: np.ndarray, config) -> dict:
-    """Summarise a row over images, beside the clean ones and the first network's, in pairs."""
+    """Summarize a row over images, beside the clean ones and the first network's, in pairs."""
     clean = rows[0]["distance"]
     first = next(r for r in rows[1:] if r["loss"] == row["loss"]) if row["loss"] else row
     numbers = {
@@ -232,7 +232,7 @@ def _curves(workdir: str, rows: list[dict], kept, config) -> str:
 
 
 def _shown(gradients) -> np.ndarray:
-    """Scale each gradient about mid-grey, to its largest entry."""
+    """Scale each gradient about mid-gray, to its largest entry."""
     size = np.abs(gradients).max(axis=(1, 2, 3), keepdims=True)
     return 0.5 + gradients / np.where(size > 0, 2 * size, 1)
 

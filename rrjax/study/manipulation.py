@@ -56,7 +56,7 @@ def _manipulate(apply, images, units, **options):
 
 def _add(label: str, network: runs.Frozen, images, units, stop: str, config):
     """Add every unit to every image: images (units, n, H, W, C), and scores of each pair."""
-    apply = network.descended(config.straight_through)
+    apply = network.differentiable_apply(config.straight_through)
     add = partial(
         _manipulate,
         apply,
@@ -74,10 +74,10 @@ def _add(label: str, network: runs.Frozen, images, units, stop: str, config):
         "stopped": found.steps < config.steps,
         "unit is the largest": unit == after.max(1),
         "steps": found.steps,
-        "moved": metrics.moved(found.x, before),
-        "correlation with the image": metrics.likeness(jnp.asarray(found.x), jnp.asarray(before))[
-            "correlation"
-        ],
+        "moved": metrics.l2_distance(found.x, before),
+        "correlation with the image": metrics.image_similarity(
+            jnp.asarray(found.x), jnp.asarray(before)
+        )["correlation"],
     }
     return found.x.reshape(len(units), *images.shape), scores
 

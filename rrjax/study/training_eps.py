@@ -36,7 +36,7 @@ def run(config, workdir: str) -> None:
 
 def _measure(network: runs.Frozen, config) -> dict[str, float]:
     """Return one run's accuracies over the whole test set and its mean inversion scores."""
-    hits = robustness.survivors(
+    hits = robustness.robust_accuracy_mask(
         network.apply,
         data.eval_batches(network.config, config.batch_size),
         jax.random.key(config.seed),
@@ -48,15 +48,15 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
     targets = data.eval_images(network.config, config.n, rng)
     found = vmapped.invert_images(
         network.apply,
-        network.descended(config.straight_through),
+        network.differentiable_apply(config.straight_through),
         representation.noise(targets.shape, rng),
         targets,
         eps=config.inversion_eps,
         step_size=config.inversion_step_size,
         steps=config.inversion_steps,
-        keep=config.keep,
+        return_iterate=config.return_iterate,
     )
-    scores["correlation"] = metrics.likeness(found.x, targets)["correlation"].mean()
+    scores["correlation"] = metrics.image_similarity(found.x, targets)["correlation"].mean()
     scores["distance"] = found.value.mean()
     return {name: float(value) for name, value in scores.items()}
 
@@ -77,7 +77,7 @@ def _section(config, rows: list[dict], columns: list[str], workdir: str) -> repo
         title="What the radius of training gives",
         text=[
             f"Mean [least, greatest] of {len(config.seeds)} seeds. Accuracy: the whole test set, "
-            f"PGD of {config.attack_steps} steps of 2.5 * eps / steps. Correlation and normalised "
+            f"PGD of {config.attack_steps} steps of 2.5 * eps / steps. Correlation and normalized "
             f"representation distance: inversion from noise of {config.n} test images, "
             f"{config.inversion_steps} steps of {config.inversion_step_size:g}.",
         ],

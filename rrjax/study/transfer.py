@@ -2,8 +2,8 @@
 
 Beyond the paper (Salman et al. 2020, "Do Adversarially Robust ImageNet Models Transfer Better?"):
 the networks stay as they are, and on their representations of another data set's images a linear
-probe and k nearest neighbours are trained; the pixels themselves are the baseline. The picture:
-images and their nearest neighbours, by the representation.
+probe and k nearest neighbors are trained; the pixels themselves are the baseline. The picture:
+images and their nearest neighbors, by the representation.
 
 python -m rrjax.study --config=configs/transfer.py --workdir=runs/quickstart
 """
@@ -26,10 +26,10 @@ PATTERNS = "patterns"
 
 def run(config, workdir: str) -> None:
     """Probe every network's representations, and the pixels."""
-    if min(config.train_n, config.test_n) < 2 or not 1 <= config.neighbours <= config.train_n:
+    if min(config.train_n, config.test_n) < 2 or not 1 <= config.neighbors <= config.train_n:
         raise BadInput(
-            f"train_n={config.train_n}, test_n={config.test_n}, neighbours={config.neighbours}: "
-            "give at least 2 images of each, and no more neighbours than images"
+            f"train_n={config.train_n}, test_n={config.test_n}, neighbors={config.neighbors}: "
+            "give at least 2 images of each, and no more neighbors than images"
         )
     networks = runs.load_networks(config)
     trained = next(iter(networks.values())).config
@@ -72,12 +72,12 @@ def _features(images, network: runs.Frozen, config) -> np.ndarray:
 
 
 def _probe(train: tuple, test: tuple, config) -> tuple[dict, np.ndarray]:
-    """Return which test examples each classifier gets right, and everyone's nearest neighbours."""
+    """Return which test examples each classifier gets right, and everyone's nearest neighbors."""
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    near = KNeighborsClassifier(config.neighbours, metric="cosine")
+    near = KNeighborsClassifier(config.neighbors, metric="cosine")
     scores = {
         "linear probe": linear.fit(*train).predict(test[0]) == test[1],
-        f"{config.neighbours} nearest neighbours": near.fit(*train).predict(test[0]) == test[1],
+        f"{config.neighbors} nearest neighbors": near.fit(*train).predict(test[0]) == test[1],
     }
     return scores, near.kneighbors(test[0], return_distance=False)
 
@@ -89,7 +89,7 @@ def _section(config, rows: list[dict], shown: list) -> report.Section:
         title="Representations on another data set",
         text=[
             f"Accuracy on {config.test_n} test images of {config.other.name}, of a linear probe "
-            f"and of {config.neighbours} nearest neighbours (by cosine) trained on "
+            f"and of {config.neighbors} nearest neighbors (by cosine) trained on "
             f"{config.train_n}; mean and 95 % bootstrap interval over test images.",
         ],
         header=["features", "dimensions", *scores],

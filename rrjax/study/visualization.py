@@ -1,7 +1,7 @@
 """What does one coordinate of the representation stand for?
 
 Engstrom et al. (2019), Figures 7 and 19-22: a single coordinate is made as large as can be, from
-noise, from mid-grey and from test images. With a robust network the same thing is said to appear
+noise, from mid-gray and from test images. With a robust network the same thing is said to appear
 wherever one starts. The number for that: the correlation of what two starts' images have gained
 (the result less the start), for one unit, beside that of two different units from one start.
 
@@ -50,13 +50,13 @@ def run(config, workdir: str) -> None:
 
 
 def _starts(trained, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Draw test images to know the units by, and the starts: noise, mid-grey, other test images."""
+    """Draw test images to know the units by, and the starts: noise, mid-gray, other test images."""
     rng = np.random.default_rng(config.seed)
     images = data.eval_images(trained, config.n + 128, rng)
     shape = images.shape[1:]
     starts = {
         "noise": representation.noise((config.n, *shape), rng),
-        "grey": np.full((1, *shape), 0.5, np.float32),
+        "gray": np.full((1, *shape), 0.5, np.float32),
         "image": images[: config.n],
     }
     return images[config.n :], starts
@@ -64,7 +64,7 @@ def _starts(trained, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def _grow(name: str, network: runs.Frozen, starts, units, config) -> np.ndarray:
     """Grow every unit from every start: (starts, units, H, W, C)."""
-    apply = network.descended(config.straight_through)
+    apply = network.differentiable_apply(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
     grow = partial(vmapped.visualize_images, apply, **options)
     pairs = np.repeat(starts, len(units), axis=0), np.tile(units, len(starts))

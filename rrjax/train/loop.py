@@ -33,17 +33,17 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
       Stopped: after SIGTERM or SIGINT, when the step is done and saved.
     """
     check(config)
-    runs.claim(workdir, config, accept_changes)
+    runs.create_run_dir(workdir, config, accept_changes)
     workdir = Path(workdir)
     total = config.epochs * data.steps_per_epoch
     train_step = parallel.data_parallel(task.train_step, donate=True)
     eval_step = parallel.data_parallel(task.eval_step)
     with ExitStack() as stack:
         stack.enter_context(runs.one_writer(workdir))
-        manager = stack.enter_context(checkpoints.opened(workdir, write=True))
+        manager = stack.enter_context(checkpoints.open_manager(workdir, write=True))
         asked = stack.enter_context(asked_to_stop())
         for name, network in task.networks:
-            runs.keep(workdir / name, network)
+            runs.save_network(workdir / name, network)
         state = _start(task, manager)
         first = int(state.step)
         write = _open_log(workdir, first, config.tensorboard, stack)

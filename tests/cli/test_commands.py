@@ -227,9 +227,9 @@ def test_regularized(trained, tmp_path):
     arguments += ["--config.regularized_steps=2", f"--workdir={tmp_path}"]
     works("study", "--config=configs/regularized.py", *arguments)
     rows = json.loads((tmp_path / "results.json").read_text())["regularized"]["rows"]
-    arms = [(network, m) for network in ("standard", "robust") for m in ("plain", "regularised")]
+    arms = [(network, m) for network in ("standard", "robust") for m in ("plain", "regularized")]
     assert [(row["network"], row["method"]) for row in rows] == arms
-    # Where the spectrum falls as images' do, neighbouring pixels differ less than noise's.
+    # Where the spectrum falls as images' do, neighboring pixels differ less than noise's.
     assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
     assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
     works("study", "--config=configs/claims.py", f"--workdir={tmp_path}")
@@ -862,7 +862,7 @@ IMPORT = ["--config=configs/import_torch.py:robust_digits"]
             [*TRAIN, "--config.data.name=folder", "--config.data.path=/no/such"],
             "'/no/such' is no folder; set --config.data.path",
         ),
-        ([*TRAIN, "--config.attack.keep=first"], "attack.keep='first'"),
+        ([*TRAIN, "--config.attack.return_iterate=first"], "attack.return_iterate='first'"),
         ([*TRAIN, "--config.model.name=alexnet"], "variant"),
         ([*TRAIN, "extra"], "unexpected argument 'extra'"),
         (["train", "--config=configs/inversion.py"], "another command's config"),

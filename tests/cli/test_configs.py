@@ -6,10 +6,10 @@ import pytest
 
 PAPER = {"batch_size": 256, "optimizer.learning_rate": 0.1, "optimizer.momentum": 0.9}
 ATTACK = {"attack.norm": "l2", "attack.eps": 3.0, "attack.step_size": 0.5, "attack.steps": 7}
-ATTACK |= {"attack.random_start": "none", "attack.keep": "best"}
+ATTACK |= {"attack.random_start": "none", "attack.return_iterate": "best"}
 IMAGENET = {"data.image_size": 224, "data.resize": 256, "data.crop_scale": (0.08, 1.0)}
 IMAGENET |= {"data.flip": True, "data.crop_padding": 0, "data.rotation": 0.0}
-COLOURS = {"data.jitter": 0.1, "data.lighting": 0.05}
+COLORS = {"data.jitter": 0.1, "data.lighting": 0.05}
 RIN = {"data.name": "restricted_imagenet", "model.classes": 9}
 RIN |= {"model.mean": (0.4717, 0.4499, 0.3837), "model.std": (0.26, 0.2516, 0.2575)}
 # Engstrom et al. (2019), Table 3.
@@ -25,17 +25,17 @@ BN = {"model.name": "vgg16_bn"}
 # Kim, Seo and Jeon (2019), their code; its units, pixels in [-1,1], are twice ours.
 KIM = {"batch_size": 100, "optimizer.name": "adam", "optimizer.learning_rate": 1e-3}
 KIM |= {"optimizer.weight_decay": 0.0, "optimizer.drops": (), "model.variant": "cifar"}
-KIM |= {"attack.steps": 40, "attack.keep": "last", "attack.random_start": "none"}
+KIM |= {"attack.steps": 40, "attack.return_iterate": "last", "attack.random_start": "none"}
 KIM |= {"data.flip": False, "data.crop_scale": (), "data.crop_padding": 0, "data.jitter": 0.0}
 KIM |= {"data.lighting": 0.0, "data.rotation": 0.0, "loss.clean_weight": 0.0}
 KIM_CIFAR10 = KIM | {"epochs": 20, "model.name": "cifar_cnn", "data.image_size": 32}
 KIM_MNIST = KIM | {"epochs": 5, "model.name": "mnist_cnn", "data.image_size": 28}
 
 EXPECTED = {
-    "robust_imagenet": PAPER | LONG | ATTACK | IMAGENET | COLOURS | {"optimizer.drops": (100,)},
-    "robust_rin": PAPER | LONG | ATTACK | IMAGENET | COLOURS | RIN | {"optimizer.drops": (30, 60)},
-    "standard_rin": PAPER | LONG | PLAIN | IMAGENET | COLOURS | RIN | {"optimizer.drops": (30, 60)},
-    "vgg16_rin": PAPER | LONG | PLAIN | IMAGENET | COLOURS | RIN | BN,
+    "robust_imagenet": PAPER | LONG | ATTACK | IMAGENET | COLORS | {"optimizer.drops": (100,)},
+    "robust_rin": PAPER | LONG | ATTACK | IMAGENET | COLORS | RIN | {"optimizer.drops": (30, 60)},
+    "standard_rin": PAPER | LONG | PLAIN | IMAGENET | COLORS | RIN | {"optimizer.drops": (30, 60)},
+    "vgg16_rin": PAPER | LONG | PLAIN | IMAGENET | COLORS | RIN | BN,
     "standard_imagenet": PAPER | TORCHVISION | PLAIN | IMAGENET | {"data.jitter": 0.0},
     "vgg16_imagenet": TORCHVISION | PLAIN | IMAGENET | BN | {"optimizer.learning_rate": 0.01},
     "robust_cifar10": CIFAR10 | {"attack.eps": 0.5, "attack.step_size": 0.1, "attack.steps": 7},

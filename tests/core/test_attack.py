@@ -114,7 +114,8 @@ def test_survivors_are_those_of_each_attack_whatever_the_batches():
     attacks[1]["random_start"] = "sphere"
     network = jax.tree_util.Partial(apply)
     runs = [
-        robustness.survivors(network, batches(size), jax.random.key(0), attacks) for size in (4, 10)
+        robustness.robust_accuracy_mask(network, batches(size), jax.random.key(0), attacks)
+        for size in (4, 10)
     ]
     for clean, attacked in runs:
         np.testing.assert_array_equal(clean, np.arange(10) % 3 != 0)
@@ -126,7 +127,9 @@ def test_survivors_are_those_of_each_attack_whatever_the_batches():
 def test_a_network_that_answers_nan_has_not_survived():
     broken = jax.tree_util.Partial(lambda x: (jnp.full(4, jnp.nan) + 0 * x.sum(), {}))
     labels, keys = jnp.zeros(1, int), jax.random.split(jax.random.key(0), 1)
-    found = robustness.survives(broken, IMAGE[None], labels, keys, eps=0.1, step_size=0.1, steps=1)
+    found = robustness.correct_under_attack(
+        broken, IMAGE[None], labels, keys, eps=0.1, step_size=0.1, steps=1
+    )
     assert not found.any()
 
 
@@ -154,7 +157,7 @@ def test_restarts_prefer_an_image_that_fools_over_a_greater_loss():
 
 def test_the_best_iterate_is_never_worse_than_the_image():
     for label in range(4):
-        found = attack(IMAGE, label, eps=2.0, step_size=2.0, steps=3, keep="best")
+        found = attack(IMAGE, label, eps=2.0, step_size=2.0, steps=3, return_iterate="best")
         assert loss(found, label) >= loss(IMAGE, label) - 1e-6
 
 
@@ -174,7 +177,7 @@ def test_eps_may_be_mapped_over():
         (dict(norm="linf", random_start="sphere"), "attack.random_start='sphere'"),
         (dict(restarts=3), "attack.restarts=3"),
         (dict(restarts=0), "attack.restarts=0"),
-        (dict(keep="first"), "attack.keep='first'"),
+        (dict(return_iterate="first"), "attack.return_iterate='first'"),
     ],
 )
 def test_bad_options_are_named(options, message):

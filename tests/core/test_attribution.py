@@ -42,7 +42,7 @@ def test_of_a_linear_scalar_all_are_its_weights():
     np.testing.assert_allclose(smooth(IMAGE, jax.random.key(2), n=3), WEIGHTS, rtol=1e-5)
 
 
-def test_the_papers_units_are_those_of_a_mid_grey_baseline():
+def test_the_papers_units_are_those_of_a_mid_gray_baseline():
     """With pixels in [-1,1], gradient x input is ours with the baseline of 0.5."""
     theirs = 2 * IMAGE - 1
     expected = jax.grad(lambda x: cubic((x + 1) / 2))(theirs) * theirs
@@ -171,15 +171,17 @@ def test_ranks_are_a_permutation_and_break_ties_by_place():
     np.testing.assert_array_equal(many.ravel(), np.arange(64))
 
 
-@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("invert_mask", [False, True])
 @pytest.mark.parametrize("count", [0, 7, 20])
-def test_an_occlusion_replaces_exactly_so_many_pixels(count, keep):
+def test_an_occlusion_replaces_exactly_so_many_pixels(count, invert_mask):
     places = attribution.ranks(IMAGE.sum(-1))
     fill = jnp.array([[[0.1, 0.2, 0.3]]])
-    found = jax.jit(partial(attribution.occlude, keep=keep))(IMAGE, places, count, fill)
+    found = jax.jit(partial(attribution.occlude, invert_mask=invert_mask))(
+        IMAGE, places, count, fill
+    )
     replaced = (found == fill).all(-1)
-    assert replaced.sum() == (20 - count if keep else count)
-    np.testing.assert_array_equal(replaced, (places < count) != keep)
+    assert replaced.sum() == (20 - count if invert_mask else count)
+    np.testing.assert_array_equal(replaced, (places < count) != invert_mask)
     np.testing.assert_array_equal(found[~replaced], IMAGE[~replaced])
 
 
@@ -230,6 +232,6 @@ def test_imputation_adds_noise_to_what_is_missing_alone(level, noise):
     np.testing.assert_allclose(jnp.sqrt(jnp.mean((found[missing] - level) ** 2)), noise, rtol=0.1)
 
 
-def test_an_image_of_which_nothing_is_known_becomes_grey():
+def test_an_image_of_which_nothing_is_known_becomes_gray():
     found = impute_all(np.ones((3, 16, 16, 3), np.float32), np.ones((3, 16, 16), bool))
     np.testing.assert_allclose(found, 0.5, rtol=0, atol=1e-6)

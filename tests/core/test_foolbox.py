@@ -96,7 +96,9 @@ def logits(model, variables, images):
 
 @partial(jax.jit, static_argnames=("norm", "targeted"))
 def adversaries(apply, images, labels, **options):
-    return jax.vmap(partial(attack.adversary, apply, keep="last", **options))(images, labels)
+    return jax.vmap(partial(attack.adversary, apply, return_iterate="last", **options))(
+        images, labels
+    )
 
 
 def ours(case, options):
@@ -196,7 +198,7 @@ def test_robust_accuracy_is_foolbox_s(run):
     case = digits(run, 128)
     options = {"norm": "l2", "targeted": False, "eps": 1.0, "step_size": 0.125, "steps": 20}
     keys = jax.random.split(jax.random.key(0), 128)
-    survived = robustness.survives(run.apply, case.images, case.labels, keys, **options)
+    survived = robustness.correct_under_attack(run.apply, case.images, case.labels, keys, **options)
     prediction = logits(case.model, case.variables, theirs(case, options)).argmax(1)
     # Image by image, and so the accuracies too.
     assert jnp.mean(survived != (prediction == case.labels)) <= 0.02

@@ -30,7 +30,7 @@ def test_margin_is_the_best_other_minus_the_label():
     assert objectives.margin(apply, 0)(logits) == 3.0
 
 
-def test_match_is_the_normalised_distance():
+def test_match_is_the_normalized_distance():
     target = jnp.array([3.0, 4.0, 0.0])
     assert objectives.match(apply, target)(jnp.array([3.0, 4.0, 5.0])) == 1.0
 

@@ -51,12 +51,14 @@ def test_raw_step_is_the_gradient_itself():
 @pytest.mark.parametrize("step", [l2_step(1.0), linf_step(1.0), raw_step(1.0)])
 def test_a_zero_gradient_moves_nothing(step):
     x = interior(0)
-    found = pgd(lambda x: 0.0 * jnp.sum(x), x, project=unit_cube, step=step, steps=3, keep="last")
+    found = pgd(
+        lambda x: 0.0 * jnp.sum(x), x, project=unit_cube, step=step, steps=3, return_iterate="last"
+    )
     np.testing.assert_array_equal(found.x, x)
 
 
 @cache
-def searches(norm, keep):
+def searches(norm, return_iterate):
     """Compile one search a norm; everything hypothesis draws is traced."""
     ball, step = {"l2": (l2_ball, l2_step), "linf": (linf_ball, linf_step)}[norm]
 
@@ -64,7 +66,7 @@ def searches(norm, keep):
     def search(weights, center, start, eps, step_size, steps):
         return pgd(
             lambda x: jnp.sum(weights * x), start,
-            project=ball(center, eps), step=step(step_size), steps=steps, keep=keep,
+            project=ball(center, eps), step=step(step_size), steps=steps, return_iterate=return_iterate,
         )  # fmt: skip
 
     return search
@@ -76,21 +78,21 @@ def searches(norm, keep):
     eps=st.floats(0.0, 3.0),
     step_size=st.floats(0.0, 2.0),
     steps=st.integers(0, 5),
-    keep=st.sampled_from(["best", "last"]),
+    return_iterate=st.sampled_from(["best", "last"]),
 )
 def test_ball_and_cube_hold_and_the_best_is_no_worse_than_the_start(
-    seed, eps, step_size, steps, keep
+    seed, eps, step_size, steps, return_iterate
 ):
     center = jax.random.uniform(jax.random.key(seed), SHAPE)
     start = jax.random.normal(jax.random.key(seed + 1), SHAPE)  # outside both sets
     weights = jax.random.normal(jax.random.key(seed + 2), SHAPE)
     for norm, distance in (("l2", np.linalg.norm), ("linf", lambda d: np.abs(d).max())):
-        search = searches(norm, keep)
+        search = searches(norm, return_iterate)
         found = search(weights, center, start, eps, step_size, steps)
         assert distance((found.x - center).ravel()) <= eps + 1e-5
         assert found.x.min() >= 0.0 and found.x.max() <= 1.0
         np.testing.assert_allclose(found.value, jnp.sum(weights * found.x), rtol=1e-4, atol=1e-4)
-        if keep == "best":
+        if return_iterate == "best":
             first = search(weights, center, start, eps, step_size, 0)
             assert found.value <= first.value + 1e-5
 
@@ -116,8 +118,8 @@ def test_best_is_the_first_of_equals_and_last_is_the_last():
     objective = lambda x: jnp.where(x[0] > 0.45, 1.0 + 0.0 * x[0], 5.0 + x[0])  # noqa: E731
     step = optax.stateless(lambda g, _: jnp.full_like(g, -0.02))
     search = partial(pgd, objective, jnp.array([0.5]), project=unit_cube, step=step, steps=5)
-    np.testing.assert_allclose(search(keep="best").x, [0.5])
-    np.testing.assert_allclose(search(keep="last").x, [0.4], rtol=1e-6)
+    np.testing.assert_allclose(search(return_iterate="best").x, [0.5])
+    np.testing.assert_allclose(search(return_iterate="last").x, [0.4], rtol=1e-6)
 
 
 def test_zero_steps_return_the_projected_start():
@@ -129,7 +131,7 @@ def test_stop_freezes_each_image_by_itself():
     target = lambda x: jnp.sum(x)  # noqa: E731
     starts = jnp.array([[0.9], [0.5], [0.1]])
     search = partial(
-        pgd, target, project=unit_cube, step=linf_step(0.1), steps=6, keep="last",
+        pgd, target, project=unit_cube, step=linf_step(0.1), steps=6, return_iterate="last",
         stop=lambda x: x[0] < 0.35,
     )  # fmt: skip
     found = jax.vmap(search)(starts)
@@ -171,5 +173,12 @@ def test_steps_may_be_traced():
 
 
 def test_unknown_keep_is_named():
-    with pytest.raises(BadInput, match="keep='first'"):
-        pgd(linear(), interior(0), project=unit_cube, step=l2_step(1.0), steps=1, keep="first")
+    with pytest.raises(BadInput, match="return_iterate='first'"):
+        pgd(
+            linear(),
+            interior(0),
+            project=unit_cube,
+            step=l2_step(1.0),
+            steps=1,
+            return_iterate="first",
+        )

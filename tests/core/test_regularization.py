@@ -10,7 +10,7 @@ from rrjax.core import regularization
 SHAPE = (16, 16, 3)
 
 
-def test_no_coefficients_are_mid_grey():
+def test_no_coefficients_are_mid_gray():
     np.testing.assert_array_equal(regularization.image(jnp.zeros((2, 16, 9, 3)), 16), 0.5)
 
 

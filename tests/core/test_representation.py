@@ -51,11 +51,11 @@ def test_the_radius_binds():
     np.testing.assert_allclose(distances, 0.05, atol=1e-5)
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
-def test_a_search_in_chunks_is_the_whole_search(keep):
+@pytest.mark.parametrize("return_iterate", ["best", "last"])
+def test_a_search_in_chunks_is_the_whole_search(return_iterate):
     starts, targets = images(1), images(2)
     # Steps too long to settle: the best iterate is not the last, and lies in a middle chunk.
-    options = {"eps": 0.5, "step_size": 0.2, "steps": 25, "keep": keep}
+    options = {"eps": 0.5, "step_size": 0.2, "steps": 25, "return_iterate": return_iterate}
     whole = invert(starts, targets, **options)
     bar = []
     found = vmapped.invert_in_chunks(
@@ -161,5 +161,5 @@ def test_the_nearest_of_a_gallery_by_hand():
     gallery = np.zeros((2, *SHAPE), np.float32)
     gallery[0, 0, 0], gallery[1, 0, 0] = 2.0, -1.0
     seen = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
-    found = vmapped.to_nearest(seen, gallery * 2, gallery, batch_size=2)
+    found = vmapped.nearest_distance(seen, gallery * 2, gallery, batch_size=2)
     np.testing.assert_allclose(found, [1.0, 1.0])  # |4 - 2| / 2, |-2 + 1| / 1

@@ -1,4 +1,4 @@
-"""Whitening takes mean and covariance away, colouring gives another's; Gram matrices by hand."""
+"""Whitening takes mean and covariance away, coloring gives another's; Gram matrices by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ RNG = np.random.default_rng(0)
 
 
 def features(height, width, channels, scale=1.0, shift=0.0):
-    """Features whose channels are correlated and not centred."""
+    """Features whose channels are correlated and not centered."""
     mix = RNG.standard_normal((channels, channels))
     return jnp.asarray(scale * RNG.standard_normal((height, width, channels)) @ mix + shift)
 
@@ -20,7 +20,7 @@ def covariance(x):
     return np.cov(x.reshape(-1, x.shape[-1]), rowvar=False)
 
 
-def test_whitened_features_are_centred_and_uncorrelated(float64):
+def test_whitened_features_are_centered_and_uncorrelated(float64):
     white = stylization.whiten(features(6, 7, 5, 3.0, 2.0), ridge=0.0)
     np.testing.assert_allclose(white.mean((0, 1)), np.zeros(5), atol=1e-12)
     np.testing.assert_allclose(covariance(white), np.eye(5), atol=1e-10)
@@ -29,7 +29,7 @@ def test_whitened_features_are_centred_and_uncorrelated(float64):
 def test_where_positions_are_few_it_is_the_identity_of_what_they_span(float64):
     white = stylization.whiten(features(2, 3, 9), ridge=0.0)
     values, vectors = np.linalg.eigh(covariance(white))
-    # Six positions, centred, span five directions.
+    # Six positions, centered, span five directions.
     np.testing.assert_allclose(values, [0] * 4 + [1] * 5, atol=1e-10)
     np.testing.assert_allclose(covariance(white), vectors[:, 4:] @ vectors[:, 4:].T, atol=1e-10)
 
@@ -43,7 +43,7 @@ def test_directions_of_less_variance_than_the_cut_are_left_out(float64):
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1.0])
-def test_colouring_gives_the_mean_always_and_the_covariance_without_a_ridge(ridge, float64):
+def test_coloring_gives_the_mean_always_and_the_covariance_without_a_ridge(ridge, float64):
     content, style = features(6, 5, 4), features(7, 8, 4, 5.0, -3.0)
     white = stylization.whiten(content, ridge=ridge)
     colored = stylization.color(white, style, ridge=ridge)

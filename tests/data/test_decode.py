@@ -39,7 +39,7 @@ def test_jpeg_has_the_pixels_that_pillow_gives(mode, subsampling, progressive):
         ("L", "PNG"), ("LA", "PNG"), ("1", "PNG"), ("L", "PPM"),
     ],
 )  # fmt: skip
-def test_every_8_bit_mode_becomes_rgb_or_grey_as_pillow_makes_it(mode, form):
+def test_every_8_bit_mode_becomes_rgb_or_gray_as_pillow_makes_it(mode, form):
     content = encoded(mode, form)
     target = "L" if mode in ("L", "LA", "1") else "RGB"
     image = decode(content, "x")

@@ -50,7 +50,7 @@ def test_folder_without_train_numbers_its_own_classes(tmp_path):
     assert source.class_names == ("b", "c") and source.labels.tolist() == [0, 1]
 
 
-def test_folder_gives_a_grey_image_one_channel(tmp_path):
+def test_folder_gives_a_gray_image_one_channel(tmp_path):
     save(tmp_path / "train/a/1.png", "L")
     save(tmp_path / "train/a/2.png", "RGB")
     source = folder(tmp_path, "train")
@@ -199,12 +199,12 @@ def test_folder_reads_cifar10(tmp_path):
 
 
 def test_pictures_of_a_folder_as_they_lie_in_it(tmp_path):
-    colour = save(tmp_path / "b/2.png", size=(6, 4))
-    grey = save(tmp_path / "a.png", "L", size=(5, 7), seed=1)
+    color = save(tmp_path / "b/2.png", size=(6, 4))
+    gray = save(tmp_path / "a.png", "L", size=(5, 7), seed=1)
     (tmp_path / "notes.txt").write_text("not an image")
     first, second = pictures(tmp_path, 0, 3, 0)
-    np.testing.assert_array_equal(first, np.asarray(Image.open(grey))[..., None].repeat(3, -1))
-    np.testing.assert_array_equal(second, np.asarray(Image.open(colour)))
+    np.testing.assert_array_equal(first, np.asarray(Image.open(gray))[..., None].repeat(3, -1))
+    np.testing.assert_array_equal(second, np.asarray(Image.open(color)))
     assert [image.shape for image in pictures(tmp_path, 2, 1, 0)] == [(7, 5, 1), (4, 6, 1)]
     assert {pictures(tmp_path, 1, 3, seed)[0].shape for seed in range(8)} == {(7, 5, 3), (4, 6, 3)}
     with pytest.raises(BadInput, match="holds 2 images, 3 are asked for"):

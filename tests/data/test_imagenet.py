@@ -69,7 +69,7 @@ def test_several_shards_keep_the_order(tmp_path, monkeypatch):
     assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
 
 
-def test_validation_is_the_test_split_and_labelled_by_number(tmp_path):
+def test_validation_is_the_test_split_and_labeled_by_number(tmp_path):
     chosen = "ILSVRC2012_val_00000007.JPEG"
     write_tars(tmp_path, TRAIN, {chosen: VALIDATION[chosen]})
     preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)

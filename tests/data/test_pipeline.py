@@ -63,7 +63,7 @@ def test_every_epoch_is_a_new_permutation():
     epochs = take(train(batch_size=10), 20).reshape(4, N)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(N), (4, 1)))
     others = take(train(batch_size=10, seed=1), 20).reshape(4, N)
-    # Neighbouring seeds share no epoch, not even a shifted one.
+    # Neighboring seeds share no epoch, not even a shifted one.
     assert len({epoch.tobytes() for epoch in np.concatenate([epochs, others])}) == 8
 
 

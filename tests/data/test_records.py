@@ -28,7 +28,7 @@ NAMES = {
     "train": [
         "cat/10.jpg",
         "cat/2.JPEG",
-        "cat/grey.png",
+        "cat/gray.png",
         "dog/in/x.bmp",
         "dog/ä b.png",
         "eel/1.webp",
@@ -39,7 +39,7 @@ NAMES = {
 
 def write_image(path, seed):
     path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (9 + seed, 12) if "grey" in path.name else (9 + seed, 12, 3)
+    shape = (9 + seed, 12) if "gray" in path.name else (9 + seed, 12, 3)
     pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     Image.fromarray(pixels).save(path)
 

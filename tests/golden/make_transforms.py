@@ -38,7 +38,7 @@ def synthetic(height, width, channels):
 
 
 def sha256(transform, pillow):
-    """Hash a transformed image, in RGB as ImageFolder loads it, but one channel if it is grey."""
+    """Hash a transformed image, in RGB as ImageFolder loads it, but one channel if it is gray."""
     channels = 1 if pillow.mode == "L" else 3
     image = np.asarray(transform(pillow.convert("RGB")))[..., :channels]
     return hashlib.sha256(image.tobytes()).hexdigest()

@@ -194,7 +194,7 @@ def small(channels=3):
     return decoder, drawn(shapes(decoder, features)), features
 
 
-def test_pictures_are_in_the_unit_interval_and_may_be_grey():
+def test_pictures_are_in_the_unit_interval_and_may_be_gray():
     decoder, variables, features = small(channels=1)
     pictures = evaluate(decoder)(variables, 100 * features)
     assert pictures.shape == (4, 6, 4, 1)

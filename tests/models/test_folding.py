@@ -33,7 +33,7 @@ def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, varia
     c.update(dtype="float64", param_dtype="float64")
     model = models.create(c)
     rng = np.random.default_rng(0)
-    # Statistics, scales and shifts as no initialisation has them.
+    # Statistics, scales and shifts as no initialization has them.
     shapes = jax.eval_shape(lambda key: models.init(model, key, (size, size, 3)), jax.random.key(0))
     variables = jax.tree_util.tree_map_with_path(partial(drawn, rng), shapes)
     image = jnp.asarray(rng.uniform(size=(size, size, 3)))

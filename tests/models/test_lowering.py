@@ -45,9 +45,9 @@ def test_a_training_step(trainer):
     c.batch_size = 4
     c.replays = 2 if trainer == "free" else 0
     task = classifier.create(c, 10)
-    colours = {"jitter": ((4, 3), jnp.float32), "order": ((4, 3), jnp.int32)}
+    colors = {"jitter": ((4, 3), jnp.float32), "order": ((4, 3), jnp.int32)}
     step = parallel.data_parallel(task.train_step)
-    lowered(step, jax.eval_shape(task.init), batch(4, **colours))
+    lowered(step, jax.eval_shape(task.init), batch(4, **colors))
 
 
 def test_an_evaluation():

@@ -462,7 +462,7 @@ def test_batch_norm_averages_the_biased_variance_as_documented():
     np.testing.assert_allclose(y, (x - 4) / np.sqrt(14 + 1e-5), rtol=1e-5)
 
 
-def test_normalize_standardises_each_channel():
+def test_normalize_standardizes_each_channel():
     x = jnp.array([0.5, 1.0]).reshape(1, 1, 1, 2)
     y = layers.normalize(x, (0.5, 0.2), (0.1, 0.4), jnp.float32)
     np.testing.assert_allclose(y.ravel(), [0.0, 2.0], rtol=1e-6)

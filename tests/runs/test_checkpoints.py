@@ -12,12 +12,12 @@ SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
 
 def save(tmp_path, step, value, score=None):
-    with checkpoints.opened(tmp_path, write=True) as manager:
+    with checkpoints.open_manager(tmp_path, write=True) as manager:
         checkpoints.save(manager, step, {"w": jnp.full(3, value)}, {"step": jnp.array(step)}, score)
 
 
 def steps(tmp_path):
-    with checkpoints.opened(tmp_path) as manager:
+    with checkpoints.open_manager(tmp_path) as manager:
         return sorted(manager.all_steps())
 
 
@@ -25,14 +25,14 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path):
     for step, score in ((1, 0.3), (2, 0.9), (3, None), (4, 0.5), (5, None), (6, 0.4)):
         save(tmp_path, step, float(step), score)
     assert steps(tmp_path) == [2, 5, 6]
-    with checkpoints.opened(tmp_path) as manager:
+    with checkpoints.open_manager(tmp_path) as manager:
         assert manager.best_step() == 2
 
 
 def test_a_checkpoint_comes_back_as_it_went(tmp_path):
     save(tmp_path, 7, 1.5)
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
-    with checkpoints.opened(tmp_path) as manager:
+    with checkpoints.open_manager(tmp_path) as manager:
         items = checkpoints.restore(manager, 7, SHARDING, variables=like)
     np.testing.assert_array_equal(items["variables"]["w"], [1.5, 1.5, 1.5])
 
@@ -44,7 +44,7 @@ def test_a_truncated_checkpoint_is_named(tmp_path):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
     with (
-        checkpoints.opened(tmp_path) as manager,
+        checkpoints.open_manager(tmp_path) as manager,
         pytest.raises(
             BadInput, match=r"checkpoints/7: this checkpoint cannot be read .*there is none before"
         ),
@@ -59,7 +59,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_offered(tmp_
         if path.is_file():
             path.write_bytes(b"")
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
-    with checkpoints.opened(tmp_path) as manager:
+    with checkpoints.open_manager(tmp_path) as manager:
         with pytest.raises(BadInput, match=r"checkpoints/7: .*go back to the one of step 5"):
             checkpoints.restore(manager, 7, SHARDING, variables=like)
         before = checkpoints.restore(manager, 5, SHARDING, variables=like)
@@ -77,7 +77,7 @@ def test_a_flipped_byte_is_noticed_or_changes_nothing(tmp_path, seed):
     content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
     path.write_bytes(content)
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
-    with checkpoints.opened(tmp_path) as manager:
+    with checkpoints.open_manager(tmp_path) as manager:
         try:
             found = checkpoints.restore(manager, 5, SHARDING, variables=like)["variables"]["w"]
         except BadInput:
@@ -89,7 +89,7 @@ def test_another_networks_checkpoint_is_named(tmp_path):
     save(tmp_path, 7, 1.5)
     like = {"w": jax.ShapeDtypeStruct((4,), jnp.float32)}
     with (
-        checkpoints.opened(tmp_path) as manager,
+        checkpoints.open_manager(tmp_path) as manager,
         pytest.raises(BadInput, match=r"cannot be read"),
     ):
         checkpoints.restore(manager, 7, SHARDING, variables=like)

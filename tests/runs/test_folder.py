@@ -16,22 +16,22 @@ from rrjax.runs import report
 
 def test_a_workdir_belongs_to_one_config(tmp_path):
     config = robust_digits.get_config()
-    runs.claim(tmp_path / "run", config)
-    runs.claim(tmp_path / "run", config)  # the same again: a resumed run
+    runs.create_run_dir(tmp_path / "run", config)
+    runs.create_run_dir(tmp_path / "run", config)  # the same again: a resumed run
     saved = runs.read_config(tmp_path / "run").to_dict()
     assert saved["attack"] == json.loads(config.to_json())["attack"]
     before = (tmp_path / "run/config.json").read_bytes()
     config.attack.eps = 1.0
     config.seed = 3
     with pytest.raises(BadInput, match=r"attack.eps was 2.0, now 1.0; seed was 0, now 3"):
-        runs.claim(tmp_path / "run", config)
+        runs.create_run_dir(tmp_path / "run", config)
     assert (tmp_path / "run/config.json").read_bytes() == before
 
 
 def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match=r"--workdir=.*file.*cannot be written"):
-        runs.claim(tmp_path / "file", robust_digits.get_config())
+        runs.create_run_dir(tmp_path / "file", robust_digits.get_config())
 
 
 def test_what_is_not_a_run_folder_is_named(tmp_path):
@@ -39,7 +39,7 @@ def test_what_is_not_a_run_folder_is_named(tmp_path):
         runs.load(tmp_path / "nothing")
     with pytest.raises(BadInput, match="checkpoint='newest': choose"):
         runs.load(tmp_path / "nothing", "newest")
-    runs.claim(tmp_path / "run", robust_digits.get_config())
+    runs.create_run_dir(tmp_path / "run", robust_digits.get_config())
     with pytest.raises(BadInput, match="no finished checkpoint"):
         runs.load(tmp_path / "run")
     for text, message in (

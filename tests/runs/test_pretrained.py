@@ -23,9 +23,9 @@ def shelf(tmp_path, monkeypatch):
     config.model.update(name="resnet8", variant="cifar", width=2, classes=3)
     config.data.update(name="folder", image_size=8, path="/somewhere")
     run = tmp_path / "run"
-    runs.claim(run, config)
+    runs.create_run_dir(run, config)
     variables = models.init(models.create(config.model), jax.random.key(0), (8, 8, 3))
-    checkpoints.put(run, variables)
+    checkpoints.save_once(run, variables)
     ship = pretrain.get_config()
     ship.update(run=str(run), name="small", time="a minute")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "shelf")
@@ -125,7 +125,7 @@ def test_a_copy_of_one_that_is_older_than_a_field_is_a_run_folder_of_today(shelf
     del facts["config"]["replays"], facts["config"]["loss"]["beta"]
     path.write_text(json.dumps(facts))
     network = runs.load("small")
-    runs.keep(tmp_path / "copy", network)
+    runs.save_network(tmp_path / "copy", network)
     copy = runs.load(tmp_path / "copy")
     assert copy.config.loss.beta == 6 and copy.config.replays == 0
     jax.tree.map(np.testing.assert_array_equal, copy.variables, network.variables)

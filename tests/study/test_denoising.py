@@ -38,14 +38,14 @@ def test_an_image_of_any_size_is_denoised_with_its_edges_repeated(shape):
 
 
 def test_the_noise_is_the_seed_s_of_its_size_and_clipped():
-    grey = np.full((64, 64, 3), 0.5, np.float32)
-    strong, weak = (denoising.noisy(grey, sigma, 0, 1) - 0.5 for sigma in (50, 10))
+    gray = np.full((64, 64, 3), 0.5, np.float32)
+    strong, weak = (denoising.noisy(gray, sigma, 0, 1) - 0.5 for sigma in (50, 10))
     np.testing.assert_allclose(strong.std(), 50 / 255, rtol=0.02)
     inside = abs(strong) < 0.5
     np.testing.assert_allclose(strong[inside], 5 * weak[inside], atol=1e-5)
-    assert (denoising.noisy(grey, 50, 0, 2) != denoising.noisy(grey, 50, 0, 1)).any()
-    black = denoising.noisy(0 * grey, 50, 0, 1)
+    assert (denoising.noisy(gray, 50, 0, 2) != denoising.noisy(gray, 50, 0, 1)).any()
+    black = denoising.noisy(0 * gray, 50, 0, 1)
     assert black.min() == 0 and (black == 0).mean() == pytest.approx(0.5, abs=0.02)
     # Half of the noise's energy is left where it is clipped: 20 log10(255 / 50) + 10 log10(2).
-    psnr = metrics.likeness(black[None], 0 * grey[None])["psnr"]
+    psnr = metrics.image_similarity(black[None], 0 * gray[None])["psnr"]
     np.testing.assert_allclose(psnr, 14.15 + 3.01, atol=0.1)

@@ -67,7 +67,7 @@ def saved(workdir):
     config = runs.read_config(workdir)
     like = jax.eval_shape(classifier.create(config, 1).init)
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    with checkpoints.opened(workdir) as manager:
+    with checkpoints.open_manager(workdir) as manager:
         step = manager.latest_step()
         return step, checkpoints.restore(manager, step, device, **loop._items(like))
 

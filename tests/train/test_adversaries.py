@@ -85,7 +85,7 @@ def test_a_run_is_judged_by_its_own_attack_or_by_the_protocol(float64):
     own = adversaries.judge(c.attack, 0)(apply, 0, *data)
     np.testing.assert_allclose(own, trained_against(c, apply, *data), atol=1e-9)
     by_protocol = jax.jit(adversaries.judge(c.attack, 20))
-    c.attack.update(random_start="none", steps=20, step_size=2.5 * EPS / 20, keep="best")
+    c.attack.update(random_start="none", steps=20, step_size=2.5 * EPS / 20, return_iterate="best")
     expected = trained_against(c, apply, *data)
     np.testing.assert_allclose(by_protocol(apply, 0, *data), expected, atol=1e-9)
 

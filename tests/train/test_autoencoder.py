@@ -33,8 +33,8 @@ def write_encoder(folder, **fields):
     model = models.create(config.model)
     shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (16, 16, 1)))
     variables = {"batch_stats": {}} | jax.tree_util.tree_map_with_path(drawn, shapes)
-    runs.claim(folder, config)
-    checkpoints.put(folder, variables)
+    runs.create_run_dir(folder, config)
+    checkpoints.save_once(folder, variables)
     return folder
 
 
@@ -159,13 +159,13 @@ def test_losses_by_hand():
 
 def test_noise_has_its_level_and_stays_in_the_unit_interval():
     images = jnp.stack([jnp.full((64, 64, 1), 0.5), jnp.ones((64, 64, 1))])
-    grey, white = task._noisy(images, 25.0, jax.random.split(jax.random.key(0), 2))
-    assert np.std(grey) == pytest.approx(25 / 255, rel=0.05)
+    gray, white = task._noisy(images, 25.0, jax.random.split(jax.random.key(0), 2))
+    assert np.std(gray) == pytest.approx(25 / 255, rel=0.05)
     assert white.max() == 1 and np.mean(white == 1) == pytest.approx(0.5, abs=0.05)
     assert task._noisy(images, 0.0, None) is images
 
 
-def test_scaling_is_another_normalisation_of_the_same_encoder(encoder):
+def test_scaling_is_another_normalization_of_the_same_encoder(encoder):
     network = runs.load(encoder)
     mean, std = (np.float32(network.config.model[k][0]) for k in ("mean", "std"))
     image = jnp.asarray(digits(1)[0])

@@ -1,4 +1,4 @@
-"""Laws of one training step: what the attack sees, what BN sees, what the optimiser does."""
+"""Laws of one training step: what the attack sees, what BN sees, what the optimizer does."""
 
 from functools import partial
 
@@ -223,7 +223,7 @@ def test_the_eps_schedule_moves_the_radius_of_training_alone():
         (lambda c: c.attack.update(eps=-1.0), "attack.eps=-1.0"),
         (lambda c: c.attack.update(eps=float("nan")), "attack.eps=nan"),
         (lambda c: c.attack.update(norm="l7"), "attack.norm='l7'"),
-        (lambda c: c.attack.update(keep="first"), "attack.keep='first'"),
+        (lambda c: c.attack.update(return_iterate="first"), "attack.return_iterate='first'"),
         (lambda c: c.optimizer.update(learning_rate=-1.0), "learning_rate=-1.0"),
         (lambda c: c.optimizer.update(schedule="linear"), r"optimizer.points=\(\): give points"),
         (
@@ -244,7 +244,7 @@ def test_impossible_configs_are_named(change, message):
         classifier.create(c, 10)
 
 
-def test_training_sees_the_colour_changes_that_were_drawn():
+def test_training_sees_the_color_changes_that_were_drawn():
     task = classifier.create(config(eps=0.0), 10)
     state = jax.device_get(task.init())
     images = batch()

@@ -94,7 +94,9 @@ def test_free_is_algorithm_1(float64, model, norm, devices):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_perturbation_of_gradient_zero_stays(norm):
     delta = np.full((2, 2, 1), 0.05, np.float32)
-    moved = attack.ascend(delta, jnp.zeros((2, 2, 1)), norm=norm, eps=1.0, step_size=0.5)
+    moved = attack.projected_ascent_step(
+        delta, jnp.zeros((2, 2, 1)), norm=norm, eps=1.0, step_size=0.5
+    )
     np.testing.assert_array_equal(moved, delta)
 
 

@@ -182,7 +182,7 @@ def test_a_changed_config_is_named_and_taken_only_when_asked(tmp_path):
 
 def test_one_training_writes_a_folder(tmp_path):
     c = config(**SHORT)
-    runs.claim(tmp_path / "run", c)
+    runs.create_run_dir(tmp_path / "run", c)
     with (
         runs.one_writer(tmp_path / "run"),
         pytest.raises(BadInput, match="another training writes it"),
@@ -264,7 +264,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
     task = Task(init, train_step, eval_step, "loss")
     with pytest.raises(BadInput, match=r"step 8: loss is nan.*learning_rate"):
         loop.fit(task, data.create(c), c, tmp_path / "run")
-    with checkpoints.opened(tmp_path / "run") as manager:
+    with checkpoints.open_manager(tmp_path / "run") as manager:
         assert manager.latest_step() == 5
     assert "NaN" not in (tmp_path / "run/metrics.jsonl").read_text()
 

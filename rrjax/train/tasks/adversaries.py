@@ -9,7 +9,7 @@ from rrjax.core import attack
 from rrjax.errors import BadInput
 from rrjax.train.tasks import optimizer
 
-OPTIONS = ("norm", "step_size", "steps", "loss", "random_start", "restarts", "keep")
+OPTIONS = ("norm", "step_size", "steps", "loss", "random_start", "restarts", "return_iterate")
 Adversary = Callable[..., jax.Array]  # (apply, step, images, labels, keys) -> images
 
 

@@ -33,7 +33,7 @@ def source(config, workdir: str) -> runs.Frozen:
     name, copy = config.model.encoder, Path(workdir) / ENCODER
     if not name:
         raise BadInput("model.encoder is empty: name the run folder of the network to invert")
-    if not checkpoints.started(copy):
+    if not checkpoints.has_checkpoint(copy):
         return runs.load(name)
     begun = runs.read_config(workdir).model.encoder
     if begun != name:
@@ -87,7 +87,7 @@ def _check(config) -> None:
 
 
 def _adams(config, steps_per_epoch: int) -> dict[str, optax.GradientTransformation]:
-    """Return an optimiser a network; their rates fall alike."""
+    """Return an optimizer a network; their rates fall alike."""
     ours = config.optimizer
     rate = optimizer.rate(ours, config.epochs, steps_per_epoch)
     times = ours.discriminator_rate / ours.learning_rate

@@ -36,7 +36,7 @@ def create(config, steps_per_epoch: int, start=None) -> Task:
 
     start: the variables of another run's network to begin with (`finetune.source`), or None.
 
-    Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,); for training the colour changes
+    Batches hold "image" uint8 (B, H, W, C), "label" int32 (B,); for training the color changes
     that were drawn (`rrjax.data.augment.augmented`), for evaluation "index" int32 (B,) and "mask" float
     (B,).
 
@@ -113,9 +113,9 @@ def _move(model, update: Callable, config, eps: Callable) -> Callable:
     """Return (state, images, labels, key) -> (state, metrics): what a step does with its batch."""
     loss, penalty = losses.create(config.loss), penalties.create(config.loss)
     if config.replays:
-        ascend = partial(_ascend, config.attack, eps)
+        projected_ascent_step = partial(_ascend, config.attack, eps)
         gradient = partial(gradients.joint, model, loss)
-        return partial(free.train_step, gradient, update, ascend, config.replays)
+        return partial(free.train_step, gradient, update, projected_ascent_step, config.replays)
     adversary = adversaries.trainer(config.attack, eps) if config.attack.eps else None
     gradient = partial(gradients.adversarial, model, loss, penalty, adversary)
     return partial(_one_step, gradients.accumulated(gradient, config.micro_batches), update)
@@ -123,7 +123,9 @@ def _move(model, update: Callable, config, eps: Callable) -> Callable:
 
 def _ascend(config, eps: Callable, step, delta, gradient):
     norm, step_size = config.norm, config.step_size
-    return attack.ascend(delta, gradient, norm=norm, eps=eps(step), step_size=step_size)
+    return attack.projected_ascent_step(
+        delta, gradient, norm=norm, eps=eps(step), step_size=step_size
+    )
 
 
 def _train_step(move: Callable, key: jax.Array, state: TrainState, batch):
@@ -140,7 +142,7 @@ def _one_step(gradient: Callable, update: Callable, state: TrainState, images, l
 
 
 def _update(descent, trained: Callable, state: TrainState, grads, batch_stats, metrics):
-    """Average over devices and step the optimiser once.
+    """Average over devices and step the optimizer once.
 
     BN statistics of frozen layers move on too, as in the reference's partial training.
     """

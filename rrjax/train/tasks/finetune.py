@@ -21,7 +21,7 @@ def source(config, workdir: str) -> Any | None:
     Raises:
       BadInput: if `config.start_from` is no run folder, or one of another network.
     """
-    if not config.start_from or checkpoints.started(workdir):
+    if not config.start_from or checkpoints.has_checkpoint(workdir):
         return None
     network = runs.load(config.start_from)
     ours, theirs = config.model, network.config.model

@@ -39,7 +39,7 @@ def check(config) -> None:
 def train_step(
     gradient: Callable,
     update: Callable,
-    ascend: Callable,
+    projected_ascent_step: Callable,
     replays: int,
     state: TrainState,
     images: jax.Array,
@@ -49,7 +49,7 @@ def train_step(
     """Train on a minibatch `replays` times, each time moving `carried["delta"]` as well.
 
     gradient: (state, images, labels, dropout_key) -> (gradients of parameters and images,
-    batch_stats, metrics), one forward in train mode: BN normalises by the batch and is updated
+    batch_stats, metrics), one forward in train mode: BN normalizes by the batch and is updated
     every replay, as in the paper's code. delta, (images a step, H, W, C), is replicated, since the
     state is: a device moves its own rows. It stays in the ball and goes on to the next minibatch;
     the images are cut to [0,1], delta is not, and where the cut binds its gradient is 0.
@@ -63,7 +63,9 @@ def train_step(
         (grads, ascent), stats, metrics = gradient(state, moved.clip(0, 1), labels, dropout_key)
         inside = (moved >= 0) & (moved <= 1)
         state, metrics = update(state, grads, stats, metrics)
-        delta = jax.vmap(partial(ascend, state.step))(delta, jnp.where(inside, ascent, 0))
+        delta = jax.vmap(partial(projected_ascent_step, state.step))(
+            delta, jnp.where(inside, ascent, 0)
+        )
         return (state, delta), metrics
 
     keys = jax.random.split(key, replays)

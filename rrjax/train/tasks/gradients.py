@@ -53,7 +53,7 @@ def accumulated(gradient: Callable, n: int) -> Callable:
     """Take `gradient`, such as `adversarial`, over n micro-batches one after another: less memory.
 
     Losses are means, so without BN it is the whole batch's gradient. With BN each micro-batch is
-    normalised by its own statistics and updates the running ones in turn; its attack sees those
+    normalized by its own statistics and updates the running ones in turn; its attack sees those
     that the one before it left.
     """
     if n == 1:

@@ -3,7 +3,7 @@
 A loss takes (forward, batch_stats, clean, adversarial, labels) and returns
 (scalar, (logits, batch_stats)): `forward(batch_stats, images)` is the network in train mode, which
 gives logits and the running statistics after them; the logits returned are the adversarial ones. A
-loss of two forwards normalises each by its own batch's statistics and updates the running ones
+loss of two forwards normalizes each by its own batch's statistics and updates the running ones
 twice, by the clean images and then by the adversarial; both forwards have the same dropout.
 """
 

@@ -1,4 +1,4 @@
-"""The optimiser of a training config, torch's SGD or Adam, and how its rate moves over epochs."""
+"""The optimizer of a training config, torch's SGD or Adam, and how its rate moves over epochs."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """What a training may ask of its input gradients beside its loss: "double backpropagation".
 
 Drucker and LeCun (1992); against adversaries, Ross and Doshi-Velez (2018); Kim et al. (2019),
-section 3.2, propose such a regulariser. At the clean images, one at a time. BN: the network is in
+section 3.2, propose such a regularizer. At the clean images, one at a time. BN: the network is in
 eval mode, as the attack sees it, so no image's penalty depends on its batch and none moves the
 running statistics.
 """

@@ -1,7 +1,7 @@
 """Train a VAE-GAN: an encoder, a generator and a discriminator, in turn (Kim et al. 2019).
 
 Not Larsen's (2016): what is reconstructed is compared pixel by pixel. The three losses, their order
-and their optimisers are those of the paper's code, in whose units, pixels in [-1,1], the
+and their optimizers are those of the paper's code, in whose units, pixels in [-1,1], the
 reconstruction is counted.
 """
 
