@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import jax
 from absl import flags, logging
+from filelock import FileLock, Timeout
 from ml_collections import ConfigDict, config_flags
 
 from rrjax.errors import EXIT_BAD_INPUT, EXIT_STOPPED, BadInput, Stopped
@@ -159,17 +160,30 @@ def load_config(name: str) -> ConfigDict:
 def enable_compilation_cache() -> None:
     """Read from disk what was compiled before, in ~/.cache/rrjax or JAX_COMPILATION_CACHE_DIR.
 
-    It is locked while it is written, so processes share it, and holds CACHE_BYTES at most. Without
-    a home folder there is none.
+    Processes share it: it is locked while it is read and written. It holds CACHE_BYTES at most, or
+    JAX_COMPILATION_CACHE_MAX_SIZE. Without a home folder there is none.
     """
     if jax.config.jax_compilation_cache_dir is None:
         home = os.path.expanduser("~")  # noqa: PTH111  Path's raises where there is no home
         if not Path(home).is_absolute():
             return
-        jax.config.update("jax_compilation_cache_dir", str(Path(home, ".cache/rrjax")))
+        # Not ~/.cache/rrjax itself, where rrjax 0.1 left programs without the time of their use.
+        jax.config.update("jax_compilation_cache_dir", str(Path(home, ".cache/rrjax/programs")))
     if jax.config.jax_compilation_cache_max_size == -1:
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    _remove_half_written(Path(jax.config.jax_compilation_cache_dir))
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove programs whose writer was killed, for which jax would warn at every later one."""
+    try:
+        with FileLock(folder / ".lockfile", timeout=10):
+            for program in folder.glob("*-cache"):
+                if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
+                    program.unlink()
+    except (OSError, Timeout):  # no such folder yet, or one that this user may not write
+        return
 
 
 def run_chosen(package: str, field: str, names: Iterable[str]) -> Run:

@@ -16,11 +16,13 @@ os.environ["XLA_FLAGS"] = " ".join(
 # One cache of compiled programs for both workers, and for the processes that tests start.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/programs")
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import pytest
 
+from rrjax import cli
+
+cli.enable_compilation_cache()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

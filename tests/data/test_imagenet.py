@@ -37,8 +37,8 @@ def stored(data_dir, split):
     return [(r["file_name"].decode(), int(r["label"]), r["image"]) for r in source]
 
 
-def door(*flags):
-    return commands.door("prepare", "--config=configs/prepare_imagenet.py", *flags)
+def prepare_command(*flags):
+    return commands.run("prepare", "--config=configs/prepare_imagenet.py", *flags)
 
 
 def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
@@ -205,7 +205,7 @@ def test_a_file_that_is_no_tar_is_refused(tmp_path, content):
 
 def test_the_command_refuses_in_one_line(tmp_path):
     write_tars(tmp_path, TRAIN, VALIDATION)
-    result = door(f"--config.tars={tmp_path}", f"--workdir={tmp_path / 'data'}")
+    result = prepare_command(f"--config.tars={tmp_path}", f"--workdir={tmp_path / 'data'}")
     assert result.returncode == 2
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
 
@@ -303,7 +303,9 @@ def test_real_photographs_come_back_by_wnid(tmp_path):
     names = {wnid: f"ILSVRC2012_val_{numbers[wnid]:08d}.JPEG" for wnid in photos}
     write_tars(tmp_path, train, {names[w]: file.read_bytes() for w, file in photos.items()})
     data_dir = tmp_path / "data"
-    result = door(f"--config.tars={tmp_path}", f"--workdir={data_dir}", "--config.partial=True")
+    result = prepare_command(
+        f"--config.tars={tmp_path}", f"--workdir={data_dir}", "--config.partial=True"
+    )
     assert result.returncode == 0, result.stderr
     assert "train 203 images of 203 classes, validation 203 images" in result.stdout
     wnid_of = {"train": lambda name: name[:9], "test": {n: w for w, n in names.items()}.get}

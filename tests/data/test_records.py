@@ -17,10 +17,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from paths import ROOT
-from rrjax import data, prepare
-from rrjax.data import records
+from rrjax.data import datasets, records
 from rrjax.data.folder import folder
 from rrjax.errors import BadInput
+from rrjax.prepare import __main__ as preparation
 from rrjax.prepare import writer
 from rrjax.prepare.folder import prepare_folder
 
@@ -373,7 +373,7 @@ def test_prepare_folder_refuses(tree, pets):
 
 
 def test_rrjaxs_own_names_are_refused(tree, tmp_path):
-    assert set(records.NAMES) == set(data.SOURCES)
+    assert set(records.NAMES) == set(datasets.SOURCES)
     for name in records.NAMES:
         with pytest.raises(BadInput, match=f"{name}' is rrjax's name for other data: choose your"):
             prepare_folder(str(tree), str(tmp_path), name)
@@ -398,7 +398,7 @@ def test_names_that_tfds_cannot_keep_are_refused(tree, tmp_path, name):
 
 def test_an_empty_workdir_is_refused():
     with pytest.raises(BadInput, match=r"^--workdir is empty: name the folder to write$"):
-        prepare.main(None, "")
+        preparation.run(None, "")
 
 
 def test_two_at_a_time_are_refused(tree, tmp_path):
@@ -424,14 +424,14 @@ def run_python(code, *arguments):
 
 KILLED = """
 import os, signal, sys
-from rrjax.data import records
-decode = records.decode
+from rrjax.prepare import folder
+decode = folder.decode
 def until_the_last(content, name):
     if name.endswith("2.ppm"):
         os.kill(os.getpid(), signal.SIGKILL)
     return decode(content, name)
-records.decode = until_the_last
-records.prepare_folder(*sys.argv[1:])
+folder.decode = until_the_last
+folder.prepare_folder(*sys.argv[1:])
 """
 
 
@@ -452,11 +452,11 @@ def test_a_killed_run_is_begun_again(tree, tmp_path):
 
 FULL = """
 import resource, sys
-from rrjax.data import records
+from rrjax.prepare import folder
 from rrjax.errors import BadInput
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
-    records.prepare_folder(*sys.argv[1:])
+    folder.prepare_folder(*sys.argv[1:])
 except BadInput as error:
     print(error)
 """
