@@ -10,6 +10,20 @@ from subprocess import CompletedProcess
 
 from paths import ROOT
 
+# A training on digits of two steps, whose network compiles in a second.
+SHRUNK = (
+    "--config.epochs=1",
+    "--config.batch_size=718",
+    "--config.model.name=tiny",
+    "--config.model.width=64",
+    "--config.attack.steps=1",
+)
+
+
+def networks(root) -> list[str]:
+    """Return the flags by which a study compares the runs `root`/standard and `root`/robust."""
+    return [f"--config.standard={root / 'standard'}", f"--config.robust={root / 'robust'}"]
+
 
 def run(name, *arguments) -> CompletedProcess:
     """Run `python -m rrjax.NAME ARGUMENTS` at the root, here; return its exit code and output."""

@@ -19,7 +19,9 @@ os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
 
 import jax
 import pytest
+from filelock import FileLock
 
+from commands import SHRUNK, works
 from rrjax import cli
 
 cli.enable_compilation_cache()
@@ -31,3 +33,51 @@ def float64():
     """Run one test in float64, where two implementations can be compared tightly."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Return (name, make) -> the folder `name` that make(folder) fills, once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name, make):
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not (folder / "made").exists():
+                folder.mkdir()
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def trained(made_once):
+    """A folder of two runs, "standard" and "robust": the tiny network, two steps on digits.
+
+    Tests read them, and write somewhere else.
+    """
+
+    def make(root):
+        for name in ("standard", "robust"):
+            command = [f"--config=configs/{name}_digits.py", f"--workdir={root / name}"]
+            works("train", *command, *SHRUNK)
+
+    return made_once("trained", make)
+
+
+@pytest.fixture(scope="session")
+def one_class(made_once, trained):
+    """The run of an autoencoder that saw the digit 3 only, with noise."""
+
+    def make(root):
+        small = ["--config.epochs=1", "--config.batch_size=70", "--config.noise=50"]
+        small += ["--config.data.groups=(('3',),)", "--config.data.group_names=('3',)"]
+        small += ["--config.model.classes=1", "--config.loss.feature=0.0"]
+        small += [f"--config.model.encoder={trained / 'robust'}", "--config.model.stage=block1"]
+        small += ["--config.loss.stage=block1", f"--workdir={root / 'standard_3'}"]
+        works("train", "--config=configs/autoencoder_digits.py", *small)
+
+    return made_once("one_class", make) / "standard_3"

@@ -103,7 +103,6 @@ def l2_ball(center: jax.Array, eps: float) -> Projection:
     As in the reference this stays in both sets; it is not the nearest point of their intersection.
     The 1e-7 is the reference's (torch's `renorm`).
     """
-
     return lambda x: unit_cube(center + within_l2(x - center, eps))
 
 

@@ -18,11 +18,9 @@ from rrjax.runs.results import disk_cache, publish, read_results, write_results
 __all__ = [
     "Autoencoder",
     "Frozen",
-    "other_network",
     "create_run_dir",
     "disk_cache",
     "flat",
-    "save_network",
     "load",
     "load_autoencoder",
     "load_autoencoders",
@@ -30,9 +28,11 @@ __all__ = [
     "load_networks",
     "make_folder",
     "one_writer",
+    "other_network",
     "publish",
     "read_config",
     "read_results",
     "reconstruct",
+    "save_network",
     "write_results",
 ]

@@ -54,13 +54,18 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def spread(values) -> dict[str, float]:
     """Summarize repeats for `with_interval`: their median, least and greatest."""
-    return {"mean": np.median(values), "low": np.min(values), "high": np.max(values)}
+    return {"median": np.median(values), "low": np.min(values), "high": np.max(values)}
+
+
+def center(summary: Mapping[str, float]) -> float:
+    """Return what a summary says first: its mean, or where it is of few repeats its median."""
+    return summary["mean"] if "mean" in summary else summary["median"]
 
 
 def with_interval(summary: Mapping[str, float], digits: int = 2) -> str:
-    """Format a summary as 'mean [low, high]'."""
-    mean, low, high = (f"{summary[k]:.{digits}f}" for k in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    """Format a summary as 'mean [low, high]', or 'median [low, high]'."""
+    low, high = (f"{summary[end]:.{digits}f}" for end in ("low", "high"))
+    return f"{center(summary):.{digits}f} [{low}, {high}]"
 
 
 def _section(section: Section) -> str:

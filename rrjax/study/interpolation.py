@@ -18,20 +18,26 @@ from tqdm import tqdm
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import publish, require, summarized
 
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
 
 
+COLUMNS = {
+    "network": "network",
+    "evaluator": "evaluated by",
+    "distance_reached": "distance reached",
+    "midpoint_to_blend": "midpoint to blend, pixels",
+    "midpoint_to_real": "midpoint to a real image",
+    "blend_to_real": "blend to a real image",
+}
+
+
 def run(config, workdir: str) -> None:
     """Walk between config.n pairs of test images with every network."""
-    if config.n < 2 or config.points < 3 or min(config.steps, config.batch_size) < 1:
-        raise BadInput(
-            f"n={config.n}, points={config.points}, steps={config.steps}, "
-            f"batch_size={config.batch_size}: give n of at least 2, points of 3, the others of 1"
-        )
+    require(config, n=2, points=3, steps=1, batch_size=1)
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
     trained = next(iter(networks.values())).config
@@ -41,25 +47,25 @@ def run(config, workdir: str) -> None:
     rows, shown = [], []
     for name, network in networks.items():
         paths, distance = _walk(name, network, left, right, config)
-        judge = runs.other_network(name, networks)
+        evaluator = runs.other_network(name, networks)
         to_real = partial(
             vmapped.nearest_distance,
-            networks[judge].apply,
+            networks[evaluator].apply,
             gallery=gallery,
             batch_size=config.batch_size,
         )
         blend = (left + right) / 2
         middle = _middle(network, left, right, config)
         scores = {
-            "distance reached": distance.mean(1),
-            "midpoint to blend, pixels": metrics.l2_distance(middle, blend),
-            "midpoint to a real image": to_real(middle),
-            "blend to a real image": to_real(blend),
+            "distance_reached": distance.mean(1),
+            "midpoint_to_blend": metrics.l2_distance(middle, blend),
+            "midpoint_to_real": to_real(middle),
+            "blend_to_real": to_real(blend),
         }
-        summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
-        rows.append({"network": name, "judge": judge, **summary})
+        names = {"network": name, "evaluator": evaluator}
+        rows.append(names | summarized(scores, config.seed))
         shown.append(_picture(workdir, name, len(shown), left, right, paths, config))
-    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
+    publish(workdir, config, "Between two images", _text(config), rows, COLUMNS, shown)
 
 
 @jax.jit
@@ -101,24 +107,13 @@ def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, st
     return file, f"{name}: mixtures of pixels, and images of mixed representations"
 
 
-def _section(config, rows: list[dict], shown: list) -> report.Section:
-    scores = [key for key in rows[0] if key not in ("network", "judge")]
-    return report.Section(
-        name="interpolation",
-        title="Between two images",
-        text=[
-            "Each pair of rows: the mixtures of two test images' pixels, and images found by "
-            "gradient steps whose representations are the mixtures of the two representations.",
-            f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
-            f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
-            "normalized, the mean of a path. To a real image: the least normalized representation "
-            f"distance to {config.gallery} other test images, as the judge sees it: less is more "
-            "like an image.",
-        ],
-        header=["network", "judge", *scores],
-        rows=[
-            [row["network"], row["judge"], *(report.with_interval(row[s]) for s in scores)]
-            for row in rows
-        ],
-        figures=shown,
-    )
+def _text(config) -> list[str]:
+    return [
+        "Each pair of rows: the mixtures of two test images' pixels, and images found by gradient "
+        "steps whose representations are the mixtures of the two representations.",
+        f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
+        f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
+        "normalized, the mean of a path. To a real image: the least normalized representation "
+        f"distance to {config.gallery} other test images, as another network sees it: less is more "
+        "like an image.",
+    ]

@@ -15,19 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import refused, works
+from commands import SHRUNK, networks, refused, works
 from golden.make_imagenet import write_tars
 from paths import ROOT, SHARED
 from rrjax.data import imagenet
 
 SAMPLES = SHARED / "imagenet_samples"
 CONFIGS = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__", "defaults"}
-SHRUNK = [
-    "--config.epochs=1",
-    "--config.batch_size=718",  # two steps
-    "--config.model.width=2",
-    "--config.attack.steps=1",
-]
 IMAGENET = ["robust_imagenet", "standard_imagenet", "vgg16_imagenet"]
 RIN = ["robust_rin", "standard_rin", "vgg16_rin"]
 CIFAR10 = ["robust_cifar10", "standard_cifar10", "small_cifar10"]
@@ -53,19 +47,6 @@ RAN |= {"style", "denoising", "anomaly"}
 
 def test_every_config_is_run_here():
     assert CONFIGS == RAN
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Run folders of the two training configs, shrunk."""
-    root = tmp_path_factory.mktemp("runs")
-    for name in ("standard", "robust"):
-        works("train", f"--config=configs/{name}_digits.py", f"--workdir={root / name}", *SHRUNK)
-    return root
-
-
-def networks(root):
-    return [f"--config.standard={root / 'standard'}", f"--config.robust={root / 'robust'}"]
 
 
 @pytest.mark.slow
@@ -293,19 +274,6 @@ def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
     arguments = [*networks(trained), f"--config.manifold={trained / 'robust'}", nowhere]
     message = refused("study", "--config=configs/manifold.py", *arguments)
     assert "a resnet8, not a vaegan" in message
-
-
-@pytest.fixture(scope="module")
-def one_class(trained, tmp_path_factory):
-    """The run folder of an autoencoder that saw one class only, with noise."""
-    run = tmp_path_factory.mktemp("one_class") / "standard_3"
-    small = ["--config.epochs=1", "--config.batch_size=70", "--config.noise=50"]
-    group = "--config.data.groups=(('3',),)", "--config.data.group_names=('3',)"
-    small += [*group, "--config.model.classes=1", "--config.loss.feature=0.0"]
-    encoder = f"--config.model.encoder={trained / 'robust'}"
-    command = ["train", "--config=configs/autoencoder_digits.py", f"--workdir={run}"]
-    works(*command, encoder, *small)
-    return run
 
 
 @pytest.mark.slow

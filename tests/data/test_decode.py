@@ -32,7 +32,7 @@ def test_jpeg_has_the_pixels_that_pillow_gives(mode, subsampling, progressive):
 
 
 @pytest.mark.parametrize(
-    "mode, form",
+    ("mode", "form"),
     [
         ("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("CMYK", "JPEG"), ("CMYK", "TIFF"),
         ("RGB", "BMP"), ("RGB", "PPM"), ("RGB", "WEBP"), ("YCbCr", "TIFF"),

@@ -96,7 +96,7 @@ def test_what_cannot_be_opened_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "closed, named",
+    ("closed", "named"),
     [("..", "."), (".", "train"), *[(f, f) for f in ("train", "train/a", "train/a/in")]],
 )
 def test_what_this_user_may_not_read_is_named(tmp_path, monkeypatch, closed, named):

@@ -167,7 +167,7 @@ PHOTO = TRAIN["n01440764"]["n01440764_18.JPEG"]
 
 
 @pytest.mark.parametrize(
-    "train, validation, message",
+    ("train", "validation", "message"),
     [
         ({}, {}, "img_train.tar: holds no images, where .* holds n01440764.tar to"),
         ({"n00000001": {"a.JPEG": PHOTO}}, {}, "img_train.tar: holds n00000001.tar, where"),
@@ -219,7 +219,7 @@ def test_a_folder_of_tars_may_be_below_home(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "tars, message",
+    ("tars", "message"),
     [
         ("/" + "x" * 300, r"/x{300}/ILSVRC\S+: cannot be read \(File name too long\); change its"),
         ("a\0b", r"--config.tars='a\\x00b' holds neither"),

@@ -217,7 +217,7 @@ def test_evaluation_is_in_order():
 
 
 @pytest.mark.parametrize(
-    "image, found",
+    ("image", "found"),
     [
         (np.zeros((2, 2, 1), np.float32), r"float32 \(2, 2, 1\)"),
         (np.zeros((2, 2), np.uint8), r"uint8 \(2, 2\)"),

@@ -177,7 +177,7 @@ def test_kept_labels_are_older_than_nothing_they_come_from(pets):
 
 
 @pytest.mark.parametrize(
-    "name, message",
+    ("name", "message"),
     [
         ("petz", r"no data set is called 'petz', in \S+ or in TFDS: did you mean pets.*\?"),
         ("cifar01", r"'cifar01', .*: did you mean cifar10 or cifar100"),
@@ -212,7 +212,7 @@ def test_a_set_that_is_not_there_is_named_with_the_mend(pets, capfd, name, messa
 
 
 @pytest.mark.parametrize(
-    "name, there, test",
+    ("name", "there", "test"),
     [
         ("cifar10", ["train", "test"], "test"),
         ("imagenette", ["train", "validation"], "validation"),
@@ -312,7 +312,7 @@ def test_a_record_is_asked_for_by_any_integer(pets):
 
 
 @pytest.mark.parametrize(
-    "path, message",
+    ("path", "message"),
     [
         ("gs://bucket/sets", r"data.path='gs://bucket/sets' is no folder of this machine: give"),
         ("a\0b", r"data.path='a\\x00b' is no folder of this machine: give"),

@@ -32,7 +32,7 @@ GRAY = np.zeros((2, 4, 4), np.float32)
 
 
 @pytest.mark.parametrize(
-    "images, labels, message",
+    ("images", "labels", "message"),
     [
         (np.stack([GRAY[0], GRAY[0] + 1.5]), [0, 1], "pets: image 1 holds 1.5; scale floats"),
         (np.stack([GRAY[0] - 0.25, GRAY[0]]), [0, 1], "pets: image 0 holds -0.25"),
@@ -139,7 +139,7 @@ def test_balanced_groups_keep_their_lowest_classes():
 
 
 @pytest.mark.parametrize(
-    "groups, names, message",
+    ("groups", "names", "message"),
     [
         ([[0], [4]], "ab", "colors has no class 4; they are 0 to 3"),
         ([[0], ["pink"]], "ab", "colors has no class 'pink'"),

@@ -183,7 +183,7 @@ def test_crops_reach_every_edge():
 
 
 @pytest.mark.parametrize(
-    "height, width, box",
+    ("height", "width", "box"),
     [
         (10, 1000, (0, 493, 10, 13)),
         (1000, 10, (493, 0, 13, 10)),
@@ -223,7 +223,8 @@ COLORS = {"jitter": 0.25, "lighting": 0.05, "rotation": 2.0}
 
 
 @pytest.mark.parametrize(
-    "crop_padding, flip, outcomes", [(0, False, 1), (0, True, 2), (1, False, 9), (1, True, 18)]
+    ("crop_padding", "flip", "outcomes"),
+    [(0, False, 1), (0, True, 2), (1, False, 9), (1, True, 18)],
 )
 def test_train_transform_does_what_the_config_says(crop_padding, flip, outcomes):
     transform = transforms.train_transform(config(crop_padding=crop_padding, flip=flip))
@@ -405,13 +406,13 @@ CIFAR = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fields, channels", [(IMAGENET, 3), (CIFAR, 3), (CIFAR, 1), ({}, 1)])
+@pytest.mark.parametrize(("fields", "channels"), [(IMAGENET, 3), (CIFAR, 3), (CIFAR, 1), ({}, 1)])
 def test_the_papers_configs_are_possible(fields, channels):
     transforms.check(config(**fields), channels)
 
 
 @pytest.mark.parametrize(
-    "fields, message",
+    ("fields", "message"),
     [
         ({"image_size": 0}, r"data.image_size=0: give at least 1"),
         ({"resize": 1}, r"data.resize=1: give at least image_size=2"),

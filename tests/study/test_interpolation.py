@@ -1,0 +1,28 @@
+"""Between two images: paths of every network, and what other networks see half way."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import networks, refused, works
+
+
+@pytest.mark.slow
+def test_the_command(trained, tmp_path):
+    small = ["--config.n=3", "--config.steps=2", "--config.batch_size=4", "--config.points=3"]
+    command = ["study", "--config=interpolation", f"--workdir={tmp_path}", "--config.gallery=4"]
+    shown = works(*command, *networks(trained), *small).stdout
+    rows = json.loads((tmp_path / "results.json").read_text())["interpolation"]["rows"]
+    assert [(row["network"], row["evaluator"]) for row in rows] == [
+        ("standard", "robust"),
+        ("robust", "standard"),
+    ]
+    assert all(row["midpoint_to_real"]["n"] == 3 for row in rows)
+    assert "| midpoint to a real image " in shown
+    pictures = sorted((tmp_path / "figures").glob("interpolation_*.png"))
+    assert len(pictures) == 2
+    assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
+    message = refused(*command, *networks(trained), "--config.points=2", "--config.n=1")
+    assert "n=1, points=2: give n of at least 2, points of at least 3" in message
