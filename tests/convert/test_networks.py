@@ -223,12 +223,12 @@ def test_another_network_is_named_and_nothing_written(change, model, message, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_other_statistics_are_named_with_the_mend(tmp_path):
+def test_other_statistics_are_named_with_the_flags_that_fit(tmp_path):
     config = import_config(FILES / "robustness_zip.pt", mean=(0.485, 0.456, 0.406))
-    mend = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
+    flags = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
     with pytest.raises(BadInput) as caught:
         networks.import_network(config, tmp_path / "run")
-    assert mend in str(caught.value) and "with (0.485, 0.456, 0.406)" in str(caught.value)
+    assert flags in str(caught.value) and "with (0.485, 0.456, 0.406)" in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 

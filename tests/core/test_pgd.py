@@ -66,7 +66,8 @@ def searches(norm, return_iterate):
     def search(weights, center, start, eps, step_size, steps):
         return pgd(
             lambda x: jnp.sum(weights * x), start,
-            project=ball(center, eps), step=step(step_size), steps=steps, return_iterate=return_iterate,
+            project=ball(center, eps), step=step(step_size), steps=steps,
+            return_iterate=return_iterate,
         )  # fmt: skip
 
     return search

@@ -6,7 +6,8 @@ them), images as uint8 (N, H, W, C), logits, representation, and the gradient of
 sum(logits * direction) with respect to the images in [0, 1].
 
 The networks have the published layers and connections, and fewer channels (ResNet) or fewer hidden
-units (VGG, AlexNet), so that the test takes seconds.
+units (VGG, AlexNet), so that the test takes seconds. CIFAR's ResNet-50, whose blocks are those of
+ImageNet's, has fewer of them, too.
 """
 
 from pathlib import Path
@@ -42,14 +43,14 @@ class Bottleneck(nn.Module):
         return torch.relu(y + (getattr(self, self.name)(x) if hasattr(self, self.name) else x))
 
 
-class ResNet50(nn.Module):
-    def __init__(self, imagenet, classes):
+class ResNet(nn.Module):
+    def __init__(self, imagenet, classes, stages):
         super().__init__()
         self.imagenet = imagenet
         self.conv1 = nn.Conv2d(3, WIDTH, *((7, 2, 3) if imagenet else (3, 1, 1)), bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTH)
         inputs, shortcut = WIDTH, "downsample" if imagenet else "shortcut"
-        for layer, blocks in enumerate((3, 4, 6, 3), 1):
+        for layer, blocks in enumerate(stages, 1):
             width, sequence = WIDTH * 2 ** (layer - 1), []
             for i in range(blocks):
                 stride = 2 if layer > 1 and i == 0 else 1
@@ -146,8 +147,8 @@ def write(name, make, shape):
 
 
 if __name__ == "__main__":
-    write("resnet50_imagenet", lambda: ResNet50(True, 9), (1, 64, 32, 3))
-    write("resnet50_cifar", lambda: ResNet50(False, 10), (2, 32, 32, 3))
+    write("resnet50_imagenet", lambda: ResNet(True, 9, (3, 4, 6, 3)), (1, 64, 32, 3))
+    write("resnet50_cifar", lambda: ResNet(False, 10, (2, 1, 1, 1)), (2, 32, 32, 3))
     write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 64, 32, 3))
     write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 32, 64, 3))
     write("alexnet_imagenet", lambda: alexnet(9), (1, 96, 80, 3))

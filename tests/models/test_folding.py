@@ -69,8 +69,8 @@ def test_nothing_is_cast_in_a_loop_around_a_folded_network():
 
 PROGRAM = """
 import jax
-from rrjax.configs import defaults
 from rrjax import models
+from rrjax.runs import defaults
 c = defaults.get_config().model
 c.update(name="resnet8", variant="cifar", width=2, classes=5)
 model = models.create(c)
