@@ -1,7 +1,7 @@
 """The adversary of training and evaluation: pgd on a loss of one image, started and restarted."""
 
 from functools import partial
-from typing import Required, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -32,13 +32,10 @@ LOSSES = {
 }
 
 
-class Options(TypedDict, total=False):
-    """The options of `adversary`, which says what each of them means."""
+class StaticOptions(TypedDict, total=False):
+    """The options of `adversary` that have a default; under jit they have to be static."""
 
     norm: str
-    eps: Required[float | jax.Array]
-    step_size: Required[float | jax.Array]
-    steps: Required[int | jax.Array]
     loss: str
     random_start: str
     restarts: int
@@ -46,7 +43,15 @@ class Options(TypedDict, total=False):
     return_iterate: str
 
 
-DEFAULTS = {
+class Options(StaticOptions):
+    """The options of `adversary`, which explains them; eps, step_size and steps may be traced."""
+
+    eps: float | jax.Array
+    step_size: float | jax.Array
+    steps: int | jax.Array
+
+
+DEFAULTS: StaticOptions = {
     "norm": "l2",
     "loss": "cross_entropy",
     "random_start": "none",
@@ -54,7 +59,6 @@ DEFAULTS = {
     "targeted": False,
     "return_iterate": "best",
 }
-# The options that have to be static under jit; eps, step_size and steps may be traced.
 STATIC = tuple(DEFAULTS)
 
 
