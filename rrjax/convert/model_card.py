@@ -1,6 +1,6 @@
 """The model card of a pretrained network, from its config and from the results of evaluations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -84,7 +84,7 @@ def _of_masking(results: dict) -> Iterator[tuple[str, float, str, dict]]:
             yield asked["norm"], 0.0 if attack == "clean" else asked["eps"], attack, summary
 
 
-def card(name: str, rows: list[tuple[str, ...]]) -> str:
+def card(name: str, rows: Sequence[tuple[str, ...]]) -> str:
     """Return the text of a model card, in Markdown; `rows` are those of `findings`."""
     trained, variables = pretrained.read(name)
     count = sum(x.size for x in jax.tree.leaves(variables["params"])) / 1e6

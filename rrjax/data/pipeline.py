@@ -187,14 +187,12 @@ def _stack(source: Source, records: Sequence[Record]) -> Batch:
 def _prefetched(batches: grain.MapDataset, workers: int) -> Iterable[Batch]:
     # An element is a whole batch here: one in the making for each thread, not Grain's default 500.
     threads = min(16, max(1, (os.cpu_count() or 1) // max(1, workers)))
-    batches = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
+    stream = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
     if not workers:
-        return batches
+        return stream
     if not flags.FLAGS.is_parsed():  # In a notebook; Grain's workers read absl's flags.
         flags.FLAGS.mark_as_parsed()
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=2)
     # A copy, out of the memory that is shared with a worker: jax may keep a reference to an array,
     # and memory that is still referenced when the program ends is reported as leaked.
-    return batches.mp_prefetch(options).map(
-        lambda batch: {k: np.array(v) for k, v in batch.items()}
-    )
+    return stream.mp_prefetch(options).map(lambda batch: {k: np.array(v) for k, v in batch.items()})

@@ -36,8 +36,8 @@ def test_of_a_linear_scalar_all_are_its_weights():
     np.testing.assert_allclose(attribution.gradient(linear, IMAGE), WEIGHTS)
     expected = WEIGHTS * (IMAGE - 0.5)
     np.testing.assert_allclose(attribution.gradient_x_input(linear, IMAGE), expected, rtol=1e-6)
-    found = attribution.integrated_gradients(linear, IMAGE)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    result = attribution.integrated_gradients(linear, IMAGE)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
     smooth = partial(attribution.smooth, partial(attribution.gradient, linear))
     np.testing.assert_allclose(smooth(IMAGE, jax.random.key(2), n=3), WEIGHTS, rtol=1e-5)
 
@@ -46,26 +46,26 @@ def test_the_papers_units_are_those_of_a_mid_gray_baseline():
     """With pixels in [-1,1], gradient x input is that with the baseline 0.5 of pixels in [0,1]."""
     image = 2 * IMAGE - 1
     expected = jax.grad(lambda x: cubic((x + 1) / 2))(image) * image
-    found = attribution.gradient_x_input(cubic, IMAGE)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    result = attribution.gradient_x_input(cubic, IMAGE)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("baseline", [0.0, 0.5])
 @pytest.mark.parametrize("points", [2, 50])
 def test_integrated_gradients_add_up(points, baseline):
     """Two points of Gauss and Legendre are exact for the gradient of a cubic."""
-    found = attribution.integrated_gradients(cubic, IMAGE, baseline, points)
+    result = attribution.integrated_gradients(cubic, IMAGE, baseline, points)
     difference = cubic(IMAGE) - cubic(jnp.full(SHAPE, baseline))
-    np.testing.assert_allclose(found.sum(), difference, rtol=1e-4)
+    np.testing.assert_allclose(result.sum(), difference, rtol=1e-4)
     expected = WEIGHTS * (IMAGE**3 - baseline**3)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_smoothing_a_cubic_adds_the_variance():
     """E[3 (x + e)^2] = 3 (x^2 + sigma^2)."""
     smooth = partial(attribution.smooth, partial(attribution.gradient, cubic))
-    found = smooth(IMAGE, jax.random.key(3), n=20_000, sigma=0.2)
-    np.testing.assert_allclose(found, 3 * WEIGHTS * (IMAGE**2 + 0.04), atol=0.05)
+    result = smooth(IMAGE, jax.random.key(3), n=20_000, sigma=0.2)
+    np.testing.assert_allclose(result, 3 * WEIGHTS * (IMAGE**2 + 0.04), atol=0.05)
 
 
 def captums_network(golden):
@@ -131,8 +131,8 @@ def test_integrated_gradients_are_pairs():
     expected = pair.IntegratedGradients().GetMask(
         image, for_pair, x_baseline=baseline, x_steps=100_000, batch_size=10_000
     )
-    found = attribution.integrated_gradients(bent, IMAGE)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    result = attribution.integrated_gradients(bent, IMAGE)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
 def test_smoothgrad_is_pairs_given_its_noise(monkeypatch):
@@ -143,8 +143,8 @@ def test_smoothgrad_is_pairs_given_its_noise(monkeypatch):
         np.asarray(IMAGE), for_pair, stdev_spread=0.2, nsamples=6, magnitude=False
     )
     gradient = partial(attribution.gradient, bent)
-    found = attribution.smooth(gradient, IMAGE, key, n=6, sigma=0.2 * spread)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    result = attribution.smooth(gradient, IMAGE, key, n=6, sigma=0.2 * spread)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
 
 
 def test_a_random_map_is_uniform_and_another_for_another_key():
@@ -169,8 +169,8 @@ def test_edges_and_blur_are_scipys():
 
 
 def test_magnitude_sums_channels_without_sign():
-    found = attribution.magnitude(jnp.array([[[1.0, -2.0], [0.5, 0.0]]]))
-    np.testing.assert_array_equal(found, [[3.0, 0.5]])
+    result = attribution.magnitude(jnp.array([[[1.0, -2.0], [0.5, 0.0]]]))
+    np.testing.assert_array_equal(result, [[3.0, 0.5]])
 
 
 def test_ranks_are_a_permutation_and_break_ties_by_place():

@@ -46,8 +46,8 @@ class Labels(list):
 def test_labels_are_read_once(tmp_path):
     source, cache = Labels([2, 0, 1] * 200), tmp_path / "labels.npy"
     for _ in range(2):
-        found = records.labels(source, 3, cache, [], "x/train")
-        assert found.tolist() == list(source) and found.dtype == np.int32
+        result = records.labels(source, 3, cache, [], "x/train")
+        assert result.tolist() == list(source) and result.dtype == np.int32
         assert source.read == 600
     assert [path.name for path in tmp_path.iterdir()] == ["labels.npy"]
 

@@ -44,9 +44,9 @@ def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, varia
     def folded(image, variables):
         return models.frozen(model, variables)(image)
 
-    def near(found, expected):
+    def near(result, expected):
         assert np.abs(expected).max() > 0
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
     # Variables that were constants would be folded by the compiler, in a minute.
     jax.tree.map(near, *(jax.jit(f)(image, variables) for f in (folded, unfolded)))

@@ -48,8 +48,8 @@ def test_a_set_is_what_the_stock_builder_makes(tmp_path, capsys):
     write_tars(tmp_path, TRAIN, VALIDATION)
     preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     for split, expected in REFERENCE["records"].items():
-        found = stored(tmp_path / "data", split)
-        assert [[*rest, sha256(content)] for *rest, content in found] == expected
+        result = stored(tmp_path / "data", split)
+        assert [[*rest, sha256(content)] for *rest, content in result] == expected
     folder = tmp_path / "data/imagenet2012/5.1.0"
     info = json.loads((folder / "dataset_info.json").read_text())
     assert {key: info[key] for key in REFERENCE["info"]} == REFERENCE["info"]
@@ -68,8 +68,8 @@ def test_several_shards_keep_the_order(tmp_path, monkeypatch):
     write_tars(tmp_path, TRAIN, VALIDATION)
     preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=True)
     assert len([*tmp_path.glob("data/imagenet2012/5.1.0/*-train.array_record*")]) == 4
-    found = stored(tmp_path / "data", "train")
-    assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
+    result = stored(tmp_path / "data", "train")
+    assert [name for name, _, _ in result] == [name for name, _, _ in REFERENCE["records"]["train"]]
 
 
 def test_validation_is_the_test_split_and_labeled_by_number(tmp_path):
@@ -94,7 +94,7 @@ def test_all_of_imagenet_needs_no_flag(tmp_path, monkeypatch, capsys):
     # As if six images of six classes, twice, were all there is.
     images = {wnid: dict([*files.items()][:1]) for wnid, files in TRAIN.items()}
     write_tars(tmp_path, images, dict([*VALIDATION.items()][:6]))
-    official = {split: found._replace(images=6) for split, found in preparation.OFFICIAL.items()}
+    official = {split: result._replace(images=6) for split, result in preparation.OFFICIAL.items()}
     monkeypatch.setattr(preparation, "OFFICIAL", official)
     monkeypatch.setattr(preparation, "CLASSES", 6)
     preparation.prepare(str(tmp_path), str(tmp_path / "data"), partial=False)
@@ -217,8 +217,8 @@ def test_a_folder_of_tars_may_be_below_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_tars(tmp_path, TRAIN, VALIDATION)
     preparation.prepare("~", str(tmp_path / "data"), partial=True)
-    found = stored(tmp_path / "data", "train")
-    assert [name for name, _, _ in found] == [name for name, _, _ in REFERENCE["records"]["train"]]
+    result = stored(tmp_path / "data", "train")
+    assert [name for name, _, _ in result] == [name for name, _, _ in REFERENCE["records"]["train"]]
 
 
 @pytest.mark.parametrize(
