@@ -1,1 +1,1 @@
-"""Other programs' files, read and written: python -m rrjax.convert"""
+"""Other programs' files, read and written: the command `python -m rrjax.convert`."""

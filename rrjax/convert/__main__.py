@@ -11,6 +11,8 @@ python -m rrjax.convert --config=configs/export_torch.py --config.run=runs/robus
 import sys
 from collections.abc import Sequence
 
+from ml_collections import ConfigDict
+
 from rrjax import cli
 from rrjax.convert import model_card, networks
 from rrjax.errors import BadInput
@@ -30,8 +32,12 @@ def main(argv: Sequence[str]) -> None:
     cli.run_command(run, "convert", argv, __doc__)
 
 
-def run(config, workdir: str) -> None:
-    """Convert as config.convert says."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Run the conversion that config.convert names.
+
+    Raises:
+      BadInput: for another one.
+    """
     if config.convert not in CONVERSIONS:
         names = ", ".join(CONVERSIONS)
         raise BadInput(f"config.convert={config.convert!r}: choose one of {names}")

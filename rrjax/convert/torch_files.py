@@ -1,19 +1,19 @@
 """Checkpoint files, read and written without PyTorch: torch's zip and older stream, safetensors.
 
-A file is never believed: nothing in it is run, no number of it is allocated before it is compared
-with the file's size. Of the three only the zip has checksums, and they are checked; in the others
-a changed weight cannot be told from a right one.
+A file is not trusted: nothing in it is run, and no size that it states is allocated before it is
+compared with the file's. Of the three only the zip has checksums, and they are checked; in the
+others a changed weight cannot be detected.
 """
 
 import math
 import mmap
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from rrjax.runs import safetensors
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 SUFFIXES = (".pth", ".pt", ".safetensors")
-# What a damaged file gives rise to, in the pickle machine, zipfile, json and numpy.
+# The errors that a damaged file causes in the pickle machine, zipfile, json and numpy.
 _DAMAGE = (
     ValueError,
     LookupError,
@@ -43,8 +43,8 @@ class Contents(NamedTuple):
     """What a checkpoint file holds.
 
     state: names to arrays in torch's layout, views into read-only storages.
-    facts: the epoch and the scores that the file tells, if it does.
-    checked: whether checksums vouch for the arrays.
+    facts: the epoch and the scores that the file states, if it does.
+    checked: whether the arrays were compared with checksums.
     """
 
     state: dict[str, np.ndarray]
@@ -74,13 +74,13 @@ def read(path: str | Path) -> Contents:
     return contents
 
 
-def _shown(text) -> str:
+def _shown(text: object) -> str:
     """Make what a file says fit for a terminal: one short line, no control characters."""
     return "".join(c if c.isprintable() else "?" for c in str(text)[:300])
 
 
 def _reader(path: Path) -> Callable[[Path], Contents]:
-    """Tell by its first bytes what a file is."""
+    """Choose the reader of a file by its first bytes."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -153,13 +153,15 @@ def _read_stream(path: Path) -> Contents:
             raise BadInput("a torch file of an unknown protocol")
         _check_order(torch_pickle.load(mapped).value["little_endian"] is True)
         loaded = torch_pickle.load(mapped)
-        places = _places(mapped, torch_pickle.load(mapped).value, loaded.storages)
-        return _contents(loaded, lambda storage: mapped[places[storage.key]], len(mapped), False)
+        spans = _spans(mapped, torch_pickle.load(mapped).value, loaded.storages)
+        return _contents(loaded, lambda storage: mapped[spans[storage.key]], len(mapped), False)
 
 
-def _places(mapped: mmap.mmap, keys, storages) -> dict[str, slice]:
-    """Find where in a stream each storage lies."""
-    places = {}
+def _spans(
+    mapped: mmap.mmap, keys: Iterable[str], storages: dict[str, torch_pickle.Storage]
+) -> dict[str, slice]:
+    """Return each storage's bytes in a stream."""
+    spans = {}
     for key in keys:
         storage = storages[key]
         (numel,) = struct.unpack("<q", mapped.read(8))
@@ -174,9 +176,9 @@ def _places(mapped: mmap.mmap, keys, storages) -> dict[str, slice]:
                 f"truncated: storage {key} ends at byte {stop:,}, the file at {len(mapped):,}; "
                 "fetch it again"
             )
-        places[key] = slice(start, stop)
+        spans[key] = slice(start, stop)
         mapped.seek(stop)
-    return places
+    return spans
 
 
 def _contents(loaded: torch_pickle.Pickle, fetch: Callable, size: int, checked: bool) -> Contents:
@@ -184,9 +186,9 @@ def _contents(loaded: torch_pickle.Pickle, fetch: Callable, size: int, checked: 
     numbers = cache(
         lambda key: np.frombuffer(fetch(loaded.storages[key]), loaded.storages[key].dtype)
     )
-    found, rest = _state_dict(loaded.value)
+    entries, rest = _state_dict(loaded.value)
     state = {}
-    for name, value in found.items():
+    for name, value in entries.items():
         if not isinstance(name, str):
             raise BadInput(f"a key of its state dict is an object of {torch_pickle.kind(name)}")
         if not isinstance(value, torch_pickle.Tensor):
@@ -203,7 +205,7 @@ def _contents(loaded: torch_pickle.Pickle, fetch: Callable, size: int, checked: 
     return Contents(state, facts, checked)
 
 
-def _state_dict(value) -> tuple[dict, dict]:
+def _state_dict(value: Any) -> tuple[dict, dict]:
     """Return the state dict in a file's object, and what lies beside it."""
     for name in ("model", "state_dict"):
         if isinstance(value, dict) and name in value:
@@ -239,8 +241,11 @@ def write(path: str | Path, value: dict[str, Any]) -> None:
     """Write a tree of dicts, numbers, strings and arrays as torch.save does, or as safetensors.
 
     The suffix decides: .pth and .pt, a zip that torch.load(weights_only=True) takes; .safetensors,
-    for a flat dict of arrays. A kill leaves no half file. The same arrays give the same bytes.
-    Raises BadInput for another suffix, or a folder that cannot be written.
+    for a flat dict of arrays. If the process is killed no partial file is left. The same arrays
+    give the same bytes.
+
+    Raises:
+      BadInput: for another suffix, or a folder that cannot be written.
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -256,12 +261,12 @@ def write(path: str | Path, value: dict[str, Any]) -> None:
         raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def _write_zip(value, file) -> None:
+def _write_zip(value: dict[str, Any], file: BinaryIO) -> None:
     pickled, storages = torch_pickle.dump(value)
     with zipfile.ZipFile(file, "w") as archive:
 
-        def add(name: str, content) -> None:
-            # A date of its own would make two exports of a network differ.
+        def add(name: str, content: bytes) -> None:
+            # The date of writing would make two exports of a network differ.
             archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
 
         add("data.pkl", pickled)

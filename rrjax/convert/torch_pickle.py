@@ -1,17 +1,18 @@
 """Torch's pickles, read as plain values by a stack machine that runs and imports nothing.
 
 `pickletools` parses the opcodes. A global stays a name; the five calls of `_CALLS` become values
-of ours, every other call or object an `Inert` that remembers only what it was. Python's own
-unpickler would not do even with its imports refused: it allocates what a damaged length or memo
-index claims, where this machine grows with the file.
+of this module, every other call or object an `Inert` that holds only its name. Python's own
+unpickler is not safe even with its imports refused: it allocates as much as a damaged length or
+memo index states, where this machine grows with the file.
 """
 
 import math
+import mmap
 import pickle
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -35,7 +36,7 @@ DTYPES = {
 _MAX_RANK = 8
 
 
-# Compared by identity: no comparison or hash walks into what a file holds.
+# Compared by identity, so that no comparison or hash descends into a file's objects.
 @dataclass(frozen=True, eq=False)
 class Global:
     """A name that a pickle would import."""
@@ -45,14 +46,14 @@ class Global:
 
 @dataclass(frozen=True, eq=False)
 class Inert:
-    """What is left of an object that a pickle would have built: the name of its maker."""
+    """An object that a pickle would have built, of which only the name of its maker is read."""
 
     name: str
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """A run of numbers kept elsewhere in the file, under `key`.
+    """A sequence of numbers stored elsewhere in the file, under `key`.
 
     numel: how many numbers `key` holds; this storage is `length` of them, from `start`.
     """
@@ -89,13 +90,17 @@ class _Machine:
     storages: dict = field(default_factory=dict)
 
 
-def load(file) -> Pickle:
-    """Read the pickle at the place of a file, which is left behind its end.
+def load(file: BinaryIO | mmap.mmap) -> Pickle:
+    """Read the pickle at the position of a file, which is then behind the pickle's end.
 
     Dicts, lists, tuples, strings and numbers are themselves, sets are lists, tensors `Tensor`.
-    file: an mmap or a BytesIO: its `read(n)` allocates no more than the file holds.
-    Raises BadInput, or what a damaged pickle gives rise to: ValueError, IndexError, KeyError,
-    TypeError, AttributeError.
+
+    Args:
+      file: an mmap or a BytesIO: its `read(n)` allocates no more than the file holds.
+
+    Raises:
+      BadInput: for a pickle that torch does not write. A damaged one may also raise ValueError,
+        IndexError, KeyError, TypeError or AttributeError.
     """
     machine = _Machine()
     for opcode, argument, _ in pickletools.genops(file):
@@ -105,16 +110,16 @@ def load(file) -> Pickle:
     raise BadInput("the pickle has no end")
 
 
-def dump(value) -> tuple[bytes, list[np.ndarray]]:
+def dump(value: Any) -> tuple[bytes, list[np.ndarray]]:
     """Return the pickle of a tree of dicts, numbers, strings and arrays, and its storages.
 
-    An array becomes a contiguous tensor; the same array in two places is one storage. torch.load
+    An array becomes a contiguous tensor; the same array twice is one storage. torch.load
     takes the pickle with weights_only=True.
     """
     keys: dict[int, str] = {}
     storages: list[np.ndarray] = []
 
-    def dumped(value) -> bytes:
+    def dumped(value: Any) -> bytes:
         if isinstance(value, dict):
             items = [dumped(part) for item in value.items() for part in item]
             return b"}(" + b"".join(items) + b"u"
@@ -139,33 +144,45 @@ def _global(name: str) -> bytes:
     return f"c{module}\n{name}\n".encode()
 
 
-def _step(machine: _Machine, name: str, argument) -> None:
-    stack = machine.stack
+def _step(machine: _Machine, name: str, argument: Any) -> None:
+    """Run one opcode."""
     if name in _LITERALS:
-        stack.append(argument)
+        machine.stack.append(argument)
     elif name in _FRESH:
-        stack.append(_FRESH[name]())
+        machine.stack.append(_FRESH[name]())
     elif name in _MARKED:
-        items, machine.stack = stack, machine.below.pop()
+        items, machine.stack = machine.stack, machine.below.pop()
         _MARKED[name](machine.stack, items, argument)
     elif name in _PLAIN:
-        _PLAIN[name](stack, argument)
-    elif name == "MARK":
-        machine.below.append(stack)
-        machine.stack = []
-    elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
-        machine.memo[argument] = stack[-1]
-    elif name == "MEMOIZE":
-        machine.memo[len(machine.memo)] = stack[-1]
-    elif name in ("GET", "BINGET", "LONG_BINGET"):
-        stack.append(machine.memo[argument])
-    elif name == "BINPERSID":
-        stack.append(_persistent(machine, stack.pop()))
+        _PLAIN[name](machine.stack, argument)
+    elif name in _MACHINE:
+        _MACHINE[name](machine, argument)
     elif name not in ("PROTO", "FRAME"):
         raise BadInput(f"opcode {name}, which torch does not write")
 
 
-def _persistent(machine: _Machine, identity):
+def _mark(machine: _Machine, _: Any) -> None:
+    machine.below.append(machine.stack)
+    machine.stack = []
+
+
+def _put(machine: _Machine, index: int) -> None:
+    machine.memo[index] = machine.stack[-1]
+
+
+def _memoize(machine: _Machine, _: Any) -> None:
+    _put(machine, len(machine.memo))
+
+
+def _get(machine: _Machine, index: int) -> None:
+    machine.stack.append(machine.memo[index])
+
+
+def _load_persistent(machine: _Machine, _: Any) -> None:
+    machine.stack.append(_persistent(machine, machine.stack.pop()))
+
+
+def _persistent(machine: _Machine, identity: Any) -> Any:
     """Return the storage that a persistent id describes; a saved module's source is left out."""
     tag, *rest = identity
     if tag == "module":
@@ -180,17 +197,17 @@ def _persistent(machine: _Machine, identity):
     if type(key) is not str or not all(map(_counts, numbers)) or start + length > numel:
         raise BadInput("a storage without a key or a size")
     storage = Storage(key, DTYPES[maker.name], *numbers)
-    known = machine.storages.setdefault(key, storage)
-    if (known.dtype, known.numel) != (storage.dtype, numel):
-        raise BadInput(f"storage {key} is two things: {known.numel} numbers {known.dtype} as well")
+    first = machine.storages.setdefault(key, storage)
+    if (first.dtype, first.numel) != (storage.dtype, numel):
+        raise BadInput(f"storage {key} is two things: {first.numel} numbers {first.dtype} as well")
     return storage
 
 
-def _counts(n) -> bool:
+def _counts(n: Any) -> bool:
     return type(n) is int and n >= 0
 
 
-def _tensor(storage, offset, size, stride, *_) -> Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     plain = isinstance(storage, Storage) and len(size) == len(stride) <= _MAX_RANK
     if not plain or not all(map(_counts, (offset, *size, *stride))):
         raise BadInput("a tensor without a storage, or of a size or stride that is no number")
@@ -203,14 +220,14 @@ def _tensor(storage, offset, size, stride, *_) -> Tensor:
     return Tensor(storage, offset, tuple(size), tuple(stride))
 
 
-def _call(function, arguments):
+def _call(function: Any, arguments: Any) -> Any:
     if isinstance(function, Global) and function.name in _CALLS:
         return _CALLS[function.name](*arguments)
     return Inert(kind(function))
 
 
-def _ordered_dict(pairs=None) -> dict:
-    """Take over a list of pairs, as of Python 2: copies of one would outgrow the file."""
+def _ordered_dict(pairs: list | None = None) -> dict:
+    """Empty a list of pairs, as of Python 2, into a dict: copies of one would outgrow the file."""
     if pairs is None:
         return {}
     items = [part for key, value in pairs for part in (key, value)]
@@ -222,22 +239,22 @@ def _dict(items: list) -> dict:
     return {_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
 
 
-def _key(key):
-    # Hashing a tuple walks into it, and a file can nest one until the C stack ends.
+def _key(key: Any) -> Any:
+    # Hashing a tuple descends into it, and a file can nest one until the C stack ends.
     return key if isinstance(key, str | bytes | int | float | None) else Inert(kind(key))
 
 
-def kind(value) -> str:
+def kind(value: Any) -> str:
     """Name the type of a value, or the one that it would have had."""
     return value.name if isinstance(value, Global | Inert) else type(value).__name__
 
 
-def _extend(target, items: list) -> None:
+def _extend(target: Any, items: list) -> None:
     if isinstance(target, list):
         target.extend(items)
 
 
-def _update(target, items: list) -> None:
+def _update(target: Any, items: list) -> None:
     if isinstance(target, dict):
         target.update(_dict(items))
 
@@ -250,27 +267,27 @@ def _tuple(stack: list, n: int) -> None:
     stack.append(items)
 
 
-def _stack_global(stack: list, _) -> None:
+def _stack_global(stack: list, _: Any) -> None:
     name, module = stack.pop(), stack.pop()
     stack.append(Global(f"{module}.{name}"))
 
 
-def _reduce(stack: list, _) -> None:
+def _reduce(stack: list, _: Any) -> None:
     arguments, function = stack.pop(), stack.pop()
     stack.append(_call(function, arguments))
 
 
-def _build_with_keywords(stack: list, _) -> None:
+def _build_with_keywords(stack: list, _: Any) -> None:
     stack.pop()
     _reduce(stack, None)
 
 
-def _append(stack: list, _) -> None:
+def _append(stack: list, _: Any) -> None:
     item = stack.pop()
     _extend(stack[-1], [item])
 
 
-def _set_item(stack: list, _) -> None:
+def _set_item(stack: list, _: Any) -> None:
     value, key = stack.pop(), stack.pop()
     _update(stack[-1], [key, value])
 
@@ -291,9 +308,9 @@ _FRESH: dict[str, Callable] = {
     "EMPTY_DICT": dict,
     "EMPTY_SET": list,
 }
-# Each: the stack, and what lay above the mark.
+# Each: the stack, and the items above the mark.
 _MARKED: dict[str, Callable] = {
-    "POP_MARK": lambda stack, items, _: None,
+    "POP_MARK": lambda _stack, _items, _: None,
     "TUPLE": lambda stack, items, _: stack.append(tuple(items)),
     "LIST": lambda stack, items, _: stack.append(items),
     "FROZENSET": lambda stack, items, _: stack.append(items),
@@ -318,6 +335,17 @@ _PLAIN: dict[str, Callable] = {
     "BUILD": lambda stack, _: stack.pop(),  # the state of an object that stays as it is
     "APPEND": _append,
     "SETITEM": _set_item,
+}
+_MACHINE: dict[str, Callable[[_Machine, Any], None]] = {
+    "MARK": _mark,
+    "PUT": _put,
+    "BINPUT": _put,
+    "LONG_BINPUT": _put,
+    "MEMOIZE": _memoize,
+    "GET": _get,
+    "BINGET": _get,
+    "LONG_BINGET": _get,
+    "BINPERSID": _load_persistent,
 }
 _CALLS: dict[str, Callable] = {
     "collections.OrderedDict": _ordered_dict,

@@ -28,15 +28,17 @@ def scores(
       decode: code -> image (H, W, C), float in [0,1].
       describe: image -> the features to compare.
       image: (H, W, C), float in [0,1].
+      pixel_weight: the factor of "pixel" in "sum"; the default is the paper's.
+      feature_weight: that of "feature".
 
     Returns:
-      code -> pixel, the l1 distance of the decoded image; feature, the squared l2 distance of its
-      features; sum, that of both, weighted: the paper's objective. A network's own features of the
-      image are a code, and so is what `search` finds.
+      code -> {"pixel": the l1 distance of the decoded image; "feature": the squared l2 distance of
+      its features; "sum": both, weighted, the paper's objective}. A network's own features of the
+      image are a code, and so is the result of `search`.
     """
     target = describe(image)
 
-    def score(code):
+    def score(code: jax.Array) -> dict[str, jax.Array]:
         decoded = decode(code)
         pixel = jnp.sum(jnp.abs(decoded - image))
         feature = jnp.sum((describe(decoded) - target) ** 2)
@@ -56,6 +58,12 @@ def search(
 
     The step size falls linearly to a twentieth. As in the paper's code the result is the last of
     `steps` codes, the start being the first.
+
+    Args:
+      score: what `scores` returns.
+      start: a code.
+      step_size: of the first step, in units of codes.
+      steps: the number of codes.
     """
     falling = optax.linear_schedule(step_size, step_size / 20, steps)
     return pgd(

@@ -1,10 +1,11 @@
 """The adversary of training and evaluation: pgd on a loss of one image, started and restarted."""
 
-from collections.abc import Callable
 from functools import partial
+from typing import TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from rrjax.core import objectives
 from rrjax.core.pgd import (
@@ -25,10 +26,40 @@ from rrjax.errors import BadInput
 NORMS = ("l2", "linf", "unconstrained")
 BALLS = {"l2": (within_l2, l2_step), "linf": (within_linf, linf_step)}
 LOSSES = {
-    "cross_entropy": lambda apply, image, label: objectives.cross_entropy(apply, label),
-    "margin": lambda apply, image, label: objectives.margin(apply, label),
-    "kl": lambda apply, image, label: objectives.divergence(apply, apply(image)[0]),
+    "cross_entropy": lambda apply, _image, label: objectives.cross_entropy(apply, label),
+    "margin": lambda apply, _image, label: objectives.margin(apply, label),
+    "kl": lambda apply, image, _label: objectives.divergence(apply, apply(image)[0]),
 }
+
+
+class StaticOptions(TypedDict, total=False):
+    """The options of `adversary` that have a default; under jit they have to be static."""
+
+    norm: str
+    loss: str
+    random_start: str
+    restarts: int
+    targeted: bool
+    return_iterate: str
+
+
+class Options(StaticOptions):
+    """The options of `adversary`, which explains them; eps, step_size and steps may be traced."""
+
+    eps: float | jax.Array
+    step_size: float | jax.Array
+    steps: int | jax.Array
+
+
+DEFAULTS: StaticOptions = {
+    "norm": "l2",
+    "loss": "cross_entropy",
+    "random_start": "none",
+    "restarts": 1,
+    "targeted": False,
+    "return_iterate": "best",
+}
+STATIC = tuple(DEFAULTS)
 
 
 def adversary(
@@ -36,16 +67,7 @@ def adversary(
     image: jax.Array,
     label: jax.Array,
     key: jax.Array | None = None,
-    *,
-    norm: str = "l2",
-    eps: float,
-    step_size: float,
-    steps: int,
-    loss: str = "cross_entropy",
-    random_start: str = "none",
-    restarts: int = 1,
-    targeted: bool = False,
-    return_iterate: str = "best",
+    **options: Unpack[Options],
 ) -> jax.Array:
     """Return the adversarial example of one image that PGD finds.
 
@@ -54,67 +76,93 @@ def adversary(
       image: (H, W, C), float in [0,1]; the center of the ball.
       label: the true class, or with `targeted` the class to move to.
       key: needed by a random start only.
-      norm: "l2", "linf" or "unconstrained" (raw gradient steps in the cube [0,1]; no eps).
-      eps, step_size: in units of [0,1] pixels; they may be traced.
-      loss: "cross_entropy"; "margin"; "kl", KL(prediction at `image` || at x), as in TRADES: it
-        takes no label, and needs a random start, since its gradient at `image` is 0.
-      random_start: "none"; "sphere" (l2, at distance eps in a random direction, as in the
-        reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard deviation of
-        0.001 a pixel, as in TRADES).
-      restarts: keep the worst of that many random starts: one that fools the network before one
-        that does not, then the one of greater loss.
-      return_iterate: "best" or "last" iterate of each start.
+      **options: see below; those without a default in `DEFAULTS` must be given.
+
+    Options:
+      norm: "l2", the default, "linf" or "unconstrained" (raw gradient steps in the cube [0,1],
+        which do not use eps).
+      eps: the radius of the ball, in units of [0,1] pixels; it may be traced.
+      step_size: the length of a step in the same units; it may be traced.
+      steps: the number of gradient steps; it may be traced.
+      loss: "cross_entropy", the default; "margin"; "kl", KL(prediction at `image` || at x), as in
+        TRADES: it takes no label, and needs a random start, since its gradient at `image` is 0.
+      random_start: "none", the default; "sphere" (l2, at distance eps in a random direction, as
+        in the reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard
+        deviation of 0.001 a pixel, as in TRADES).
+      restarts: how many random starts, 1 by default; the worst is returned: one that fools the
+        network before one that does not, then the one of greater loss.
+      targeted: whether `label` is the class to move to, which it is not by default.
+      return_iterate: of each start the "best", the default, or the "last" iterate.
 
     Returns:
       (H, W, C), in the ball and in [0,1].
 
     Raises:
       BadInput: if the options contradict each other (see `check`).
+      TypeError: for an option that there is not, and without eps, step_size or steps.
     """
+    options = _with_defaults(options)
+    norm, eps, random_start = options["norm"], options["eps"], options["random_start"]
     check(
         norm=norm,
-        loss=loss,
+        loss=options["loss"],
         random_start=random_start,
-        restarts=restarts,
-        return_iterate=return_iterate,
+        restarts=options["restarts"],
+        return_iterate=options["return_iterate"],
     )
-    loss_of = LOSSES[loss](apply, image, label)
-    sign = 1.0 if targeted else -1.0
-    project, step = _geometry(norm, image, eps, step_size)
+    loss_of = LOSSES[options["loss"]](apply, image, label)
+    sign = 1.0 if options["targeted"] else -1.0
+    project, step = _geometry(norm, image, eps, options["step_size"])
 
     def from_start(key) -> SearchResult:
         start = image if random_start == "none" else _start(random_start, norm, key, image, eps)
-        objective = lambda x: sign * loss_of(x)  # noqa: E731
         return pgd(
-            objective, start, project=project, step=step, steps=steps, return_iterate=return_iterate
+            lambda x: sign * loss_of(x),
+            start,
+            project=project,
+            step=step,
+            steps=options["steps"],
+            return_iterate=options["return_iterate"],
         )
 
-    if restarts == 1:
+    if options["restarts"] == 1:
         return from_start(key).x
 
-    found = jax.vmap(from_start)(jax.random.split(key, restarts))
-    prediction = jax.vmap(lambda x: jnp.argmax(apply(x)[0]))(found.x)
-    fooled = (prediction == label) if targeted else (prediction != label)
-    worst = jnp.lexsort((found.value, ~fooled))[0]
-    return found.x[worst]
+    results = jax.vmap(from_start)(jax.random.split(key, options["restarts"]))
+    prediction = jax.vmap(lambda x: jnp.argmax(apply(x)[0]))(results.x)
+    fooled = (prediction == label) if options["targeted"] else (prediction != label)
+    worst = jnp.lexsort((results.value, ~fooled))[0]
+    return results.x[worst]
+
+
+def _with_defaults(options: Options) -> Options:
+    unknown = options.keys() - Options.__annotations__.keys()
+    missing = Options.__required_keys__ - options.keys()
+    if unknown or missing:
+        raise TypeError(
+            f"adversary: no such options: {sorted(unknown)}, missing: {sorted(missing)}"
+        )
+    return {**DEFAULTS, **options}
 
 
 def projected_ascent_step(
-    delta: jax.Array, gradient: jax.Array, *, norm: str, eps: float, step_size: float
+    delta: jax.Array,
+    gradient: jax.Array,
+    *,
+    norm: str,
+    eps: float | jax.Array,
+    step_size: float | jax.Array,
 ) -> jax.Array:
     """Step a perturbation of one image up the gradient, and back into the ball "l2" or "linf"."""
     within, step = BALLS[norm]
     downhill = step(step_size)
-    moved, _ = downhill.update(-gradient, downhill.init(delta))
-    return within(delta + moved, eps)
-
-
-STATIC = ("norm", "loss", "random_start", "restarts", "targeted", "return_iterate")
+    update, _ = downhill.update(-gradient, downhill.init(delta))
+    return within(delta + update, eps)
 
 
 @partial(jax.jit, static_argnames=STATIC)
 def adversaries(
-    apply: objectives.Apply, images: jax.Array, labels: jax.Array, **options
+    apply: objectives.Apply, images: jax.Array, labels: jax.Array, **options: Unpack[Options]
 ) -> jax.Array:
     """Return the adversarial examples of many images (N, H, W, C): `adversary(**options)` of each.
 
@@ -126,13 +174,19 @@ def adversaries(
 def protocol(eps: float, steps: int) -> dict[str, float]:
     """Return the options of the paper's evaluation: `steps` of 2.5 * eps / steps; eps 0 is clean.
 
+    `eps` is in units of [0,1] pixels.
+
     Engstrom et al. (2019), Table 5, and the README of MadryLab/robustness.
     """
     return {"eps": eps, "step_size": 2.5 * eps / steps, "steps": steps if eps else 0}
 
 
 def check(*, norm: str, loss: str, random_start: str, restarts: int, return_iterate: str) -> None:
-    """Raise BadInput, naming the option, if an attack's options are unknown or contradictory."""
+    """Check an attack's options, which `adversary` explains.
+
+    Raises:
+      BadInput: naming the option that is unknown or contradicts another one.
+    """
     starts = {
         "l2": ("none", "sphere", "uniform", "gaussian"),
         "linf": ("none", "uniform", "gaussian"),
@@ -156,7 +210,9 @@ def check(*, norm: str, loss: str, random_start: str, restarts: int, return_iter
         )
 
 
-def _geometry(norm: str, center: jax.Array, eps, step_size) -> tuple[Projection, Callable]:
+def _geometry(
+    norm: str, center: jax.Array, eps: float | jax.Array, step_size: float | jax.Array
+) -> tuple[Projection, optax.GradientTransformation]:
     if norm == "l2":
         return l2_ball(center, eps), l2_step(step_size)
     if norm == "linf":
@@ -164,7 +220,9 @@ def _geometry(norm: str, center: jax.Array, eps, step_size) -> tuple[Projection,
     return unit_cube, raw_step(step_size)
 
 
-def _start(random_start: str, norm: str, key: jax.Array, image: jax.Array, eps) -> jax.Array:
+def _start(
+    random_start: str, norm: str, key: jax.Array, image: jax.Array, eps: float | jax.Array
+) -> jax.Array:
     if random_start == "gaussian":
         return image + 0.001 * jax.random.normal(key, image.shape, image.dtype)
     if norm == "linf":

@@ -1,7 +1,7 @@
 """Which pixels does a scalar of one image depend on? Maps of one image, (H, W, C); vmap for many.
 
-Every attribution takes an objective (image -> scalar), as `rrjax.core.objectives` makes them, and an
-image.
+Every attribution takes an objective (image -> scalar), as `rrjax.core.objectives` makes them, and
+an image.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,12 @@ def smooth(
 ) -> jax.Array:
     """Average an attribution over `n` noisy copies of the image (SmoothGrad; Smilkov et al. 2017).
 
-    attribute: image -> map. sigma: the noise's standard deviation, in units of pixels in [0,1].
+    Args:
+      attribute: image -> map.
+      image: (H, W, C), float in [0,1].
+      key: of the noise.
+      n: the number of copies.
+      sigma: the noise's standard deviation, in units of pixels in [0,1].
     """
 
     def add(total, key):
@@ -69,7 +74,7 @@ def smooth(
 
 
 def random(image: jax.Array, key: jax.Array) -> jax.Array:
-    """Draw a map that knows neither image nor network, uniform in [0,1): a control."""
+    """Draw a map that depends on neither image nor network, uniform in [0,1): a control."""
     return jax.random.uniform(key, image.shape, image.dtype)
 
 
@@ -98,17 +103,15 @@ def magnitude(attribution: jax.Array) -> jax.Array:
 
 
 def ranks(importance: jax.Array) -> jax.Array:
-    """Return each pixel's place among all, (H, W) int32: 0 is the largest; ties by pixel index."""
+    """Return each pixel's rank among all, (H, W) int32: 0 is the largest; ties by pixel index."""
     order = jnp.argsort(-importance.ravel(), stable=True)
-    places = (
-        jnp.zeros(order.shape, jnp.int32).at[order].set(jnp.arange(len(order), dtype=jnp.int32))
-    )
-    return places.reshape(importance.shape)
+    positions = jnp.arange(len(order), dtype=jnp.int32)
+    return jnp.zeros(order.shape, jnp.int32).at[order].set(positions).reshape(importance.shape)
 
 
 def occlude(
     image: jax.Array,
-    places: jax.Array,
+    pixel_ranks: jax.Array,
     count: jax.Array | int,
     fill: jax.Array,
     invert_mask: bool = False,
@@ -117,14 +120,14 @@ def occlude(
 
     Args:
       image: (H, W, C).
-      places: of its pixels, (H, W), as `ranks` gives them.
+      pixel_ranks: the ranks of its pixels, (H, W), as `ranks` gives them.
       count: exactly so many pixels; it may be traced.
-      fill: what takes their place, such that it broadcasts to the image: the data's mean (C,), or
+      fill: what replaces them, such that it broadcasts to the image: the data's mean (C,), or
         an image, by `blur` or `noisy_linear`.
       invert_mask: replace all other pixels instead (KAR, where the default is ROAR's).
     """
-    most = (places < count)[..., None]
-    return jnp.where(most != invert_mask, jnp.broadcast_to(fill, image.shape), image)
+    important = (pixel_ranks < count)[..., None]
+    return jnp.where(important != invert_mask, jnp.broadcast_to(fill, image.shape), image)
 
 
 def noisy_linear(
@@ -138,12 +141,12 @@ def noisy_linear(
     """
     missing = missing[..., None]
     weight = _neighbors(jnp.ones_like(missing, image.dtype))
-    known = jnp.where(missing, 0, image)
+    present = jnp.where(missing, 0, image)
     values, _ = cg(
         lambda x: jnp.where(missing, weight * x - _neighbors(x), 0),
-        jnp.where(missing, _neighbors(known), 0),
+        jnp.where(missing, _neighbors(present), 0),
         jnp.where(missing, jnp.full_like(image, 0.5), 0),
-        # Of no pixel known, the right side is 0, and no residual would be small beside it.
+        # With every pixel missing the right side is 0, and no residual would be small beside it.
         atol=1e-7 * image.size**0.5,
     )
     noisy = values + noise * jax.random.normal(key, image.shape, image.dtype)

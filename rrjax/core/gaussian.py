@@ -1,4 +1,4 @@
-"""Draw what data might have been: a Gaussian of latents, exactly their mean and covariance."""
+"""A Gaussian of latents, with exactly their mean and covariance, and draws from it."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from jax import lax
 
 
 class Gaussian(NamedTuple):
-    """mean (d,); root (k, d), whose Gram matrix root.T @ root is the covariance."""
+    """A normal distribution: mean (d,), and root (k, d) with root.T @ root the covariance."""
 
     mean: jax.Array
     root: jax.Array

@@ -1,4 +1,4 @@
-"""Projected gradient descent on one image: the one loop behind every attack and every picture.
+"""Projected gradient descent on one image: the loop of every attack and every visualization.
 
 An objective of one image, a set it may move in, a step rule, a number of steps. There is no batch
 axis here: `jax.vmap` adds one at the edge, over images, restarts, radii or targets.
@@ -18,10 +18,10 @@ Projection = Callable[[jax.Array], jax.Array]
 
 
 class SearchResult(NamedTuple):
-    """What a search ends with: the image, its objective and the steps it took to stop.
+    """The result of a search: the image x, the value of its objective, and the steps taken.
 
-    last: the image of the last step, from which a further search goes on. Free under jit where
-    unused.
+    last: the image of the last step, from which a further search continues. Under jit it costs
+    nothing where it is unused.
     """
 
     x: jax.Array
@@ -36,7 +36,7 @@ def pgd(
     *,
     project: Projection,
     step: optax.GradientTransformation,
-    steps: int,
+    steps: int | jax.Array,
     return_iterate: str = "best",
     stop: Callable[[jax.Array], jax.Array] | None = None,
 ) -> SearchResult:
@@ -48,8 +48,8 @@ def pgd(
       project: image -> the nearest allowed image, such as `l2_ball(center, eps)`.
       step: `l2_step`, `linf_step`, `raw_step`, or any optax transformation.
       steps: how many; compile time does not depend on it, and it may be traced.
-      return_iterate: "best" returns the iterate of least objective, the start among them, the first of
-        equals; "last" returns the last one.
+      return_iterate: "best" returns the iterate of least objective, the start among them, the first
+        of equals; "last" returns the last one.
       stop: image -> bool; an image for which it holds moves no more.
 
     Returns:
@@ -84,11 +84,11 @@ def pgd(
     start = (x, jnp.array(jnp.inf, dtype))
     carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
     i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
-    found = (x, objective(x))
+    chosen = (x, objective(x))
     if return_iterate == "best":
-        found = better(best, found)
-    # The round that finds an image done does not move it.
-    return jax.tree.map(jax.lax.stop_gradient, SearchResult(*found, i - done, x))
+        chosen = better(best, chosen)
+    # The round in which an image turns out to be done does not move it, and is no step.
+    return jax.tree.map(jax.lax.stop_gradient, SearchResult(*chosen, i - done, x))
 
 
 def better(best: tuple, candidate: tuple) -> tuple:
@@ -97,7 +97,7 @@ def better(best: tuple, candidate: tuple) -> tuple:
     return jax.tree.map(lambda new, old: jnp.where(replaces, new, old), candidate, best)
 
 
-def l2_ball(center: jax.Array, eps: float) -> Projection:
+def l2_ball(center: jax.Array, eps: float | jax.Array) -> Projection:
     """Project onto the l2 ball of radius `eps` about `center`, then onto the cube [0,1].
 
     As in the reference this stays in both sets; it is not the nearest point of their intersection.
@@ -106,18 +106,18 @@ def l2_ball(center: jax.Array, eps: float) -> Projection:
     return lambda x: unit_cube(center + within_l2(x - center, eps))
 
 
-def linf_ball(center: jax.Array, eps: float) -> Projection:
+def linf_ball(center: jax.Array, eps: float | jax.Array) -> Projection:
     """Project onto the linf ball of radius `eps` about `center`, then onto the cube [0,1]."""
     return lambda x: unit_cube(center + within_linf(x - center, eps))
 
 
-def within_l2(delta: jax.Array, eps: float) -> jax.Array:
+def within_l2(delta: jax.Array, eps: float | jax.Array) -> jax.Array:
     """Shrink a perturbation to l2 norm `eps` if it is longer."""
     norm = jnp.linalg.norm(delta)
     return jnp.where(norm > eps, eps / (norm + 1e-7), 1.0) * delta
 
 
-def within_linf(delta: jax.Array, eps: float) -> jax.Array:
+def within_linf(delta: jax.Array, eps: float | jax.Array) -> jax.Array:
     """Clip every pixel of a perturbation to [-eps, eps]."""
     return jnp.clip(delta, -eps, eps)
 
@@ -127,16 +127,16 @@ def unit_cube(x: jax.Array) -> jax.Array:
     return jnp.clip(x, 0.0, 1.0)
 
 
-def l2_step(step_size: float) -> optax.GradientTransformation:
+def l2_step(step_size: float | jax.Array) -> optax.GradientTransformation:
     """Step by `step_size` in l2 along the gradient; a zero gradient moves nothing."""
     return optax.stateless(lambda g, _: -step_size * g / (jnp.linalg.norm(g) + 1e-10))
 
 
-def linf_step(step_size: float) -> optax.GradientTransformation:
+def linf_step(step_size: float | jax.Array) -> optax.GradientTransformation:
     """Step by `step_size` in every pixel along the gradient's sign; sign(0) is 0."""
     return optax.stateless(lambda g, _: -step_size * jnp.sign(g))
 
 
-def raw_step(step_size: float) -> optax.GradientTransformation:
+def raw_step(step_size: float | jax.Array) -> optax.GradientTransformation:
     """Step by `step_size` times the gradient itself: the unconstrained search."""
     return optax.stateless(lambda g, _: -step_size * g)

@@ -2,7 +2,7 @@
 
 In the manner of Lucid (Olah et al. 2017, "Feature Visualization"): the image is written in
 decorrelated colors and Fourier coefficients, whose steps are scaled as natural images' spectra
-are, and is shifted, scaled and turned a little at random before every step. One image each.
+are, and is shifted, scaled and rotated a little at random before every step. One image each.
 """
 
 from functools import partial
@@ -41,7 +41,7 @@ def image(coefficients: jax.Array, width: int) -> jax.Array:
 
 
 def jitter(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Shift an image (H, W, C) by up to 6 pixels of 224, scale it by 0.9 to 1.1, turn it by 10°.
+    """Shift an image (H, W, C) by up to 6 pixels of 224, scale it by 0.9 to 1.1, rotate it by 10°.
 
     Lucid's two shifts, of 8 and 4 pixels about the middle, its scales and its angles, in one
     bilinear resampling; what comes in from outside is mid-gray.
@@ -54,15 +54,15 @@ def jitter(key: jax.Array, x: jax.Array) -> jax.Array:
     angle = jnp.radians(jax.random.uniform(angle_key, minval=-10.0, maxval=10.0))
     center = np.array([height - 1, width - 1], np.float32).reshape(2, 1, 1) / 2
     y, x_ = np.indices((height, width)).astype(np.float32) - center
-    turned = jnp.stack(
+    rotated = jnp.stack(
         [
             jnp.cos(angle) * y - jnp.sin(angle) * x_,
             jnp.sin(angle) * y + jnp.cos(angle) * x_,
         ]
     )
-    where = turned / scale + center + shift
+    sources = rotated / scale + center + shift
     sample = partial(map_coordinates, order=1, mode="constant", cval=0.5)
-    return jax.vmap(sample, in_axes=(-1, None), out_axes=-1)(x, tuple(where))
+    return jax.vmap(sample, in_axes=(-1, None), out_axes=-1)(x, tuple(sources))
 
 
 def visualize(
@@ -79,8 +79,10 @@ def visualize(
     Args:
       apply: image -> (logits, reps).
       unit: which coordinate.
+      key: of the start and of the transforms.
       shape: (H, W, C) of the image.
-      steps, learning_rate: Lucid's.
+      steps: the number of Adam's steps; the default is Lucid's.
+      learning_rate: Adam's; the default is Lucid's.
 
     Returns:
       The image (H, W, C), in (0,1), not transformed.
@@ -90,12 +92,12 @@ def visualize(
     start = coefficients(start_key, shape)
 
     def advance(i, carry):
-        found, state = carry
-        moved = partial(jitter, jax.random.fold_in(key, i))
-        objective = objectives.activate(lambda x: apply(moved(x)), unit)
-        gradient = jax.grad(lambda found: objective(image(found, shape[1])))(found)
+        parameters, state = carry
+        transform = partial(jitter, jax.random.fold_in(key, i))
+        objective = objectives.activate(lambda x: apply(transform(x)), unit)
+        gradient = jax.grad(lambda p: objective(image(p, shape[1])))(parameters)
         updates, state = adam.update(gradient, state)
-        return optax.apply_updates(found, updates), state
+        return optax.apply_updates(parameters, updates), state
 
-    found, _ = jax.lax.fori_loop(0, steps, advance, (start, adam.init(start)))
-    return image(found, shape[1])
+    parameters, _ = jax.lax.fori_loop(0, steps, advance, (start, adam.init(start)))
+    return image(parameters, shape[1])

@@ -35,8 +35,10 @@ def invert(
       start: (H, W, C), float in [0,1]; the center of the ball.
       target: the representation to reach, as `reps["representation"]`.
       eps: l2 radius in units of [0,1] pixels; 1000 never binds at 224 pixels.
+      step_size: the l2 length of a step in the same units.
+      steps: the number of steps.
       return_iterate: "best", or "last" as in the paper's notebook.
-      begin: the image to begin with, if it is not `start`.
+      begin: the first iterate, if it is not `start`.
 
     Returns:
       `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
@@ -46,8 +48,8 @@ def invert(
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
     >>> start, goal = outside.photographs(2, 32, 3, seed=0)
     >>> target = network(goal[None])[1]["representation"][0]
-    >>> found = rrjax.invert(network.apply, start, target, step_size=0.1, steps=100)
-    >>> found.x.shape, bool(found.value < 0.4)  # 0.87 at the start
+    >>> result = rrjax.invert(network.apply, start, target, step_size=0.1, steps=100)
+    >>> result.x.shape, bool(result.value < 0.4)  # 0.87 at the start
     ((32, 32, 3), True)
     """
     return pgd(
@@ -77,8 +79,12 @@ def interpolate(
 
     Args:
       apply: image -> (logits, reps).
-      left, right: (H, W, C), float in [0,1].
+      left: (H, W, C), float in [0,1].
+      right: an image of the same shape.
       weight: 0 is left, 1 is right.
+      eps: l2 radius about the mixture, in units of [0,1] pixels.
+      step_size: the l2 length of a step in the same units.
+      steps: the number of steps.
 
     Returns:
       `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
@@ -122,6 +128,10 @@ def visualize(
         grows too.
       start: (H, W, C), float in [0,1]; the center of the ball.
       unit: which coordinate.
+      eps: l2 radius in units of [0,1] pixels.
+      step_size: the l2 length of a step in the same units.
+      steps: the number of steps.
+      return_iterate: "last", or "best" for the iterate of largest R(x)[unit].
 
     Returns:
       `SearchResult`: the image x (H, W, C); as value -R(x)[unit].
@@ -130,9 +140,9 @@ def visualize(
     >>> from rrjax.data import outside
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
     >>> (image,) = outside.photographs(1, 32, 3, seed=0)
-    >>> found = rrjax.visualize(network.apply, image, 7, step_size=0.1, steps=30)
+    >>> result = rrjax.visualize(network.apply, image, 7, step_size=0.1, steps=30)
     >>> before = network(image[None])[1]["representation"][0, 7]
-    >>> bool(-found.value > 2 * before)
+    >>> bool(-result.value > 2 * before)
     True
     """
     return pgd(
@@ -169,10 +179,14 @@ def manipulate(
       unit: which coordinate.
       stop: "largest", the paper's: it exceeds all others; "threshold", its code's: it reaches
         `threshold`.
+      threshold: for that `stop`, in units of the representation.
+      eps: l2 radius in units of [0,1] pixels.
+      step_size: the l2 length of a step in the same units.
+      steps: the largest number of steps.
 
     Returns:
-      `SearchResult`: the image x (H, W, C); as value -R(x)[unit]; steps, fewer than were allowed where it
-      stopped.
+      `SearchResult`: the image x (H, W, C); as value -R(x)[unit]; steps, fewer than `steps` where
+      the search stopped early.
 
     Raises:
       BadInput: for another `stop`.
@@ -181,22 +195,22 @@ def manipulate(
     >>> from rrjax.data import outside
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
     >>> (image,) = outside.photographs(1, 32, 3, seed=0)
-    >>> found = rrjax.manipulate(network.apply, image, 7)
-    >>> int(network(found.x[None])[1]["representation"].argmax())  # it exceeds all others
+    >>> result = rrjax.manipulate(network.apply, image, 7)
+    >>> int(network(result.x[None])[1]["representation"].argmax())  # it exceeds all others
     7
-    >>> bool(found.steps < 800)
+    >>> bool(result.steps < 800)
     True
     """
     if stop not in STOPS:
         raise BadInput(f"stop={stop!r}: choose one of {STOPS}")
 
-    def enough(x):
+    def enough(x: jax.Array) -> jax.Array:
         _, reps = apply(x)
-        grown = reps["representation"]
+        representation = reps["representation"]
         if stop == "threshold":
-            return grown[unit] >= threshold
-        others = jnp.where(jnp.arange(len(grown)) == unit, -jnp.inf, grown)
-        return grown[unit] > others.max()
+            return representation[unit] >= threshold
+        others = jnp.where(jnp.arange(len(representation)) == unit, -jnp.inf, representation)
+        return representation[unit] > others.max()
 
     return pgd(
         objectives.activate(apply, unit),
@@ -210,14 +224,20 @@ def manipulate(
 
 
 def of_features(encode: Callable[[jax.Array], Any]) -> objectives.Apply:
-    """Make features, a pytree of arrays, the representation that the searches here are after.
+    """Make features, a pytree of arrays, the representation that the searches here work on.
 
-    encode: image -> features, a pytree, as an autoencoder's. Returns apply with no logits.
+    Args:
+      encode: image -> features, a pytree, as an autoencoder's.
+
+    Returns:
+      apply: image -> (None, reps): there are no logits.
     """
     return jax.tree_util.Partial(_features, encode)
 
 
-def _features(encode, image):
+def _features(
+    encode: Callable[[jax.Array], Any], image: jax.Array
+) -> tuple[None, dict[str, jax.Array]]:
     return None, {"representation": ravel_pytree(encode(image))[0]}
 
 

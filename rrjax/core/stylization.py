@@ -23,6 +23,8 @@ def transfer(
     arXiv:2106.06927.
 
     Args:
+      content: (H, W, C), the map to change.
+      style: (h, w, C), the map whose mean and covariance it gets.
       alpha: from the content, 0, to the content in the style, 1.
       ridge: what both covariances gain on their diagonals; without it the result has the style's
         covariance, with it nearly so.
@@ -48,21 +50,23 @@ def stylize(
 def whiten(features: jax.Array, *, ridge: float) -> jax.Array:
     """Take the mean and the covariance from a map (H, W, C): 0 and, without a ridge, identity."""
     _, centered, variances, directions = _statistics(features, ridge)
-    kept = variances > _LEAST_VARIANCE
-    scales = jnp.where(kept, lax.rsqrt(jnp.where(kept, variances, 1)), 0)
+    spanned = variances > _LEAST_VARIANCE
+    scales = jnp.where(spanned, lax.rsqrt(jnp.where(spanned, variances, 1)), 0)
     return _scaled(centered, scales, directions).reshape(features.shape)
 
 
 def color(whitened: jax.Array, style: jax.Array, *, ridge: float) -> jax.Array:
     """Give a whitened map (H, W, C) the mean and covariance of a style (h, w, C)."""
     mean, _, variances, directions = _statistics(style, ridge)
-    kept = variances > _LEAST_VARIANCE
-    scales = jnp.where(kept, jnp.sqrt(jnp.where(kept, variances, 1)), 0)
+    spanned = variances > _LEAST_VARIANCE
+    scales = jnp.where(spanned, jnp.sqrt(jnp.where(spanned, variances, 1)), 0)
     colored = _scaled(whitened.reshape(-1, whitened.shape[-1]), scales, directions)
     return (colored + mean).reshape(whitened.shape)
 
 
-def _statistics(features, ridge):
+def _statistics(
+    features: jax.Array, ridge: float
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Return mean (1, C), the centered (H*W, C), and the covariance's eigenvalues and -vectors."""
     flat = features.reshape(-1, features.shape[-1])
     mean = flat.mean(0, keepdims=True)
@@ -71,7 +75,7 @@ def _statistics(features, ridge):
     return mean, centered, *jnp.linalg.eigh(covariance)
 
 
-def _scaled(flat, scales, directions):
+def _scaled(flat: jax.Array, scales: jax.Array, directions: jax.Array) -> jax.Array:
     """Scale the rows of (N, C) along orthonormal directions, the columns of (C, C)."""
     return _matmul(_matmul(flat, directions) * scales[None], directions.T)
 
@@ -94,5 +98,5 @@ def gram_loss(features: Sequence[jax.Array], style: Sequence[jax.Array]) -> jax.
     )
 
 
-def _matmul(a, b):
+def _matmul(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)

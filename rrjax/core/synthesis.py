@@ -1,4 +1,4 @@
-"""Pictures made by gradient steps towards a class: Santurkar et al. (2019), one image each.
+"""Images made by gradient steps towards a class: Santurkar et al. (2019), one image each.
 
 Generation, super-resolution and translation of images or sketches are one thing: the targeted
 attack (`attack.adversary(targeted=True)`) from a chosen start. Here are the starts, and the two
@@ -33,11 +33,16 @@ def inpaint(
       apply: image -> (logits, reps).
       image: (H, W, C), float in [0,1], with anything in the masked part.
       mask: (H, W, 1), 1 where the image is to be filled.
+      label: the class.
+      weight: how much a change outside of the mask costs.
+      eps: l2 radius about the image, in units of [0,1] pixels.
+      step_size: the l2 length of a step in the same units.
+      steps: the number of steps.
 
     Returns:
-      `SearchResult`: the image x, and the objective.
+      `SearchResult`: the image x (H, W, C), and as value the objective.
     """
-    objective = _kept(objectives.cross_entropy(apply, label), image, mask, weight)
+    objective = _penalized(objectives.cross_entropy(apply, label), image, mask, weight)
     step = l2_step(step_size)
     return pgd(objective, image, project=l2_ball(image, eps), step=step, steps=steps)
 
@@ -60,12 +65,14 @@ def paint(
     the mask. The defaults are the paper's, at 224 pixels. Arguments as those of `inpaint`.
     """
     activate = objectives.activate(apply, unit)
-    objective = _kept(lambda x: growth * activate(x), image, mask, weight)
+    objective = _penalized(lambda x: growth * activate(x), image, mask, weight)
     step = l2_step(step_size)
     return pgd(objective, image, project=l2_ball(image, eps), step=step, steps=steps)
 
 
-def _kept(objective: objectives.Objective, image, mask, weight: float) -> objectives.Objective:
+def _penalized(
+    objective: objectives.Objective, image: jax.Array, mask: jax.Array, weight: float
+) -> objectives.Objective:
     return lambda x: objective(x) + weight * jnp.mean(((image - x) * (1 - mask)) ** 2)
 
 
@@ -97,7 +104,7 @@ def seeds(images: np.ndarray, n: int, grain: int, rng: np.random.Generator) -> n
 
 
 def sketches(images: np.ndarray) -> np.ndarray:
-    """Draw the edges of images (N, H, W, C): dark lines on white, float32 in [0,1]."""
+    """Draw the edges of images (N, H, W, C) as dark lines on white, float32 in [0,1]."""
     gray = images.mean(-1, keepdims=True)
     down = np.abs(np.diff(gray, axis=1, append=gray[:, -1:]))
     along = np.abs(np.diff(gray, axis=2, append=gray[:, :, -1:]))

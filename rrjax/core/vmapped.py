@@ -1,8 +1,9 @@
 """Many images at once: the functions of one image under jit and vmap, and loops over parts."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,17 +22,24 @@ def invert_images(
     starts: jax.Array,
     targets: jax.Array,
     begins: jax.Array | None = None,
-    **options,
+    **options: Any,
 ) -> SearchResult:
     """Invert the representations that images `targets` have under `apply`, all at once.
 
-    `starts` and `targets` are (N, H, W, C), float in [0,1]. `descend` is the network whose
-    gradients are followed: `apply` again, or its straight-through twin, a `Frozen` network has
-    both. `begins` and the options are `invert`'s. Returns `SearchResult` with x (N, H, W, C) and value
-    (N,).
+    Args:
+      apply: image -> (logits, reps): the network whose representations of `targets` are inverted.
+      descend: the network whose gradients are followed: `apply` again, or its straight-through
+        version; a `Frozen` network has both.
+      starts: (N, H, W, C), float in [0,1].
+      targets: images of the same shape.
+      begins: `invert`'s `begin`, an image for each; None for `starts`.
+      **options: those of `invert`.
+
+    Returns:
+      `SearchResult` with x (N, H, W, C) and value (N,).
     """
 
-    def one(start, target, begin):
+    def one(start: jax.Array, target: jax.Array, begin: jax.Array) -> SearchResult:
         _, reps = apply(target)
         return invert(descend, start, reps["representation"], begin=begin, **options)
 
@@ -46,23 +54,32 @@ def invert_in_chunks(
     *,
     steps: int,
     chunk: int,
-    each: Callable = iter,
+    each: Callable[[Iterable], Iterable] = iter,
     return_iterate: str = "best",
-    **options,
+    **options: Any,
 ) -> SearchResult:
     """Do as `invert_images`, `chunk` steps at a time.
 
-    `each` wraps the chunks, as a progress bar does.
+    Args:
+      apply: as in `invert_images`, and so are `descend`, `starts`, `targets` and the options.
+      descend: the network whose gradients are followed.
+      starts: (N, H, W, C), float in [0,1].
+      targets: images of the same shape.
+      steps: the number of steps in all.
+      chunk: the number of steps of each call.
+      each: wraps the chunks, as a progress bar does.
+      return_iterate: "best" or "last", over all chunks.
+      **options: those of `invert`.
     """
     search = partial(
         invert_images, apply, descend, starts, targets, return_iterate=return_iterate, **options
     )
-    found = search(starts, steps=0)
+    result = search(starts, steps=0)
     for done in each(range(0, steps, chunk)):
-        further = search(found.last, steps=min(chunk, steps - done))
-        x, value = further[:2] if return_iterate == "last" else _better(found[:2], further[:2])
-        found = SearchResult(x, value, found.steps + further.steps, further.last)
-    return found
+        further = search(result.last, steps=min(chunk, steps - done))
+        x, value = further[:2] if return_iterate == "last" else _better(result[:2], further[:2])
+        result = SearchResult(x, value, result.steps + further.steps, further.last)
+    return result
 
 
 _better = jax.jit(jax.vmap(better))
@@ -72,7 +89,7 @@ _better = jax.jit(jax.vmap(better))
 def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the logits (N, classes) and the representations (N, D) of images (N, H, W, C)."""
 
-    def one(image):
+    def one(image: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits, reps = apply(image)
         return logits, reps["representation"]
 
@@ -90,15 +107,15 @@ def nearest_distance(
     apply: objectives.Apply, images: np.ndarray, gallery: np.ndarray, batch_size: int
 ) -> np.ndarray:
     """Return the least normalized representation distance of each image to a gallery's: (N,)."""
-    _, ours = represent_images(apply, images, batch_size)
-    _, theirs = represent_images(apply, gallery, batch_size)
-    distances = np.linalg.norm(ours[:, None] - theirs[None], axis=-1)
-    return (distances / np.linalg.norm(theirs, axis=-1)[None]).min(1)
+    _, queries = represent_images(apply, images, batch_size)
+    _, references = represent_images(apply, gallery, batch_size)
+    distances = np.linalg.norm(queries[:, None] - references[None], axis=-1)
+    return (distances / np.linalg.norm(references, axis=-1)[None]).min(1)
 
 
 @partial(jax.jit, static_argnames="return_iterate")
 def visualize_images(
-    apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options
+    apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options: Any
 ) -> jax.Array:
     """Grow a unit (N,) in each of many starts (N, H, W, C); options are those of `visualize`."""
     return jax.vmap(partial(visualize, apply, **options))(starts, units).x
@@ -116,11 +133,24 @@ def alive_units(representations: np.ndarray, n: int, rng: np.random.Generator) -
     return rng.choice(alive, n, replace=False)
 
 
-def in_parts(function: Callable, size: int, *stacks, each: Callable = iter):
-    """Call `function` on stacks of n rows, `size` rows at a time, and put the results together.
+def in_parts(
+    function: Callable[..., Any],
+    size: int,
+    *stacks: np.ndarray | jax.Array,
+    each: Callable[[Iterable], Iterable] = iter,
+) -> Any:
+    """Call `function` on stacks of n rows, `size` rows at a time, and concatenate the results.
 
-    The last part is filled up with rows again, so that `function` is compiled once. `each` wraps
-    the parts, as a progress bar does.
+    The last part is filled up with the first rows, so that `function` is compiled once.
+
+    Args:
+      function: arrays of `size` rows -> a pytree of arrays of as many rows.
+      size: the number of rows of a part.
+      *stacks: arrays of n rows each.
+      each: wraps the parts, as a progress bar does.
+
+    Returns:
+      The pytree of `function`, of numpy arrays of n rows.
     """
     n = len(stacks[0])
     size = min(size, n)
@@ -129,8 +159,8 @@ def in_parts(function: Callable, size: int, *stacks, each: Callable = iter):
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *parts)
 
 
-def timed(function: Callable, *arguments):
+def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     """Return what `function` returns, and the seconds that it took."""
     begun = time.perf_counter()
-    found = jax.block_until_ready(function(*arguments))
-    return found, time.perf_counter() - begun
+    result = jax.block_until_ready(function(*arguments))
+    return result, time.perf_counter() - begun

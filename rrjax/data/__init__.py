@@ -5,6 +5,7 @@ use: a training step needs `augment` alone, where TFDS, Grain and Pillow may not
 """
 
 import importlib
+from typing import Any
 
 _DATASETS = (
     "Data",
@@ -18,7 +19,7 @@ _DATASETS = (
 )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _DATASETS:
         raise AttributeError(f"module 'rrjax.data' has no attribute {name!r}")
     return getattr(importlib.import_module("rrjax.data.datasets"), name)

@@ -1,5 +1,7 @@
 """A batch on its device: uint8 to pixels in [0,1], and the changes of color that it drew."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,22 +12,30 @@ DRAWS = ("jitter", "order", "lighting", "angle")  # what a training record may g
 GRAY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
 
 
-def pixels(images):
-    """Map uint8 images, of numpy or jax, to float32 in [0,1]."""
+def pixels(images: Any) -> Any:
+    """Map uint8 images, of numpy or jax, to float32 in [0,1], of the same kind."""
     return images.astype(np.float32) / 255
 
 
-def augmented(batch) -> jax.Array:
+def augmented(batch: dict[str, jax.Array]) -> jax.Array:
     """Map a training batch to its images, float32 in [0,1], with the color changes it drew."""
     draws = {name: batch[name] for name in DRAWS if name in batch}
     return jax.vmap(augment)(pixels(batch["image"]), draws)
 
 
 def augment(image: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
-    """Apply what `data.transforms` drew to one image (H, W, C), float32 in [0,1]: the same again.
+    """Apply the draws of `data.transforms` to one image (H, W, C), float32 in [0,1].
 
-    Jitter, then rotation, then lighting, as the reference; but the reference cuts down to 8 bits
+    Jitter, then rotation, then lighting, as the reference; but the reference rounds to 8 bits
     after each of jitter's changes, and lets lighting leave [0,1].
+
+    Args:
+      image: (H, W, C), float32 in [0,1].
+      draws: what `data.transforms.draw_augmentation` returns; changes that are not there are not
+        made.
+
+    Returns:
+      (H, W, C), float32 in [0,1].
     """
     image = jnp.asarray(image)
     if "jitter" in draws:
@@ -37,7 +47,7 @@ def augment(image: jax.Array, draws: dict[str, jax.Array]) -> jax.Array:
     return image
 
 
-def _jitter(image, factors, order):
+def _jitter(image: jax.Array, factors: jax.Array, order: jax.Array) -> jax.Array:
     weights = jnp.array(GRAY if image.shape[2] == 3 else (1,), image.dtype).reshape(1, 1, -1)
     for k in range(3):
         change = order[k]
@@ -49,7 +59,7 @@ def _jitter(image, factors, order):
     return image
 
 
-def _rotate(image, degrees):
+def _rotate(image: jax.Array, degrees: jax.Array) -> jax.Array:
     # Counterclockwise about the center, nearest pixel, zeros outside. In Pillow's fixed point,
     # 1/65536 of a pixel, so that the same pixels are chosen; it holds to 2^14 pixels a side.
     height, width, _ = image.shape

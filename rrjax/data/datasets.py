@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from rrjax.data import folder, idx, imagenet, pipeline, records, sources, transforms
 from rrjax.data.augment import Batch, pixels
@@ -25,8 +26,8 @@ class Data(NamedTuple):
     steps_per_epoch: int
 
 
-def create(config) -> Data:
-    """Open the data of a training config, and say what they hold.
+def create(config: ConfigDict) -> Data:
+    """Open the data of a training config, and print what they hold.
 
     Raises:
       BadInput: if the data are missing, or do not fit the model's classes or channels.
@@ -45,43 +46,60 @@ def create(config) -> Data:
     )
     return Data(
         lambda step: batches(first_step=step),
-        partial(_test_batches, test, config, config.batch_size),
+        partial(_eval_batches, test, config, config.batch_size),
         max(1, len(train) // config.batch_size),
     )
 
 
-def eval_batches(config, batch_size: int, n: int = 0, seed: int = 0) -> Iterator[Batch]:
+def eval_batches(config: ConfigDict, batch_size: int, n: int = 0, seed: int = 0) -> Iterator[Batch]:
     """Open the test set of a training config: one pass, the last batch padded and masked.
 
-    n: how many images, drawn by the seed; 0: all.
+    Args:
+      config: of a training.
+      batch_size: over all processes.
+      n: how many images, drawn by the seed; 0: all.
+      seed: of that draw.
+
+    Raises:
+      BadInput: as `create`, and for fewer images than `n`.
     """
     source = _open(config, "test")
     if n:
         source = sources.part(source, _drawn(source, n, np.random.default_rng(seed)))
-    return _test_batches(source, config, batch_size)
+    return _eval_batches(source, config, batch_size)
 
 
-def eval_images(config, n: int, rng: np.random.Generator) -> np.ndarray:
+def eval_images(config: ConfigDict, n: int, rng: np.random.Generator) -> np.ndarray:
     """Choose `n` different test images: (n, H, W, C), float32 in [0,1]."""
     return eval_examples(config, n, rng)[0]
 
 
-def eval_examples(config, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def eval_examples(
+    config: ConfigDict, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n` different test images, as `eval_images`, with their labels, (n,) int32."""
     return _examples(_open(config, "test"), config, n, rng)
 
 
-def examples(config, split: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def examples(
+    config: ConfigDict, split: str, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose as `eval_examples`, of either split, of data that need not have the model's classes.
 
-    n: 0 for all of them. Training images are not augmented.
+    Args:
+      config: of a training.
+      split: "train" or "test"; training images are not augmented.
+      n: how many; 0: all of them.
+      rng: draws them.
     """
     source = create_source(config.data, split)
     source = sources.with_channels(source, len(config.model.mean))
     return _examples(source, config, n, rng)
 
 
-def other_examples(config, other, split: str, n: int, rng: np.random.Generator):
+def other_examples(
+    config: ConfigDict, other: ConfigDict, split: str, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Choose as `examples`, of another data set: `other` has its name and path."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
@@ -89,12 +107,14 @@ def other_examples(config, other, split: str, n: int, rng: np.random.Generator):
     return examples(config, split, n, rng)
 
 
-def _examples(source: sources.Source, config, n: int, rng: np.random.Generator):
+def _examples(
+    source: sources.Source, config: ConfigDict, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     transform = transforms.eval_transform(config.data)
-    chosen = _drawn(source, n or len(source), rng)
-    records = [pipeline.readable(source, i, config.data.max_corrupt) for i in chosen]
-    images = pixels(np.stack([transform(record)["image"] for record in records]))
-    return images, np.array([record["label"] for record in records])
+    indices = _drawn(source, n or len(source), rng)
+    examples = [pipeline.readable(source, i, config.data.max_corrupt) for i in indices]
+    images = pixels(np.stack([transform(example)["image"] for example in examples]))
+    return images, np.array([example["label"] for example in examples])
 
 
 def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -105,7 +125,7 @@ def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarr
     return rng.choice(len(source), n, replace=False)
 
 
-def _test_batches(source: sources.Source, config, batch_size: int) -> Iterator[Batch]:
+def _eval_batches(source: sources.Source, config: ConfigDict, batch_size: int) -> Iterator[Batch]:
     return pipeline.eval_batches(
         source,
         transforms.eval_transform(config.data),
@@ -114,7 +134,7 @@ def _test_batches(source: sources.Source, config, batch_size: int) -> Iterator[B
     )
 
 
-def _shared(config) -> dict[str, int]:
+def _shared(config: ConfigDict) -> dict[str, int]:
     return {
         "max_corrupt": config.data.max_corrupt,
         "process_index": jax.process_index(),
@@ -122,7 +142,7 @@ def _shared(config) -> dict[str, int]:
     }
 
 
-def _open(config, split: str) -> sources.Source:
+def _open(config: ConfigDict, split: str) -> sources.Source:
     """Open a split and check that the model fits it."""
     if not min(config.data.workers, config.data.max_corrupt) >= 0:
         raise BadInput(
@@ -137,10 +157,13 @@ def _open(config, split: str) -> sources.Source:
     return source
 
 
-def create_source(config, split: str) -> sources.Source:
+def create_source(config: ConfigDict, split: str) -> sources.Source:
     """Make the source that a data config names, for split "train" or "test".
 
-    A name is one of SOURCES or a TFDS classification set's. Raises BadInput.
+    A name is one of SOURCES or a TFDS classification set's.
+
+    Raises:
+      BadInput: for another name, groups that cannot be, and data that are missing or damaged.
     """
     sources.check_groups(config.groups, config.group_names)
     make = SOURCES.get(config.name, _records)
@@ -150,11 +173,11 @@ def create_source(config, split: str) -> sources.Source:
     return sources.grouped(source, config.groups, config.group_names, config.balanced)
 
 
-def _records(config, split: str) -> sources.Source:
+def _records(config: ConfigDict, split: str) -> sources.Source:
     return records.records(config.name, config.path, split)
 
 
-def _restricted(config, split: str) -> sources.Source:
+def _restricted(config: ConfigDict, split: str) -> sources.Source:
     return imagenet.restricted(records.records("imagenet2012", config.path, split))
 
 

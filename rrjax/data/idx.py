@@ -20,8 +20,11 @@ def idx(path: str, split: str) -> Source:
 
     {train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte, each plain or .gz (Y. LeCun,
     C. Cortes, C. Burges: The MNIST database). Images are gray; classes are numbers, from 0 to the
-    largest label of train. Raises BadInput for a file that is missing, of another kind, cut or
-    damaged, and where there is not one label an image.
+    largest label of train.
+
+    Raises:
+      BadInput: for a file that is missing, of another kind, cut or damaged, and where there is not
+        one label an image.
     """
     root = Path(expanded(path)) if path else None
     if root is None or not ask(Path.is_dir, root):
@@ -37,20 +40,21 @@ def idx(path: str, split: str) -> Source:
 
 def _read(root: Path, name: str, dimensions: int) -> np.ndarray:
     """Read one file of bytes: its magic number, a size a dimension, big-endian, and the entries."""
-    found = [file for file in (root / name, root / f"{name}.gz") if ask(Path.is_file, file)]
-    if not found:
+    files = [file for file in (root / name, root / f"{name}.gz") if ask(Path.is_file, file)]
+    if not files:
         raise BadInput(f"{root}: no {name} or {name}.gz; fetch all four files into it")
-    content = _content(found[0])
+    file = files[0]
+    content = _content(file)
     magic, start = bytes((0, 0, UBYTE, dimensions)), 4 + 4 * dimensions
     if content[:4] != magic:
         raise BadInput(
-            f"{found[0]}: begins with {content[:4].hex() or 'nothing'}, not {magic.hex()}: no "
+            f"{file}: begins with {content[:4].hex() or 'nothing'}, not {magic.hex()}: no "
             f"idx file of bytes in {dimensions} dimensions; fetch it again"
         )
     sizes = [int.from_bytes(content[i : i + 4]) for i in range(4, start, 4)]
     if len(content) != start + math.prod(sizes):
         raise BadInput(
-            f"{found[0]}: holds {len(content)} bytes, its head says {start + math.prod(sizes)}: it "
+            f"{file}: holds {len(content)} bytes, its head says {start + math.prod(sizes)}: it "
             "is cut or damaged; fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)

@@ -39,7 +39,8 @@ def validation_labels() -> tuple[str, ...]:
 def restricted(whole: Source) -> Source:
     """Make Restricted ImageNet, as unbalanced as the paper's, a view of a split of imagenet2012.
 
-    Raises BadInput where all 50,000 validation images do not give 10,150.
+    Raises:
+      BadInput: where all 50,000 validation images do not give 10,150.
     """
     view = grouped(whole, [*RESTRICTED.values()], tuple(RESTRICTED), balanced=False)
     if len(whole) == VALIDATION and len(view) != RESTRICTED_VALIDATION:

@@ -1,4 +1,4 @@
-"""Make images from outside every training distribution, for studies.
+"""Images from outside every training distribution, for studies.
 
 Each function takes (n, image_size, channels, seed) and gives float32 (n, image_size, image_size,
 channels) in [0, 1]. Image i of photographs and of patterns depends on the seed and on i, not on n.
@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 from rrjax.data import folder, transforms
 
 
-def photographs(n, image_size, channels, seed):
+def photographs(n: int, image_size: int, channels: int, seed: int) -> np.ndarray:
     """Crop random squares, 96 pixels wide or wider, from scikit-learn's two photographs."""
     photos = [Image.fromarray(photo) for photo in load_sample_images().images]
     if channels == 1:
@@ -24,7 +24,7 @@ def photographs(n, image_size, channels, seed):
     return images.astype(np.float32) / 255
 
 
-def _crop(photo, size, rng):
+def _crop(photo: Image.Image, size: int, rng: np.random.Generator) -> np.ndarray:
     widest = min(photo.size)
     side = int(rng.integers(min(max(size, 96), widest), widest + 1))
     left, top = (int(rng.integers(length - side + 1)) for length in photo.size)
@@ -32,7 +32,7 @@ def _crop(photo, size, rng):
     return np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
-def patterns(n, image_size, channels, seed):
+def patterns(n: int, image_size: int, channels: int, seed: int) -> np.ndarray:
     """Draw gratings, checkerboards, ellipses and smooth fields, in turn, in two random colors."""
     images = []
     for i in range(n):
@@ -46,27 +46,27 @@ def patterns(n, image_size, channels, seed):
     return np.stack(images).astype(np.float32)
 
 
-def _grid(size):
-    """Give the pixels' centers, y (size, 1) and x (1, size), in [0, 1]."""
+def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels' centers, y (size, 1) and x (1, size), in [0, 1]."""
     centers = (np.arange(size) + 0.5) / size
     return centers[:, None], centers[None, :]
 
 
-def _grating(rng, size):
+def _grating(rng: np.random.Generator, size: int) -> np.ndarray:
     y, x = _grid(size)
     cycles, angle, phase = rng.uniform((1, 0, 0), (min(8, size / 4), np.pi, 2 * np.pi))
     wave = 2 * np.pi * cycles * (x * np.cos(angle) + y * np.sin(angle)) + phase
     return 0.5 + 0.5 * np.sin(wave)
 
 
-def _checkerboard(rng, size):
+def _checkerboard(rng: np.random.Generator, size: int) -> np.ndarray:
     y, x = _grid(size)
     squares = rng.integers(2, max(3, min(9, size // 2)))
     dy, dx = rng.random(2)
     return (np.floor(y * squares + dy) + np.floor(x * squares + dx)) % 2
 
 
-def _ellipses(rng, size):
+def _ellipses(rng: np.random.Generator, size: int) -> np.ndarray:
     y, x = _grid(size)
     inside = np.zeros((size, size))
     for _ in range(3):
@@ -78,7 +78,7 @@ def _ellipses(rng, size):
     return inside
 
 
-def _field(rng, size):
+def _field(rng: np.random.Generator, size: int) -> np.ndarray:
     coarse = Image.fromarray(rng.random((4, 4), dtype=np.float32))
     field = np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
     return (field - field.min()) / (field.max() - field.min())
@@ -88,10 +88,11 @@ PATTERNS = (_grating, _checkerboard, _ellipses, _field)
 KINDS = {"photographs": photographs, "patterns": patterns}
 
 
-def pictures(kind, n, image_size, channels, seed):
-    """Give images of a kind: "photographs", "patterns", or a folder's, whose middles they are.
+def pictures(kind: str, n: int, image_size: int, channels: int, seed: int) -> np.ndarray:
+    """Return images of a kind: "photographs", "patterns", or the middles of a folder's images.
 
-    Raises BadInput as `folder.pictures` does.
+    Raises:
+      BadInput: as `folder.pictures` does.
     """
     if kind in KINDS:
         return KINDS[kind](n, image_size, channels, seed)

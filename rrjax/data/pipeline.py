@@ -7,41 +7,61 @@ run needs to go on exactly.
 """
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from rrjax.data.augment import Batch
 from rrjax.data.decode import Corrupt
+from rrjax.data.sources import Source
 from rrjax.errors import BadInput
+
+Record = dict[str, Any]
 
 
 def train_batches(
-    source,
-    transform,
+    source: Source,
+    transform: Callable[[Record, np.random.Generator], Record],
     *,
-    batch_size,
-    seed,
-    first_step,
-    workers,
-    max_corrupt,
-    process_index,
-    process_count,
-):
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    workers: int,
+    max_corrupt: int,
+    process_index: int,
+    process_count: int,
+) -> Iterator[Batch]:
     """Iterate endlessly over this process's training batches, from step `first_step` (0-based) on.
 
-    Yields {"image": uint8 (batch_size, H, W, C), "label": int32 (batch_size,), "index": int32
-    (batch_size,)} and what else `transform` adds, "index" being the record's place in the source.
-    Every epoch is a new permutation. `transform(record, rng)` draws from (seed, epoch, index).
-    `workers` processes read and transform; 0: the threads of this one. A corrupt image gives its
-    place to the next one that can be read. Raises BadInput for more than `max_corrupt` of those,
-    for a bad record and for a batch of mixed shapes.
+    Every epoch is a new permutation. A corrupt image is replaced by the next one that can be read.
+
+    Args:
+      source: the records.
+      transform: (record, rng) -> record; it draws from (seed, epoch, index).
+      batch_size: of this process.
+      seed: of the permutations and the draws.
+      first_step: the number of the first batch.
+      workers: the processes that read and transform; 0: the threads of this one.
+      max_corrupt: how many corrupt images may be replaced.
+      process_index: the number of this process.
+      process_count: how many there are.
+
+    Yields:
+      {"image": uint8 (batch_size, H, W, C), "label": int32 (batch_size,), "index": int32
+      (batch_size,)} and what else `transform` adds, "index" being the record's in the source.
+
+    Raises:
+      BadInput: for more than `max_corrupt` corrupt images, for a bad record and for a batch of
+        mixed shapes.
     """
     n = len(source)
 
-    def read(position, index):
+    def read(position: int, index: int) -> Record:
         rng = np.random.default_rng((seed, position // n, index))
         return transform(readable(source, index, max_corrupt), rng)
 
@@ -55,17 +75,30 @@ def train_batches(
     return _report_skipped(_prefetched(shard[first_step:], workers), source, max_corrupt)
 
 
-def eval_batches(source, transform, *, batch_size, max_corrupt, process_index, process_count):
+def eval_batches(
+    source: Source,
+    transform: Callable[[Record], Record],
+    *,
+    batch_size: int,
+    max_corrupt: int,
+    process_index: int,
+    process_count: int,
+) -> Iterator[Batch]:
     """Iterate once over this process's share of the source, in order, every record once.
 
-    Yields {"image", "label", "index"} as in training and "mask": float32 (batch_size,), 1 for a
-    record and 0 for a corrupt image and for padding, which is zero throughout. Every process gets
-    the same number of batches. Raises BadInput as in training.
+    Every process gets the same number of batches. Arguments as those of `train_batches`.
+
+    Yields:
+      {"image", "label", "index"} as in training and "mask": float32 (batch_size,), 1 for a record
+      and 0 for a corrupt image and for padding, which is zero throughout.
+
+    Raises:
+      BadInput: as in training.
     """
     step = batch_size * process_count
     padded = -(-len(source) // step) * step
 
-    def read(position):
+    def read(position: int) -> Record:
         # Padding and a corrupt image, too, read a record: for its shape.
         record = transform(readable(source, position % len(source), max_corrupt))
         if position < len(source) and not record["corrupt"]:
@@ -80,11 +113,13 @@ def eval_batches(source, transform, *, batch_size, max_corrupt, process_index, p
     return _report_skipped(_prefetched(batches, workers=0), source, max_corrupt)
 
 
-def readable(source, index, max_corrupt):
+def readable(source: Source, index: int, max_corrupt: int) -> Record:
     """Read record `index`, or the first after it that can be read; "corrupt" says how many not.
 
-    Raises BadInput if none of the first `max_corrupt` + 1 can be.
+    Raises:
+      BadInput: if none of the first `max_corrupt` + 1 can be.
     """
+    last = None
     for corrupt in range(max_corrupt + 1):
         try:
             return _record(source, (index + corrupt) % len(source)) | {"corrupt": np.int32(corrupt)}
@@ -93,7 +128,7 @@ def readable(source, index, max_corrupt):
     raise _too_many(source, max_corrupt, last) from last
 
 
-def _record(source, index):
+def _record(source: Source, index: int) -> Record:
     record = source[index]
     image = record["image"]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
@@ -104,28 +139,28 @@ def _record(source, index):
     return record | {"index": np.int32(index)}
 
 
-def _report_skipped(batches, source, max_corrupt):
-    """Pass the batches on without their "corrupt", naming each image that was passed over, once."""
-    found = set()
+def _report_skipped(batches: Iterable[Batch], source: Source, max_corrupt: int) -> Iterator[Batch]:
+    """Yield the batches without their "corrupt", and print each image that was skipped, once."""
+    skipped = set()
     with closing(iter(batches)) as batches:
         for batch in batches:
-            for index in _passed_over(batch.pop("corrupt"), batch["index"], len(source)):
-                if index not in found:
-                    found.add(index)
+            for index in _skipped(batch.pop("corrupt"), batch["index"], len(source)):
+                if index not in skipped:
+                    skipped.add(index)
                     reason = _reason(source, index)
-                    if len(found) > max_corrupt:
+                    if len(skipped) > max_corrupt:
                         raise _too_many(source, max_corrupt, reason)
-                    tqdm.write(f"passed over ({len(found)} of at most {max_corrupt}): {reason}")
+                    tqdm.write(f"passed over ({len(skipped)} of at most {max_corrupt}): {reason}")
             yield batch
 
 
-def _passed_over(corrupt, indices, n):
-    """Give the indices before those that were read, as many as were corrupt."""
+def _skipped(corrupt: np.ndarray, indices: np.ndarray, n: int) -> Iterator[int]:
+    """Yield the indices before those that were read, as many as were corrupt."""
     for at in np.flatnonzero(corrupt):
         yield from ((int(indices[at]) - back) % n for back in range(int(corrupt[at]), 0, -1))
 
 
-def _reason(source, index):
+def _reason(source: Source, index: int) -> Corrupt | str:
     """Say why a record cannot be read; it was read by another thread or process."""
     try:
         _record(source, index)
@@ -134,32 +169,30 @@ def _reason(source, index):
     return f"{source.name}: image {index} could not be read, but now it can"
 
 
-def _too_many(source, max_corrupt, last):
+def _too_many(source: Source, max_corrupt: int, last: object) -> BadInput:
     return BadInput(
         f"{source.name}: more than {max_corrupt} images cannot be read, the last one: {last}; "
         "or raise --config.data.max_corrupt"
     )
 
 
-def _stack(source, records):
+def _stack(source: Source, records: Sequence[Record]) -> Batch:
     shapes = {record["image"].shape: int(record["index"]) for record in records}
     if len(shapes) > 1:
-        found = ", ".join(f"record {index} is {shape}" for shape, index in shapes.items())
-        raise BadInput(f"{source.name}: {found}; transform the images of a batch to one shape")
+        listed = ", ".join(f"record {index} is {shape}" for shape, index in shapes.items())
+        raise BadInput(f"{source.name}: {listed}; transform the images of a batch to one shape")
     return {key: np.stack([record[key] for record in records]) for key in records[0]}
 
 
-def _prefetched(batches, workers):
+def _prefetched(batches: grain.MapDataset, workers: int) -> Iterable[Batch]:
     # An element is a whole batch here: one in the making for each thread, not Grain's default 500.
     threads = min(16, max(1, (os.cpu_count() or 1) // max(1, workers)))
-    batches = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
+    stream = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
     if not workers:
-        return batches
+        return stream
     if not flags.FLAGS.is_parsed():  # In a notebook; Grain's workers read absl's flags.
         flags.FLAGS.mark_as_parsed()
     options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=2)
-    # A copy, out of the memory that is shared with a worker: jax may hold on to what it is given,
-    # and what is still held when the program ends is told of as leaked.
-    return batches.mp_prefetch(options).map(
-        lambda batch: {k: np.array(v) for k, v in batch.items()}
-    )
+    # A copy, out of the memory that is shared with a worker: jax may keep a reference to an array,
+    # and memory that is still referenced when the program ends is reported as leaked.
+    return stream.mp_prefetch(options).map(lambda batch: {k: np.array(v) for k, v in batch.items()})

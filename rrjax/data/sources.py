@@ -1,10 +1,12 @@
-"""Say which records exist: a source is random access to uint8 images and their labels."""
+"""Sources: random access to uint8 images and their labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -14,7 +16,7 @@ from rrjax.errors import BadInput
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Hold n records: `source[i]` is {"image": uint8 (H, W, 1 or 3), "label": np.int32}.
+    """A set of n records: `source[i]` is {"image": uint8 (H, W, 1 or 3), "label": np.int32}.
 
     `name` is for messages, `read(i)` gives image i, `labels` is int32 (n,) and
     `class_names[label]` says what a label means.
@@ -25,19 +27,27 @@ class Source:
     labels: np.ndarray
     class_names: tuple[str, ...]
 
-    def __len__(self):
+    def __len__(self) -> int:
+        """Return the number of records."""
         return len(self.labels)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Read record `index`: {"image", "label"}."""
         label = self.labels[index]  # First: its IndexError ends an iteration over the source.
         return {"image": self.read(index), "label": label}
 
 
-def arrays(images, labels, class_names, name):
+def arrays(images: ArrayLike, labels: ArrayLike, class_names: Sequence[str], name: str) -> Source:
     """Make a source from memory.
 
-    images: (n, H, W), (n, H, W, 1) or (n, H, W, 3), uint8 or floats in [0, 1]; labels: n integers.
-    Raises BadInput for another shape or type, a value outside [0, 1], or a label of no class.
+    Args:
+      images: (n, H, W), (n, H, W, 1) or (n, H, W, 3), uint8 or floats in [0, 1].
+      labels: n integers.
+      class_names: one name for each label.
+      name: of the source, for messages.
+
+    Raises:
+      BadInput: for another shape or type, a value outside [0, 1], or a label of no class.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim == 3:
@@ -57,19 +67,19 @@ def arrays(images, labels, class_names, name):
     return Source(name, images.__getitem__, labels, tuple(class_names))
 
 
-def _as_uint8(images, name):
+def _as_uint8(images: np.ndarray, name: str) -> np.ndarray:
     if not np.issubdtype(images.dtype, np.floating):
         raise BadInput(f"{name}: images are {images.dtype}; give uint8 or floats in [0, 1]")
     wrong = ~((images >= 0) & (images <= 1))  # Said so that a NaN is wrong too.
     if wrong.any():
-        where = tuple(np.argwhere(wrong)[0])
+        first = tuple(np.argwhere(wrong)[0])
         raise BadInput(
-            f"{name}: image {where[0]} holds {images[where]}; scale floats to [0, 1] or give uint8"
+            f"{name}: image {first[0]} holds {images[first]}; scale floats to [0, 1] or give uint8"
         )
     return np.rint(images * 255).astype(np.uint8)
 
 
-def _checked_labels(labels, class_names, name):
+def _checked_labels(labels: np.ndarray, class_names: Sequence[str], name: str) -> np.ndarray:
     if not np.issubdtype(labels.dtype, np.integer):
         raise BadInput(f"{name}: labels are {labels.dtype}; give integers")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
@@ -81,10 +91,13 @@ def _checked_labels(labels, class_names, name):
     return labels.astype(np.int32)
 
 
-def digits(split, image_size):
+def digits(split: str, image_size: int) -> Source:
     """Make scikit-learn's handwritten digits: 1437 to train, 360 to test, always the same ones.
 
-    Images are gray, (image_size, image_size, 1). Raises BadInput for image_size < 8.
+    Images are gray, (image_size, image_size, 1).
+
+    Raises:
+      BadInput: for image_size < 8.
     """
     if image_size < 8:
         raise BadInput(
@@ -103,13 +116,13 @@ def digits(split, image_size):
     return arrays(np.stack(images), data.target[chosen], class_names, f"digits/{split}")
 
 
-def with_channels(source, channels):
+def with_channels(source: Source, channels: int) -> Source:
     """Give every image of a source `channels` channels: gray ones are repeated.
 
-    Raises BadInput where the images have colors and one channel is asked for; so does reading one.
+    Reading an image of three channels where one is asked for raises BadInput.
     """
 
-    def read(index):
+    def read(index: int) -> np.ndarray:
         image = source.read(index)
         if image.shape[-1] == channels:
             return image
@@ -123,19 +136,30 @@ def with_channels(source, channels):
     return replace(source, read=read)
 
 
-def part(source, chosen):
+def part(source: Source, chosen: np.ndarray) -> Source:
     """Make the view of a source that holds only the records `chosen`, in that order."""
     return replace(source, read=lambda i: source.read(int(chosen[i])), labels=source.labels[chosen])
 
 
-def grouped(source, groups, names, balanced):
+def grouped(
+    source: Source,
+    groups: Sequence[Sequence[int | str]],
+    names: Sequence[str],
+    balanced: bool,
+) -> Source:
     """Make the view of a source in which class `i` is all the records of the classes `groups[i]`.
 
-    groups: for every new class the old ones, each by its number or its name; records of no group
-    are left out. names: one for each group. balanced: keep of every group only as many of its
-    lowest classes as the smallest group has (the reference's CustomImageNet). Raises BadInput for
-    groups that are no list of lists, a class that is unknown or in two groups, names that are not
-    one text of its own for each group, and a group without records.
+    Args:
+      source: the records.
+      groups: for every new class the old ones, each by its number or its name; records of no group
+        are left out.
+      names: one for each group.
+      balanced: take of every group only as many of its lowest classes as the smallest group has
+        (the reference's CustomImageNet).
+
+    Raises:
+      BadInput: for groups that are no list of lists, a class that is unknown or in two groups,
+        names that are not one text of its own for each group, and a group without records.
     """
     check_groups(groups, names)
     groups = [sorted(_class_number(source, item) for item in group) for group in groups]
@@ -151,19 +175,23 @@ def grouped(source, groups, names, balanced):
                 )
             new_label[old] = label
     labels = new_label[source.labels]
-    kept = np.flatnonzero(labels >= 0)
-    labels = labels[kept]
+    members = np.flatnonzero(labels >= 0)
+    labels = labels[members]
     counts = np.bincount(labels, minlength=len(groups))
     if not counts.all():
         raise BadInput(
             f"{source.name} has no record of the group {names[int(np.argmin(counts))]!r}; "
             "leave it out of data.groups, or prepare the whole set"
         )
-    return Source(source.name, lambda i: source.read(int(kept[i])), labels, tuple(names))
+    return Source(source.name, lambda i: source.read(int(members[i])), labels, tuple(names))
 
 
-def check_groups(groups, names):
-    """Raise BadInput for groups and names that no source could be `grouped` by; () and () could."""
+def check_groups(groups: Any, names: Any) -> None:
+    """Check that a source could be `grouped` by groups and names; both may be empty.
+
+    Raises:
+      BadInput: naming the field that is wrong.
+    """
     lists = (list, tuple, range)
     if not (isinstance(groups, lists) and all(isinstance(group, lists) for group in groups)):
         raise BadInput(
@@ -184,7 +212,7 @@ def check_groups(groups, names):
         )
 
 
-def _class_number(source, item):
+def _class_number(source: Source, item: Any) -> int:
     """Turn a class's name, or its number, into its number."""
     if isinstance(item, str):
         if item not in source.class_names:
@@ -200,8 +228,8 @@ def _class_number(source, item):
     return int(item)
 
 
-def describe(source):
-    """Say in one line what a source holds."""
+def describe(source: Source) -> str:
+    """Describe in one line what a source holds."""
     counts = np.bincount(source.labels, minlength=len(source.class_names))
     line = f"{source.name}: {len(source):,} images of {len(counts):,} classes"
     if len(counts) > 20:
@@ -210,8 +238,12 @@ def describe(source):
     return f"{line} ({', '.join(listed)})"
 
 
-def check_classes(source, classes):
-    """Raise BadInput unless a model of `classes` outputs fits the source's labels."""
+def check_classes(source: Source, classes: int) -> None:
+    """Check that a model of `classes` outputs fits the source's labels.
+
+    Raises:
+      BadInput: naming the number of classes that would.
+    """
     needed = max(len(source.class_names), int(source.labels.max()) + 1)
     if needed != classes:
         raise BadInput(

@@ -1,19 +1,24 @@
-"""Change one image as the reference does, on the host; what the device shall change is drawn here.
+"""The reference's transforms of one image, on the host, and the draws of those on the device.
 
-An image is uint8 (H, W, 1 or 3), numpy's, and chance comes from the given generator. Changes of
-color, and the rotation after them, are drawn record by record and applied by
-`rrjax.data.augment.augment`: so uint8 travels, and a resumed run draws what the killed one would have
-drawn.
+An image is uint8 (H, W, 1 or 3), numpy's, and random numbers come from the given generator. Changes
+of color, and the rotation after them, are drawn record by record here and applied by
+`rrjax.data.augment.augment`: so the device receives uint8, and a resumed run draws the numbers that
+the interrupted one would have drawn.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from rrjax.errors import BadInput
+
+Record = dict[str, Any]
 
 LOG_RATIO = math.log(4 / 3)  # a random resized crop is 3:4 to 4:3
 # Principal colors of ImageNet's pixels in [0,1] (Krizhevsky et al. 2012; the reference's digits);
@@ -24,15 +29,15 @@ EIGENVECTORS = np.array(
 )
 
 
-def check(config, channels: int):
-    """Refuse a `config.data` that no image of `channels` channels can satisfy.
+def check(config: ConfigDict, channels: int) -> None:
+    """Check that a `config.data` is possible for images of `channels` channels.
 
     Raises:
       BadInput: naming the field.
     """
     size, scale = config.image_size, config.crop_scale
     numbers = isinstance(scale, tuple | list) and all(isinstance(part, Real) for part in scale)
-    mends = (
+    requirements = (
         (size >= 1, "image_size", "give at least 1"),
         (config.resize >= size, "resize", f"give at least image_size={size}"),
         (
@@ -55,12 +60,12 @@ def check(config, channels: int):
         ),
         (0 <= config.rotation <= 180, "rotation", "give 0 to 180 degrees"),
     )
-    for possible, field, mend in mends:
-        if not possible:
-            raise BadInput(f"data.{field}={getattr(config, field)}: {mend}")
+    for met, field, fix in requirements:
+        if not met:
+            raise BadInput(f"data.{field}={getattr(config, field)}: {fix}")
 
 
-def train_transform(config):
+def train_transform(config: ConfigDict) -> Callable[[Record, np.random.Generator], Record]:
     """Build (record, rng) -> record: crop to `config.image_size`, mirror, draw the rest.
 
     With `config.crop_scale` the crop is `random_resized_crop`; otherwise it is the test's, then
@@ -72,7 +77,7 @@ def train_transform(config):
         draw_augmentation, jitter=config.jitter, lighting=config.lighting, rotation=config.rotation
     )
 
-    def transform(record, rng):
+    def transform(record: Record, rng: np.random.Generator) -> Record:
         image = record["image"]
         if scale:
             image = random_resized_crop(image, size, scale, rng)
@@ -87,13 +92,13 @@ def train_transform(config):
     return transform
 
 
-def eval_transform(config):
+def eval_transform(config: ConfigDict) -> Callable[[Record], Record]:
     """Build record -> record: `resize_center_crop` to `config.resize` and `config.image_size`."""
     resize, size = config.resize, config.image_size
     return lambda record: {**record, "image": resize_center_crop(record["image"], resize, size)}
 
 
-def resize_center_crop(image, resize, size):
+def resize_center_crop(image: np.ndarray, resize: int, size: int) -> np.ndarray:
     """Scale the shorter side to `resize`, antialiased, and cut out the middle: (size, size, C).
 
     Rounds as torchvision's Resize and CenterCrop; needs size <= resize.
@@ -106,19 +111,23 @@ def resize_center_crop(image, resize, size):
     return image[top : top + size, left : left + size]
 
 
-def random_resized_crop(image, size, scale, rng):
+def random_resized_crop(
+    image: np.ndarray, size: int, scale: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
     """Cut out a `random_box` and scale it to (size, size, C), antialiased, as torchvision does."""
     # Cut first: resizing a box of the whole would blend in the pixels around it.
     top, left, height, width = random_box(*image.shape[:2], scale, rng)
     return _resize(image[top : top + height, left : left + width], size, size)
 
 
-def random_box(height, width, scale, rng):
+def random_box(
+    height: int, width: int, scale: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
     """Draw a box in an image: (top, left, height, width), as torchvision's RandomResizedCrop.
 
     Its area is a uniform fraction of the image's, scale[0] to scale[1]; the logarithm of its width
-    over height is uniform from 3:4 to 4:3; its place is uniform. What does not fit is drawn again,
-    and after ten tries the middle is taken.
+    over height is uniform from 3:4 to 4:3; its position is uniform. A box that does not fit is
+    drawn again, and after ten tries the middle is taken.
     """
     for _ in range(10):
         area = height * width * rng.uniform(*scale)
@@ -131,7 +140,7 @@ def random_box(height, width, scale, rng):
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def _resize(image, height, width):
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     pillow = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
@@ -139,7 +148,7 @@ def _resize(image, height, width):
     return np.asarray(resized).reshape(height, width, image.shape[2])
 
 
-def random_crop(image, padding, rng):
+def random_crop(image: np.ndarray, padding: int, rng: np.random.Generator) -> np.ndarray:
     """Put `padding` zeros around the image and cut its own size out, anywhere, uniformly."""
     height, width, _ = image.shape
     top, left = rng.integers(0, 2 * padding + 1, size=2)
@@ -147,13 +156,15 @@ def random_crop(image, padding, rng):
     return padded[top : top + height, left : left + width]
 
 
-def horizontal_flip(image, rng):
+def horizontal_flip(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mirror left and right with probability one half."""
     return image[:, ::-1] if rng.random() < 0.5 else image
 
 
-def draw_augmentation(rng, *, jitter, lighting, rotation):
-    """Draw what `rrjax.data.augment.augment` applies, a change of strength 0 left out.
+def draw_augmentation(
+    rng: np.random.Generator, *, jitter: float, lighting: float, rotation: float
+) -> dict[str, np.ndarray]:
+    """Draw the changes that `rrjax.data.augment.augment` applies, without those of strength 0.
 
     Returns:
       A dict of "jitter", float32 (3,), the factors of brightness, contrast and saturation, uniform
@@ -162,7 +173,7 @@ def draw_augmentation(rng, *, jitter, lighting, rotation):
       standard deviation `lighting` times the eigenvalue; "angle", float32 (), degrees, uniform in
       [-rotation, rotation].
     """
-    # All are drawn, asked for or not, so that switching one on leaves the others as they were.
+    # All are drawn, used or not, so that switching one on leaves the others as they were.
     factors = rng.uniform(1 - jitter, 1 + jitter, 3)
     order = rng.permutation(3)
     shift = EIGENVECTORS @ (EIGENVALUES * rng.normal(0, lighting, 3))

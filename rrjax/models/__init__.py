@@ -4,10 +4,14 @@ Images are float (N, H, W, C) in [0, 1]; logits (N, classes); reps a dict of eve
 name, in which "representation" is always R(x), the input of the last Linear (before dropout).
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 from rrjax.models import folding
@@ -40,13 +44,16 @@ _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.floa
 _STANDARD_WIDTH = 64
 
 
-def create(config):
-    """Make the module a config describes.
+def create(config: ConfigDict) -> nn.Module:
+    """Make the module that a config describes.
 
-    config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones);
-    width (channels of a ResNet's first stage; 64, the standard, for every other family);
-    classes; mean and std, one number a channel; dtype and param_dtype, names.
-    Raises BadInput on a value no model has.
+    Args:
+      config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones);
+        width (channels of a ResNet's first stage; 64, the standard, for every other family);
+        classes; mean and std, one number a channel; dtype and param_dtype, names.
+
+    Raises:
+      BadInput: for a value that no model has.
     """
     constructor = _choose("name", config.name, MODELS)
     variants = _ONE_VARIANT.get(config.name, ("imagenet", "cifar"))
@@ -76,17 +83,17 @@ def create(config):
     )
 
 
-def init(model, key, image_shape):
+def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) -> dict[str, Any]:
     """Draw a model's variables (params, and batch_stats if it has any) for (H, W, C) images."""
 
     @jax.jit
-    def draw(key):
+    def draw(key: jax.Array) -> dict[str, Any]:
         return model.init(key, jnp.zeros((1, *image_shape)), train=False)
 
     return draw(key)
 
 
-def frozen(model, variables):
+def frozen(model: nn.Module, variables: Mapping[str, Any]) -> jax.tree_util.Partial:
     """Make `apply`: one image (H, W, C), float in [0, 1] -> (logits, reps), in eval mode.
 
     It is a pytree over the variables: passed through jit they are arguments, not constants. BN is
@@ -96,9 +103,9 @@ def frozen(model, variables):
     return jax.tree_util.Partial(_one_image(model), variables)
 
 
-@cache  # one function a model, so that jit finds what it compiled before
-def _one_image(model):
-    def apply(variables, image):
+@cache  # one function a model, so that jit finds the program that it compiled before
+def _one_image(model: nn.Module) -> Callable:
+    def apply(variables: dict[str, Any], image: jax.Array) -> tuple[jax.Array, dict]:
         outputs = model.apply(variables, image[None], train=False)
         # Under bfloat16 too, norms and distances of a representation are float32.
         return jax.tree.map(lambda x: at_least_float32(x[0]), outputs)
@@ -106,11 +113,11 @@ def _one_image(model):
     return apply
 
 
-def _choose(field, value, table):
+def _choose(field: str, value: str, table: Mapping[str, Any]) -> Any:
     if value not in table:
         raise BadInput(_choices(field, value, table))
     return table[value]
 
 
-def _choices(field, value, choices):
+def _choices(field: str, value: Any, choices: Iterable) -> str:
     return f"model {field} {value!r}: choose from {', '.join(map(str, choices))}"

@@ -22,7 +22,7 @@ _CONVOLUTIONS = (
 class AlexNet(nn.Module):
     """Map float (N, H, W, C) images in [0, 1], H and W at least 63, to (logits, reps).
 
-    R(x) is the second hidden layer of 4096 after its ReLU, the input of the last Linear.
+    R(x) is the second hidden layer of `hidden` after its ReLU, the input of the last Linear.
     reps: conv1 ... conv5 (after ReLU and max-pool), hidden, representation.
 
     With `haar` a stage's LL band takes the place of its max-pool, of the same size, and reps have
@@ -37,9 +37,11 @@ class AlexNet(nn.Module):
     param_dtype: Any = jnp.float32
     last_act: Callable = nn.relu
     haar: bool = False
+    hidden: int = 4096  # units of both hidden layers
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Return logits (N, classes) and reps."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         dropout = nn.Dropout(0.5, deterministic=not train)
         x = layers.normalize(images, self.mean, self.std, self.dtype)
@@ -56,8 +58,8 @@ class AlexNet(nn.Module):
                 x = nn.max_pool(x, (3, 3), (2, 2))
             reps[f"conv{i}"] = x
         x = dropout(layers.flatten(layers.adaptive_avg_pool(x, (6, 6))))
-        reps["hidden"] = nn.relu(layers.dense(x, 4096, name="classifier_1", **types))
-        x = layers.dense(dropout(reps["hidden"]), 4096, name="classifier_4", **types)
+        reps["hidden"] = nn.relu(layers.dense(x, self.hidden, name="classifier_1", **types))
+        x = layers.dense(dropout(reps["hidden"]), self.hidden, name="classifier_4", **types)
         reps["representation"] = self.last_act(x)
         x = layers.dense(reps["representation"], self.classes, name="classifier_6", **types)
         return layers.at_least_float32(x), reps

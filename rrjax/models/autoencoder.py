@@ -1,16 +1,18 @@
 """A stage of a frozen network, and the decoder that inverts it (Rojas-Gomez et al. 2022).
 
-The encoder is what is inverted; the comparator is the same network as it was trained, by which the
-feature loss and the discriminator see an image. Both take one image.
+The encoder is inverted; the comparator is the same network as it was trained, whose features of an
+image the feature loss and the discriminator use. Both take one image.
 """
 
 import math
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 from rrjax.models import decoders, layers
@@ -43,14 +45,18 @@ class Networks(NamedTuple):
     stride: int
 
 
-def create(config, encoder: nn.Module, arrays: Any, image_size: int) -> Networks:
+def create(config: ConfigDict, encoder: nn.Module, arrays: Any, image_size: int) -> Networks:
     """Make the networks that a training config's `model` and `loss` describe.
 
-    encoder, arrays: a network and its variables as `folding.fold` returns them.
+    Args:
+      config: of a training.
+      encoder: a network, as `folding.fold` returns it.
+      arrays: its variables.
+      image_size: rows and columns of the images, in pixels.
 
     Raises:
-      BadInput: naming a field that does not fit the encoder, or an image size that does not come
-        back.
+      BadInput: naming a field that does not fit the encoder, or an image size that the decoder
+        does not return.
     """
     model = config.model
     image = jax.ShapeDtypeStruct((image_size, image_size, len(encoder.mean)), jnp.float32)
@@ -65,12 +71,11 @@ def create(config, encoder: nn.Module, arrays: Any, image_size: int) -> Networks
             raise BadInput(f"{field}={stage!r}: the encoder's maps are {', '.join(maps)}")
     decoder, stride = _decoder(model, maps[model.stage], image)
     types = _types(model)
-    stride_seen = config.loss.discriminator_stride
     networks = Networks(
         encoder=_inverted(encoder, model),
         comparator=encoder,
         decoder=decoder,
-        discriminator=Discriminator(stride_seen, **types) if config.loss.adversarial else None,
+        discriminator=_discriminator(config.loss, types),
         stage=model.stage,
         compared=config.loss.stage,
         stride=stride,
@@ -79,15 +84,19 @@ def create(config, encoder: nn.Module, arrays: Any, image_size: int) -> Networks
     return networks
 
 
-def _maps(encoder, arrays, image) -> dict[str, Any]:
+def _maps(encoder: nn.Module, arrays: Any, image: jax.ShapeDtypeStruct) -> dict[str, Any]:
     """Return the shapes of the stages that are maps, (1, h, w, C)."""
     apply = partial(encoder.apply, train=False)
     _, reps = jax.eval_shape(apply, arrays, jax.ShapeDtypeStruct((1, *image.shape), image.dtype))
     return {name: x for name, x in reps.items() if x.ndim == 4}
 
 
-def _inverted(encoder, config) -> nn.Module:
-    """Return the encoder with the input that is asked for.
+def _discriminator(config: ConfigDict, types: dict[str, Any]) -> Discriminator | None:
+    return Discriminator(config.discriminator_stride, **types) if config.adversarial else None
+
+
+def _inverted(encoder: nn.Module, config: ConfigDict) -> nn.Module:
+    """Return the encoder with the normalization that the config asks for.
 
     The authors' code trains its classifiers on standardized pixels, but inverts them on pixels
     scaled to [-1,1]: "scale".
@@ -102,8 +111,10 @@ def _inverted(encoder, config) -> nn.Module:
     return encoder.clone(mean=halves, std=halves)
 
 
-def _decoder(config, features, image) -> tuple[nn.Module, int]:
-    """Return the decoder, and the stride whose multiples come back."""
+def _decoder(
+    config: ConfigDict, features: jax.ShapeDtypeStruct, image: jax.ShapeDtypeStruct
+) -> tuple[nn.Module, int]:
+    """Return the decoder, and the stride: it decodes images whose sides are its multiples."""
     if config.decoder not in DECODERS:
         raise BadInput(f"model.decoder={config.decoder!r}: choose one of {', '.join(DECODERS)}")
     types = _types(config)
@@ -122,12 +133,12 @@ def _decoder(config, features, image) -> tuple[nn.Module, int]:
     return decoders.Decoder(rows, image.shape[-1], **types), 32
 
 
-def _types(config) -> dict:
+def _types(config: ConfigDict) -> dict[str, Any]:
     return {"dtype": jnp.dtype(config.dtype), "param_dtype": jnp.dtype(config.param_dtype)}
 
 
-def _check_size(networks: Networks, arrays, image) -> None:
-    """Refuse a size that does not come back, with fresh variables: for the shape."""
+def _check_size(networks: Networks, arrays: Any, image: jax.ShapeDtypeStruct) -> None:
+    """Raise BadInput if the decoder gives another size, by the shapes alone."""
     features, _ = jax.eval_shape(partial(_features, networks), arrays, image)
     features, decoder = _rows(features), networks.decoder
     variables = jax.eval_shape(partial(decoder.init, train=False), jax.random.key(0), *features)
@@ -139,12 +150,15 @@ def _check_size(networks: Networks, arrays, image) -> None:
         )
 
 
-def _features(networks: Networks, arrays, image):
-    return tuple(see(image) for see in frozen_encoder(networks, arrays))
+def _features(networks: Networks, arrays: Any, image: jax.Array) -> tuple[Any, jax.Array]:
+    encode, compare = frozen_encoder(networks, arrays)
+    return encode(image), compare(image)
 
 
-def init(networks: Networks, arrays: Any, image_shape: tuple, key: jax.Array) -> dict[str, dict]:
-    """Draw all that is trained: {"params": {network: ...}, "batch_stats": {network: ...}}."""
+def init(
+    networks: Networks, arrays: Any, image_shape: tuple[int, int, int], key: jax.Array
+) -> dict[str, dict]:
+    """Draw the trained variables: {"params": {network: ...}, "batch_stats": {network: ...}}."""
     image = jax.ShapeDtypeStruct(image_shape, jnp.float32)
     features, compared = jax.eval_shape(partial(_features, networks), arrays, image)
     inputs = {"decoder": _rows(features)}
@@ -161,12 +175,12 @@ def init(networks: Networks, arrays: Any, image_shape: tuple, key: jax.Array) ->
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def _drawn(module, key, shapes):
+def _drawn(module: nn.Module, key: jax.Array, shapes: Any) -> dict[str, Any]:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
     return module.init(key, *zeros, train=False)
 
 
-def decode(networks: Networks, variables: Any, features: Any):
+def decode(networks: Networks, variables: Any, features: Any) -> tuple[jax.Array, Any]:
     """Decode the features of a batch in train mode: (images, batch_stats after it)."""
     inputs = _inputs(features)
     images, updates = networks.decoder.apply(
@@ -194,10 +208,10 @@ def frozen_decoder(networks: Networks, variables: dict) -> jax.tree_util.Partial
     return jax.tree_util.Partial(_one_image(networks), own)
 
 
-# One function for each of these, so that jit finds what it compiled before.
+# One function for each of these, so that jit finds the program that it compiled before.
 @cache
-def _map(model, stage):
-    def features(arrays, image):
+def _map(model: nn.Module, stage: str) -> Callable:
+    def features(arrays: Any, image: jax.Array) -> jax.Array:
         _, reps = model.apply(arrays, image[None], train=False)
         return layers.at_least_float32(reps[stage][0])
 
@@ -205,8 +219,8 @@ def _map(model, stage):
 
 
 @cache
-def _map_and_details(model, stage):
-    def features(arrays, image):
+def _map_and_details(model: nn.Module, stage: str) -> Callable:
+    def features(arrays: Any, image: jax.Array) -> tuple[jax.Array, tuple[jax.Array, ...]]:
         _, reps = model.apply(arrays, image[None], train=False)
         details = tuple(layers.at_least_float32(reps[name][0]) for name in _DETAILS)
         return layers.at_least_float32(reps[stage][0]), details
@@ -215,17 +229,17 @@ def _map_and_details(model, stage):
 
 
 @cache
-def _one_image(networks):
-    def image(variables, features):
+def _one_image(networks: Networks) -> Callable:
+    def image(variables: Any, features: Any) -> jax.Array:
         return networks.decoder.apply(variables, *_rows(features), train=False)[0]
 
     return image
 
 
-def _rows(features) -> tuple:
+def _rows(features: Any) -> tuple:
     """Return the decoder's inputs for one image's features, arrays or shapes."""
 
-    def row(x):
+    def row(x: jax.Array | jax.ShapeDtypeStruct) -> jax.Array | jax.ShapeDtypeStruct:
         if isinstance(x, jax.ShapeDtypeStruct):
             return jax.ShapeDtypeStruct((1, *x.shape), x.dtype)
         return x[None]
@@ -233,5 +247,5 @@ def _rows(features) -> tuple:
     return _inputs(jax.tree.map(row, features))
 
 
-def _inputs(features) -> tuple:
+def _inputs(features: Any) -> tuple:
     return features if isinstance(features, tuple) else (features,)

@@ -1,53 +1,73 @@
-"""One convolution, in the forms that XLA:CPU runs fast."""
+"""One convolution, in the forms that XLA:CPU runs fast.
 
+`convolution` takes the arguments of `lax.conv_general_dilated` and gives its numbers. Which form
+computes them depends on the shapes alone (`_form`):
+
+| form      | when                                      | value     | gradient of the kernel       |
+| --------- | ----------------------------------------- | --------- | ---------------------------- |
+| "stock"   | off the CPU; grouped; not NHWC; a dilated | lax's     | lax's                        |
+|           | kernel; an image dilated and strided      |           |                              |
+| "dilated" | a dilated image (transposed convolutions) | lax's     | the image as the kernel      |
+| "product" | a 1x1 kernel, or a small one              | a product | of the product               |
+| "patches" | a large output, of few channels           | lax's     | of the product               |
+| "each"    | a large output, of more channels          | lax's     | "whole"'s, an image a time   |
+| "whole"   | all others                                | lax's     | in the layout that is fast   |
+
+Why: a matrix product is faster than XLA:CPU's convolution where the kernel is small. XLA:CPU brings
+convolutions into the layout it is fast in outside of loops only, and all of rrjax's searches are
+loops; so from "dilated" on, other than the product, derivatives are written in that layout
+(`_transposable`). The gradient of a kernel is a convolution of which the output's cotangent is the
+kernel: where that is larger than the caches, an image at a time is faster.
+"""
+
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 _NHWC = lax.ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
 _NHWC_HWOI = lax.ConvDimensionNumbers((0, 3, 1, 2), (2, 3, 0, 1), (0, 3, 1, 2))
-
-
 _CHWN_IHWO_HWNC = lax.ConvDimensionNumbers((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0, 1))
 
-# Of a kernel that XLA:CPU multiplies with faster than it convolves, at most: of 3x3 ones from 1, 3
+# The largest kernel that XLA:CPU multiplies with faster than it convolves: of 3x3 ones from 1, 3
 # and 4 channels to 4 and 16 all were, of those to 64 or from 8 none.
 _SMALL_INPUTS, _SMALL_OUTPUTS = 36, 16
 
-# The numbers that a convolution gives, from which on the cotangent is too large a kernel for a
-# CPU's caches to convolve with. Of 128 images, an image at a time took 0.16 of the whole with 32 or
-# 64 channels of 32x32, and 0.27 with 128 of 16x16; a product took 0.7 with 16 of 32x32, and longer
-# than the whole with 32 of 16x16, 1.0 million numbers.
+# The size of an output from which on its cotangent is too large a kernel for a CPU's caches to
+# convolve with. Of 128 images, an image at a time took 0.16 of the whole with 32 or 64 channels of
+# 32x32, and 0.27 with 128 of 16x16; a product took 0.7 with 16 of 32x32, and longer than the whole
+# with 32 of 16x16, 1.0 million numbers.
 _LARGE = 2_000_000
+
+Padding = str | Sequence[tuple[int, int]]
+# (image, kernel, dimension numbers) -> outputs, of one geometry.
+Stock = Callable[[jax.Array, jax.Array, lax.ConvDimensionNumbers], jax.Array]
 
 
 def convolution(
-    lhs,
-    rhs,
-    window_strides,
-    padding,
-    lhs_dilation=None,
-    rhs_dilation=None,
-    dimension_numbers=None,
-    feature_group_count=1,
-    batch_group_count=1,
-    precision=None,
-    preferred_element_type=None,
-):
-    """Convolve as `lax.conv_general_dilated` does, in the forms XLA:CPU runs fast.
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: Padding,
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> jax.Array:
+    """Convolve as `lax.conv_general_dilated` does, in the form that XLA:CPU runs fast.
 
-    Same arguments, same numbers, any derivative of any order. Off the CPU, and for grouped,
-    not-NHWC or kernel-dilated convolutions, it is `lax.conv_general_dilated` itself. On the CPU a
-    small kernel, or a 1x1, is a matrix product, and the others carry `_transposable`'s derivative,
-    that of the kernel being `_across_dilated`'s where the image is dilated (and nothing strided),
-    and a matrix product or `_across_each`'s where there are `_LARGE` numbers of output.
+    Same arguments, same numbers, any derivative of any order; the module says which form is taken.
     """
     precise = {"precision": precision, "preferred_element_type": preferred_element_type}
 
-    def stock(image, kernel, numbers):
+    def stock(image: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers) -> jax.Array:
         return lax.conv_general_dilated(
             image,
             kernel,
@@ -61,31 +81,54 @@ def convolution(
             **precise,
         )
 
-    strided = any(s != 1 for s in window_strides)
-    spread = any(d != 1 for d in lhs_dilation or ())
-    dilated = any(d != 1 for d in rhs_dilation or ()) or (spread and strided)
-    grouped = feature_group_count != 1 or batch_group_count != 1
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    if jax.default_backend() != "cpu" or dilated or grouped or numbers != _NHWC:
+    grouped = feature_group_count != 1 or batch_group_count != 1
+    image_dilated, kernel_dilated = _dilates(lhs_dilation), _dilates(rhs_dilation)
+    unsupported = grouped or kernel_dilated or (image_dilated and _dilates(window_strides))
+    if jax.default_backend() != "cpu" or unsupported or numbers != _NHWC:
         return stock(lhs, rhs, numbers)
-    if spread:
-        along_kernel = partial(_across_dilated, padding, lhs_dilation, precise)
-        return _transposable(stock, along_kernel)(lhs, rhs)
-    *inputs, outputs = rhs.shape
-    small = np.prod(inputs) <= _SMALL_INPUTS and outputs <= _SMALL_OUTPUTS
+    output = partial(jax.eval_shape, partial(stock, numbers=numbers), lhs, rhs)
+    form = _form(rhs.shape, image_dilated, lambda: output().size)
     product = partial(_product, strides=window_strides, padding=padding, precise=precise)
-    if inputs[:2] == [1, 1] or small:
+    if form == "product":
         return product(lhs, rhs)
-    large = jax.eval_shape(partial(stock, numbers=numbers), lhs, rhs).size >= _LARGE
-    if large and outputs <= _SMALL_OUTPUTS:
-        along_kernel = product
-    else:
-        along_kernel = partial(_across_each if large else _across, stock)
+    along_kernel = {
+        "dilated": partial(_across_dilated, padding, lhs_dilation, precise),
+        "patches": product,
+        "each": partial(_across_each, stock),
+        "whole": partial(_across, stock),
+    }[form]
     return _transposable(stock, along_kernel)(lhs, rhs)
 
 
-def _product(image, kernel, strides, padding, precise):
-    """Convolve as a matrix product: every pixel's patch with the kernel."""
+def _dilates(factors: Sequence[int] | None) -> bool:
+    """Say whether strides or dilations are other than 1."""
+    return any(factor != 1 for factor in factors or ())
+
+
+def _form(
+    kernel_shape: tuple[int, ...], image_dilated: bool, output_size: Callable[[], int]
+) -> str:
+    """Choose the row of the module's table, of those below "stock"."""
+    if image_dilated:
+        return "dilated"
+    *inputs, outputs = kernel_shape
+    few = outputs <= _SMALL_OUTPUTS
+    if inputs[:2] == [1, 1] or (few and math.prod(inputs) <= _SMALL_INPUTS):
+        return "product"
+    if output_size() < _LARGE:
+        return "whole"
+    return "patches" if few else "each"
+
+
+def _product(
+    image: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: Padding,
+    precise: dict[str, Any],
+) -> jax.Array:
+    """Convolve as a matrix product: each pixel's patch times the kernel."""
     (rows, columns), outputs = kernel.shape[:2], kernel.shape[3]
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(image.shape[1:3], (rows, columns), strides, padding)
@@ -99,7 +142,9 @@ def _product(image, kernel, strides, padding, precise):
     return jnp.matmul(patches, kernel.reshape(-1, outputs), **precise)
 
 
-def _transposable(stock, along_kernel):
+def _transposable(
+    stock: Stock, along_kernel: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Give `stock(image, kernel, numbers)` derivatives whose transposes XLA:CPU runs fast.
 
     XLA:CPU brings convolutions into the layout it is fast in (NHWC, HWIO) outside of loops only: in
@@ -110,11 +155,13 @@ def _transposable(stock, along_kernel):
     """
 
     @jax.custom_jvp
-    def fast(image, kernel):
+    def fast(image: jax.Array, kernel: jax.Array) -> jax.Array:
         return stock(image, kernel, _NHWC)
 
     @fast.defjvp
-    def _tangent(primals, tangents):
+    def _tangent(
+        primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         (image, kernel), (d_image, d_kernel) = primals, tangents
         # Its transpose convolves with the flipped kernel, channels swapped: laid out as a forward
         # pass would have it.
@@ -125,7 +172,7 @@ def _transposable(stock, along_kernel):
     return fast
 
 
-def _across(stock, image, d_kernel):
+def _across(stock: Stock, image: jax.Array, d_kernel: jax.Array) -> jax.Array:
     """Convolve with a kernel's tangent.
 
     Its transpose convolves the images, channels as batch, with the cotangent as the kernel.
@@ -136,12 +183,18 @@ def _across(stock, image, d_kernel):
     return along.transpose(2, 0, 1, 3)
 
 
-def _across_each(stock, images, d_kernel):
+def _across_each(stock: Stock, images: jax.Array, d_kernel: jax.Array) -> jax.Array:
     """Do `_across` an image at a time: its transpose's kernels are small."""
     return lax.map(lambda image: _across(stock, image[None], d_kernel)[0], images)
 
 
-def _across_dilated(padding, dilation, precise, image, d_kernel):
+def _across_dilated(
+    padding: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+    precise: dict[str, Any],
+    image: jax.Array,
+    d_kernel: jax.Array,
+) -> jax.Array:
     """Convolve a dilated image with a kernel's tangent.
 
     `_across`'s transpose would convolve the image with its zeros. A convolution commutes: here the

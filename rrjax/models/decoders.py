@@ -5,7 +5,7 @@ like for a stage of any network. `(features, train) -> images`, float (N, H, W, 
 decoder is a table of rows, each a convolution with spectral norm and no bias, BN and ReLU.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -21,28 +21,28 @@ _normal = nn.initializers.normal(0.02)
 Row = tuple[Callable, int]
 
 
-def same(x, features, train, **fields):
+def same(x: jax.Array, features: int, train: bool, **fields: Any) -> jax.Array:
     """Convolve 3x3: the size stays."""
     layer = layers.conv(features, 3, 1, 1, use_bias=False, kernel_init=_normal, **fields)
     return layers.spectral_norm(layer, x, train)
 
 
-def nearest(x, features, train, **fields):
+def nearest(x: jax.Array, features: int, train: bool, **fields: Any) -> jax.Array:
     """Repeat every pixel 2x2, then convolve 3x3: the size doubles."""
     return same(x.repeat(2, axis=1).repeat(2, axis=2), features, train, **fields)
 
 
-def double(x, features, train, **fields):
+def double(x: jax.Array, features: int, train: bool, **fields: Any) -> jax.Array:
     """Convolve 4x4, transposed, with stride 2: the size doubles."""
     return _transposed(x, features, train, 2, **fields)
 
 
-def grow(x, features, train, **fields):
+def grow(x: jax.Array, features: int, train: bool, **fields: Any) -> jax.Array:
     """Convolve 4x4, transposed, with stride 1: the size grows by one."""
     return _transposed(x, features, train, 1, **fields)
 
 
-def _transposed(x, features, train, stride, **fields):
+def _transposed(x: jax.Array, features: int, train: bool, stride: int, **fields: Any) -> jax.Array:
     fields |= {"use_bias": False, "kernel_init": _normal}
     layer = layers.conv_transposed(features, 4, stride, 1, **fields)
     return layers.spectral_norm(layer, x, train)
@@ -56,7 +56,8 @@ class Rows(nn.Module):
     param_dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Map (N, h, w, C) to (N, H, W, C')."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         for i, (convolve, features) in enumerate(self.rows, 1):
             x = convolve(x, features, train, name=f"conv{i}", **types)
@@ -65,7 +66,7 @@ class Rows(nn.Module):
         return x
 
 
-def _near_one(key, shape, dtype):
+def _near_one(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
     return 1 + _normal(key, shape, dtype)
 
 
@@ -77,7 +78,8 @@ class Picture(nn.Module):
     param_dtype: Any
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Return images in [0, 1]."""
         inits = {"kernel_init": _normal, "bias_init": layers.torch_default(9 * x.shape[-1])}
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         layer = layers.conv(self.channels, 3, 1, 1, name="conv", **inits, **types)
@@ -97,14 +99,15 @@ class Decoder(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, features, train):
+    def __call__(self, features: jax.Array, train: bool) -> jax.Array:
+        """Return images in [0, 1]."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = Rows(self.rows, name="rows", **types)(features, train)
         return Picture(self.channels, name="picture", **types)(x, train)
 
 
 class WaveletDecoder(nn.Module):
-    """Map AlexNet's conv5 and what its Haar pooling kept to images (N, H, W, 3) in [0, 1].
+    """Map AlexNet's conv5 and the details of its Haar pooling to images (N, H, W, 3) in [0, 1].
 
     `details` are those of conv5, conv2 and conv1, in this order, as `AlexNet.haar` gives them,
     each (N, 3, h, w, C). H and W are any multiples of 32 from 64 on.
@@ -114,10 +117,11 @@ class WaveletDecoder(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, features, details, train):
+    def __call__(self, features: jax.Array, details: Sequence[jax.Array], train: bool) -> jax.Array:
+        """Return images in [0, 1]."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
-        def apply(name, x, *rows):
+        def apply(name: str, x: jax.Array, *rows: Row) -> jax.Array:
             return Rows(rows, name=name, **types)(x, train)
 
         of_conv5, of_conv2, of_conv1 = details
@@ -131,11 +135,11 @@ class WaveletDecoder(nn.Module):
         return Picture(3, name="picture", **types)(x, train)
 
 
-def _unpool(x, details):
+def _unpool(x: jax.Array, details: jax.Array) -> jax.Array:
     return jax.vmap(wavelets.unpool)(jnp.concatenate([x[:, None], details], axis=1))
 
 
-def _reflect(x, n):
+def _reflect(x: jax.Array, n: int) -> jax.Array:
     """Pad (N, H, W, C) with n mirrored rows below and columns on the left, as the authors do."""
     return jnp.pad(x, ((0, 0), (0, n), (n, 0), (0, 0)), mode="reflect")
 
@@ -146,7 +150,8 @@ def mirror(stride: int, channels: int) -> tuple[Row, ...]:
     Each doubling halves the channels, from 512 at most to 32 at least. Images of any multiple of
     the stride come back. Resized, not transposed, convolutions: no checkerboards.
 
-    Raises BadInput unless the stride is a power of two.
+    Raises:
+      BadInput: unless the stride is a power of two.
     """
     if stride < 1 or stride & (stride - 1):
         raise BadInput(f"stride {stride} of the stage to decode: it must be a power of two")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rrjax.errors import BadInput
@@ -19,7 +20,8 @@ class Discriminator(nn.Module):
     Of Dosovitskiy and Brox (2016), with the spectral norm of Rojas-Gomez et al. (2022). `stride`
     is the first convolution's: the published 4 takes images from 61 pixels on, 1 from 19.
 
-    Raises BadInput for smaller images.
+    Raises:
+      BadInput: for smaller images.
     """
 
     stride: int = 4
@@ -27,8 +29,9 @@ class Discriminator(nn.Module):
     param_dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images, features, train):
-        x = self._see(images, train)
+    def __call__(self, images: jax.Array, features: jax.Array, train: bool) -> jax.Array:
+        """Return logits (N,)."""
+        x = self._image_features(images, train)
         y = features.reshape(len(features), -1)
         y = nn.relu(self._dense(y, 1024, train, "features_1"))
         y = nn.relu(self._dense(y, 512, train, "features_2"))
@@ -37,7 +40,7 @@ class Discriminator(nn.Module):
         x = dropout(nn.relu(self._dense(x, 512, train, "classifier_1")))
         return layers.at_least_float32(self._dense(x, 1, train, "classifier_2")[:, 0])
 
-    def _see(self, images, train):
+    def _image_features(self, images: jax.Array, train: bool) -> jax.Array:
         """Map images to (N, 256)."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = images
@@ -56,7 +59,7 @@ class Discriminator(nn.Module):
             )
         return x.mean((1, 2))
 
-    def _dense(self, x, features, train, name):
+    def _dense(self, x: jax.Array, features: int, train: bool, name: str) -> jax.Array:
         init = layers.torch_default(x.shape[-1])
         layer = nn.Dense(
             features,

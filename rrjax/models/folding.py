@@ -1,10 +1,12 @@
-"""Batch normalization folded into the convolutions: what a network that changes no more computes.
+"""Batch normalization folded into the convolutions of a frozen network.
 
 In eval mode BN is an affine map of each channel: its factor goes into the kernel before it, and its
 shift is added after. The same function of the image, up to rounding.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,17 +17,18 @@ from rrjax.models import layers
 
 
 class Shift(nn.Module):
-    """What is left of a folded BN: `bias`, a number a channel, is added."""
+    """The rest of a folded BN: `bias`, a number a channel, is added."""
 
-    dtype: jnp.dtype
+    dtype: Any
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return x (N, H, W, C) and the bias, added."""
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         return x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
 
-def fold(model: nn.Module, variables: dict) -> tuple[nn.Module, dict]:
+def fold(model: nn.Module, variables: Mapping[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
     """Return the model without BN, and its variables: equal to `model` in eval mode.
 
     Its variables are in the precision that the model computes in, so that a loop around it casts
@@ -49,7 +52,13 @@ def fold(model: nn.Module, variables: dict) -> tuple[nn.Module, dict]:
     return folded, {"params": unflatten_dict(params)}
 
 
-def _shift(train, *, dtype, param_dtype, **fields):
+def _shift(
+    train: bool,  # noqa: ARG001  the signature is that of layers.batch_norm
+    *,
+    dtype: Any,
+    param_dtype: Any,  # noqa: ARG001
+    **fields: Any,
+) -> Shift:
     return Shift(dtype, **fields)
 
 

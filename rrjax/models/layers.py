@@ -1,4 +1,7 @@
-"""What the families share: torch's initializers, paddings and pools, and the normalization."""
+"""Layers that the families share: torch's initializers, paddings and pools; the normalization."""
+
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,36 +18,44 @@ BN_EPSILON = 1e-5  # torch's
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def torch_default(fan_in):
+def torch_default(fan_in: int) -> Callable[..., jax.Array]:
     """Initialize as torch's Conv2d and Linear do, weight and bias alike: U(±1/√fan_in).
 
     A flax bias initializer sees only the bias's shape, so the caller says what fan_in is.
     """
     bound = fan_in**-0.5
 
-    def init(key, shape, dtype=jnp.float32):
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
 
 
-def conv(features, size, stride=1, pad=0, **fields):
-    """Make an nn.Conv with a size x size kernel and torch's explicit, symmetric padding."""
+def conv(features: int, size: int, stride: int = 1, pad: int | str = 0, **fields: Any) -> nn.Conv:
+    """Make an nn.Conv with a size x size kernel and torch's explicit, symmetric padding.
+
+    Args:
+      features: output channels.
+      size: rows and columns of the kernel.
+      stride: in both directions.
+      pad: pixels on every side, or "SAME".
+      **fields: other fields of nn.Conv.
+    """
     return nn.Conv(features, (size, size), stride, pad, conv_general_dilated=convolution, **fields)
 
 
-def conv_transposed(features, size, stride, pad, **fields):
+def conv_transposed(features: int, size: int, stride: int, pad: int, **fields: Any) -> nn.Conv:
     """Make a transposed convolution, size x size, with torch's padding: an nn.Conv.
 
-    Its parameters are `nn.ConvTranspose`'s.
+    Its parameters are `nn.ConvTranspose`'s. Arguments as those of `conv`.
     """
     pads = ((size - 1 - pad,) * 2,) * 2
     dilated = {"input_dilation": stride, "conv_general_dilated": convolution}
     return nn.Conv(features, (size, size), 1, pads, **dilated, **fields)
 
 
-def batch_norm(train, *, dtype, param_dtype, **fields):
-    """Make torch's BatchNorm2d (a running average that keeps 0.9 of itself).
+def batch_norm(train: bool, *, dtype: Any, param_dtype: Any, **fields: Any) -> nn.BatchNorm:
+    """Make torch's BatchNorm2d (its momentum of 0.1 is flax's 0.9).
 
     Statistics stay float32 under bfloat16 and are float64 in float64. The running variance
     averages the biased batch variance, as flax does; torch averages the unbiased one, larger
@@ -62,13 +73,13 @@ def batch_norm(train, *, dtype, param_dtype, **fields):
     )
 
 
-def dense(x, features, **fields):
+def dense(x: jax.Array, features: int, **fields: Any) -> jax.Array:
     """Apply an nn.Dense initialized as torch's Linear."""
     init = torch_default(x.shape[-1])
     return nn.Dense(features, kernel_init=init, bias_init=init, **fields)(x)
 
 
-def spectral_norm(layer, x, train):
+def spectral_norm(layer: nn.Module, x: jax.Array, train: bool) -> jax.Array:
     """Apply a layer, its kernel divided by its largest singular value (Miyato et al. 2018).
 
     The kernel is the matrix (all else, outputs). One power iteration, whose vector is kept in
@@ -79,7 +90,7 @@ def spectral_norm(layer, x, train):
     return nn.SpectralNorm(layer, param_dtype=layer.param_dtype, name=name)(x, update_stats=train)
 
 
-def straight_through_relu(x):
+def straight_through_relu(x: jax.Array) -> jax.Array:
     """Take the ReLU forward (exactly, for finite x) and the identity backward.
 
     The `fake_relu` of MadryLab/robustness: as `last_act` it lets a dead coordinate of R(x)
@@ -88,10 +99,13 @@ def straight_through_relu(x):
     return x + lax.stop_gradient(nn.relu(x) - x)
 
 
-def normalize(images, mean, std, dtype):
+def normalize(
+    images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...], dtype: Any
+) -> jax.Array:
     """Standardize float (N, H, W, C) images in [0, 1] channel by channel, and cast to dtype.
 
-    Raises BadInput unless images are floating point with one channel for each mean.
+    Raises:
+      BadInput: unless images are floating point with one channel for each mean.
     """
     if not jnp.issubdtype(images.dtype, jnp.floating) or images.shape[-1] != len(mean):
         raise BadInput(
@@ -100,21 +114,21 @@ def normalize(images, mean, std, dtype):
         )
     wide = jnp.promote_types(images.dtype, dtype)
     shape = (1,) * (images.ndim - 1) + (-1,)
-    mean, std = (jnp.asarray(values, wide).reshape(shape) for values in (mean, std))
-    return ((images - mean) / std).astype(dtype)
+    centers, scales = (jnp.asarray(values, wide).reshape(shape) for values in (mean, std))
+    return ((images - centers) / scales).astype(dtype)
 
 
-def at_least_float32(logits):
+def at_least_float32(logits: jax.Array) -> jax.Array:
     """Widen bfloat16 logits, so that a loss is never computed in bfloat16."""
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
 
-def flatten(x):
+def flatten(x: jax.Array) -> jax.Array:
     """Flatten (N, H, W, C) to (N, C*H*W): torch's order, so its Linear weights fit unpermuted."""
     return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
 
 
-def max_pool(x):
+def max_pool(x: jax.Array) -> jax.Array:
     """Take the maxima of 2x2 pixels, of (N, H, W, C) to (N, H // 2, W // 2, C).
 
     As `nn.max_pool` does, the gradient going to the first of equals, but several times as fast on
@@ -127,11 +141,11 @@ def max_pool(x):
     return _first_largest(x[:, :, 0], x[:, :, 1])
 
 
-def _first_largest(a, b):
+def _first_largest(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where((a >= b) | jnp.isnan(a), a, b)
 
 
-def adaptive_avg_pool(x, size):
+def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Average (N, H, W, C) to (N, *size, C) with the bins of torch.nn.AdaptiveAvgPool2d."""
     if x.shape[1:3] == tuple(size):
         return x
@@ -141,7 +155,7 @@ def adaptive_avg_pool(x, size):
     return jnp.einsum("ih,nhwc,jw->nijc", rows, x, columns, precision=lax.Precision.HIGHEST)
 
 
-def _bins(n, m):
+def _bins(n: int, m: int) -> np.ndarray:
     """Return the (m, n) matrix whose row i averages floor(i*n/m) up to ceil((i+1)*n/m)."""
     matrix = np.zeros((m, n))
     for i in range(m):

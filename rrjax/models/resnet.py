@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rrjax.models import layers
@@ -21,7 +22,8 @@ class Basic(nn.Module):
     shortcut: str
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (N, H, W, C) to (N, H', W', C')."""
         y = self.conv(self.width, 3, self.stride, 1, name="conv1")(x)
         y = nn.relu(self.norm(name="bn1")(y))
         y = self.norm(name="bn2")(self.conv(self.width, 3, 1, 1, name="conv2")(y))
@@ -39,7 +41,8 @@ class Bottleneck(nn.Module):
     shortcut: str
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (N, H, W, C) to (N, H', W', C')."""
         y = nn.relu(self.norm(name="bn1")(self.conv(self.width, 1, name="conv1")(x)))
         y = self.conv(self.width, 3, self.stride, 1, name="conv2")(y)
         y = nn.relu(self.norm(name="bn2")(y))
@@ -47,7 +50,7 @@ class Bottleneck(nn.Module):
         return self.act(y + _shortcut(self, x, y.shape))
 
 
-def _shortcut(block, x, shape):
+def _shortcut(block: Basic | Bottleneck, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Return x, through a strided 1x1 convolution and a norm where its shape must change."""
     if x.shape == shape:
         return x
@@ -77,7 +80,8 @@ class ResNet(nn.Module):
     norm: Callable = layers.batch_norm
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Return logits (N, classes) and reps."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = partial(self.norm, train, **types)
         conv = partial(layers.conv, use_bias=False, kernel_init=self._kernel_init, **types)
@@ -100,13 +104,13 @@ class ResNet(nn.Module):
         logits = layers.dense(reps["representation"], self.classes, name=head, **types)
         return layers.at_least_float32(logits), reps
 
-    def _stem(self, x, conv, norm):
+    def _stem(self, x: jax.Array, conv: Callable, norm: Callable) -> jax.Array:
         if self.variant == "imagenet":
             x = nn.relu(norm(name="bn1")(conv(self.width, 7, 2, 3, name="conv1")(x)))
             return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
         return nn.relu(norm(name="bn1")(conv(self.width, 3, 1, 1, name="conv1")(x)))
 
-    def _kernel_init(self, key, shape, dtype):
+    def _kernel_init(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         if self.variant == "imagenet":
             return layers.kaiming_normal(key, shape, dtype)
         return layers.torch_default(shape[0] * shape[1] * shape[2])(key, shape, dtype)

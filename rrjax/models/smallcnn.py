@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rrjax.models import layers
@@ -29,7 +30,12 @@ class SmallCNN(nn.Module):
     last_act: Callable = nn.relu
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(
+        self,
+        images: jax.Array,
+        train: bool,  # noqa: ARG002  every model takes it
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Return logits (N, classes) and reps, without regard to `train`."""
         fields = {
             "dtype": self.dtype,
             "param_dtype": self.param_dtype,

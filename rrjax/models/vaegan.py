@@ -4,12 +4,14 @@ Three networks of float (N, H, W, C) images in [0, 1], each `(x, train) -> ...`.
 "mnist", for 28 pixels, and "cifar", for any multiple of 8. BN comes after the ReLU.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 from rrjax.models import layers
@@ -18,7 +20,7 @@ VARIANTS = ("mnist", "cifar")
 
 
 class _Network(nn.Module):
-    """The fields and rows that the three share."""
+    """The fields and layers that the three share."""
 
     variant: str
     width: int  # channels of the encoder's first convolution; the paper's: 64
@@ -26,16 +28,20 @@ class _Network(nn.Module):
     param_dtype: Any = jnp.float32
 
     @property
-    def types(self):
+    def types(self) -> dict[str, Any]:
+        """The dtypes, as keywords of a layer."""
         return {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
-    def activated(self, x, train, name):
+    def activated(self, x: jax.Array, train: bool, name: str) -> jax.Array:
+        """Apply the ReLU, then BN."""
         return layers.batch_norm(train, name=name, **self.types)(nn.relu(x))
 
-    def halved(self, x, features, size, name):
+    def halved(self, x: jax.Array, features: int, size: int, name: str) -> jax.Array:
+        """Convolve with stride 2."""
         return layers.conv(features, size, 2, "SAME", name=name, **self.types)(x)
 
-    def enlarged(self, x, features, stride, pad, name):
+    def enlarged(self, x: jax.Array, features: int, stride: int, pad: int, name: str) -> jax.Array:
+        """Convolve 4x4, transposed."""
         return layers.conv_transposed(features, 4, stride, pad, name=name, **self.types)(x)
 
 
@@ -45,7 +51,8 @@ class Encoder(_Network):
     latent: int = 10
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+        """Return means and log-variances, (N, latent) each."""
         x = _centered(images, self.dtype)
         size = 4 if self.variant == "mnist" else 5
         for i in range(3):
@@ -63,12 +70,13 @@ class Generator(_Network):
     channels: int = 1
 
     @nn.compact
-    def __call__(self, latents, train):
+    def __call__(self, latents: jax.Array, train: bool) -> jax.Array:
+        """Return images in [0, 1]."""
         make = self._mnist if self.variant == "mnist" else self._cifar
         x = layers.at_least_float32(make(latents, train))
         return (nn.tanh(x) + 1) / 2
 
-    def _mnist(self, latents, train):
+    def _mnist(self, latents: jax.Array, train: bool) -> jax.Array:
         """Grow from 2 pixels to 4, 7, 14 and 28."""
         w = self.width
         x = self.activated(self._dense(latents, 2, 4 * w), train, "bn0")
@@ -78,7 +86,7 @@ class Generator(_Network):
             x = self.activated(x, train, f"bn{i}")
         return self.enlarged(x, self.channels, 2, 1, "conv4")
 
-    def _cifar(self, latents, train):
+    def _cifar(self, latents: jax.Array, train: bool) -> jax.Array:
         """Double three times."""
         w = self.width
         x = self._dense(latents, self.size // 8, 8 * w)
@@ -87,7 +95,7 @@ class Generator(_Network):
             x = self.activated(x, train, f"bn{i}")
         return layers.conv(self.channels, 3, 1, 1, name="conv4", **self.types)(x)
 
-    def _dense(self, latents, side, features):
+    def _dense(self, latents: jax.Array, side: int, features: int) -> jax.Array:
         x = nn.Dense(side * side * features, name="dense", **self.types)(latents)
         return x.reshape(len(x), side, side, features)
 
@@ -96,12 +104,13 @@ class Discriminator(_Network):
     """Map images to logits (N,), positive for real ones."""
 
     @nn.compact
-    def __call__(self, images, train):
-        see = self._mnist if self.variant == "mnist" else self._cifar
-        x = see(_centered(images, self.dtype), train).reshape(len(images), -1)
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        """Return logits (N,)."""
+        layers_of = self._mnist if self.variant == "mnist" else self._cifar
+        x = layers_of(_centered(images, self.dtype), train).reshape(len(images), -1)
         return layers.at_least_float32(nn.Dense(1, name="logit", **self.types)(x)[:, 0])
 
-    def _mnist(self, x, train):
+    def _mnist(self, x: jax.Array, train: bool) -> jax.Array:
         w = self.width
         x = nn.relu(self.halved(x, w // 2, 4, "conv1"))
         for i, features in enumerate((2 * w, 4 * w, 4 * w), 2):
@@ -109,7 +118,7 @@ class Discriminator(_Network):
         x = nn.Dense(8 * w, name="dense", **self.types)(x.reshape(len(x), -1))
         return self.activated(x, train, "bn5")
 
-    def _cifar(self, x, train):
+    def _cifar(self, x: jax.Array, train: bool) -> jax.Array:
         """Alternate 3x3 convolutions and halving ones, by spectral norm in place of BN."""
         w = self.width
         for i, features in enumerate((w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w), 1):
@@ -119,15 +128,15 @@ class Discriminator(_Network):
         return x
 
 
-def _centered(images, dtype):
+def _centered(images: jax.Array, dtype: Any) -> jax.Array:
     return (2 * images - 1).astype(dtype)
 
 
-def create(config, image_size: int) -> dict[str, nn.Module]:
+def create(config: ConfigDict, image_size: int) -> dict[str, nn.Module]:
     """Make the three networks a config's `model` describes: encoder, generator, discriminator.
 
     Raises:
-      BadInput: for a variant there is not, or a size that it has not.
+      BadInput: for an unknown variant, or a size that the variant does not take.
     """
     if config.variant not in VARIANTS:
         raise BadInput(f"model variant of vaegan {config.variant!r}: choose from {VARIANTS}")
@@ -171,20 +180,20 @@ def frozen(networks: dict[str, nn.Module], variables: dict) -> tuple[jax.tree_ut
     image -> the standard deviations of its latent.
     """
 
-    def make(name, function):
+    def make(name: str, function: Callable) -> jax.tree_util.Partial:
         own = {kind: trees[name] for kind, trees in variables.items()}
         return jax.tree_util.Partial(partial(function, networks[name]), own)
 
     return make("encoder", _mean), make("generator", _image), make("encoder", _deviation)
 
 
-def _mean(encoder, variables, image):
+def _mean(encoder: Encoder, variables: dict, image: jax.Array) -> jax.Array:
     return encoder.apply(variables, image[None], train=False)[0][0]
 
 
-def _deviation(encoder, variables, image):
+def _deviation(encoder: Encoder, variables: dict, image: jax.Array) -> jax.Array:
     return jnp.exp(encoder.apply(variables, image[None], train=False)[1][0] / 2)
 
 
-def _image(generator, variables, latent):
+def _image(generator: Generator, variables: dict, latent: jax.Array) -> jax.Array:
     return generator.apply(variables, latent[None], train=False)[0]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rrjax.models import layers
@@ -16,7 +17,7 @@ class VGG(nn.Module):
     """Map float (N, H, W, C) images in [0, 1], H and W at least 32, to (logits, reps).
 
     Variant "imagenet" is torchvision's vgg16 and vgg16_bn: R(x) is the second hidden layer of
-    4096 after its ReLU and before its dropout. Variant "cifar" has one Linear on the flattened
+    `hidden` after its ReLU and before its dropout. Variant "cifar" has one Linear on the flattened
     features, which are R(x); with batch_norm it is the CIFAR VGG16 of MadryLab/robustness.
     reps: block1 ... block5, hidden ("imagenet"), representation.
     """
@@ -30,9 +31,11 @@ class VGG(nn.Module):
     param_dtype: Any = jnp.float32
     last_act: Callable = nn.relu
     norm: Callable = layers.batch_norm
+    hidden: int = 4096  # units of both hidden layers of variant "imagenet"
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Return logits (N, classes) and reps."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         x = layers.normalize(images, self.mean, self.std, self.dtype)
         reps, index = {}, 0
@@ -55,18 +58,20 @@ class VGG(nn.Module):
             logits = self._imagenet_head(x, reps, train, types)
         return layers.at_least_float32(logits), reps
 
-    def _imagenet_head(self, x, reps, train, types):
+    def _imagenet_head(
+        self, x: jax.Array, reps: dict[str, jax.Array], train: bool, types: dict[str, Any]
+    ) -> jax.Array:
         """Add hidden and representation to reps and return the logits."""
         types = types | {"kernel_init": nn.initializers.normal(0.01)}
         dropout = nn.Dropout(0.5, deterministic=not train)
         x = layers.flatten(layers.adaptive_avg_pool(x, (7, 7)))
-        reps["hidden"] = nn.relu(nn.Dense(4096, name="classifier_0", **types)(x))
-        x = nn.Dense(4096, name="classifier_3", **types)(dropout(reps["hidden"]))
+        reps["hidden"] = nn.relu(nn.Dense(self.hidden, name="classifier_0", **types)(x))
+        x = nn.Dense(self.hidden, name="classifier_3", **types)(dropout(reps["hidden"]))
         reps["representation"] = self.last_act(x)
         x = dropout(reps["representation"])
         return nn.Dense(self.classes, name="classifier_6", **types)(x)
 
-    def _convolution_init(self, fan_in):
+    def _convolution_init(self, fan_in: int) -> dict[str, Callable]:
         if self.variant == "imagenet":
             return {"kernel_init": layers.kaiming_normal}
         init = layers.torch_default(fan_in)

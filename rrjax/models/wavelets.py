@@ -1,4 +1,6 @@
-"""The orthonormal Haar transform of one image or feature map: a pooling that loses nothing."""
+"""The orthonormal Haar transform of one image or feature map: an invertible pooling."""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +30,9 @@ def unpool(bands: jax.Array) -> jax.Array:
     return blocks.reshape(2 * height, 2 * width, channels)
 
 
-def _filters(dtype):
+def _filters(dtype: Any) -> jax.Array:
     return jnp.array([[1, 1], [-1, 1]], dtype) / jnp.sqrt(jnp.array(2, dtype))
 
 
-def _einsum(formula, *arrays):
+def _einsum(formula: str, *arrays: jax.Array) -> jax.Array:
     return jnp.einsum(formula, *arrays, precision=lax.Precision.HIGHEST)

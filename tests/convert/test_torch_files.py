@@ -227,11 +227,13 @@ def test_a_saved_module_is_named(tmp_path):
 def test_what_a_file_claims_is_not_allocated(pickled, tmp_path):
     for content in (zipped(pickled, WEIGHT.tobytes()), streamed(pickled, WEIGHT.tobytes())):
         tracemalloc.start()
+        message = ""
         try:
             contents = read(tmp_path, content)
             assert contents.state == {}
         except BadInput as error:
-            assert "\n" not in str(error)
+            message = str(error)
+        assert "\n" not in message
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2**22
@@ -380,10 +382,13 @@ def test_200_truncations_and_flips_are_refused_or_harmless(name, tmp_path):
         else:
             places = rng.integers(len(content), size=rng.integers(1, 4))
             damaged[places] ^= rng.integers(1, 256, len(places), np.uint8)
+        contents, message = None, ""
         try:
             contents = read(tmp_path, damaged.tobytes())
         except BadInput as error:
-            assert "\n" not in str(error)
+            message = str(error)
+        assert "\n" not in message
+        if contents is None:
             continue
         loaded += 1
         assert sum(value.size for value in contents.state.values()) <= len(content)

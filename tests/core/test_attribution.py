@@ -36,36 +36,36 @@ def test_of_a_linear_scalar_all_are_its_weights():
     np.testing.assert_allclose(attribution.gradient(linear, IMAGE), WEIGHTS)
     expected = WEIGHTS * (IMAGE - 0.5)
     np.testing.assert_allclose(attribution.gradient_x_input(linear, IMAGE), expected, rtol=1e-6)
-    found = attribution.integrated_gradients(linear, IMAGE)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    result = attribution.integrated_gradients(linear, IMAGE)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
     smooth = partial(attribution.smooth, partial(attribution.gradient, linear))
     np.testing.assert_allclose(smooth(IMAGE, jax.random.key(2), n=3), WEIGHTS, rtol=1e-5)
 
 
 def test_the_papers_units_are_those_of_a_mid_gray_baseline():
-    """With pixels in [-1,1], gradient x input is ours with the baseline of 0.5."""
-    theirs = 2 * IMAGE - 1
-    expected = jax.grad(lambda x: cubic((x + 1) / 2))(theirs) * theirs
-    found = attribution.gradient_x_input(cubic, IMAGE)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    """With pixels in [-1,1], gradient x input is that with the baseline 0.5 of pixels in [0,1]."""
+    image = 2 * IMAGE - 1
+    expected = jax.grad(lambda x: cubic((x + 1) / 2))(image) * image
+    result = attribution.gradient_x_input(cubic, IMAGE)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("baseline", [0.0, 0.5])
 @pytest.mark.parametrize("points", [2, 50])
 def test_integrated_gradients_add_up(points, baseline):
     """Two points of Gauss and Legendre are exact for the gradient of a cubic."""
-    found = attribution.integrated_gradients(cubic, IMAGE, baseline, points)
+    result = attribution.integrated_gradients(cubic, IMAGE, baseline, points)
     difference = cubic(IMAGE) - cubic(jnp.full(SHAPE, baseline))
-    np.testing.assert_allclose(found.sum(), difference, rtol=1e-4)
+    np.testing.assert_allclose(result.sum(), difference, rtol=1e-4)
     expected = WEIGHTS * (IMAGE**3 - baseline**3)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_smoothing_a_cubic_adds_the_variance():
     """E[3 (x + e)^2] = 3 (x^2 + sigma^2)."""
     smooth = partial(attribution.smooth, partial(attribution.gradient, cubic))
-    found = smooth(IMAGE, jax.random.key(3), n=20_000, sigma=0.2)
-    np.testing.assert_allclose(found, 3 * WEIGHTS * (IMAGE**2 + 0.04), atol=0.05)
+    result = smooth(IMAGE, jax.random.key(3), n=20_000, sigma=0.2)
+    np.testing.assert_allclose(result, 3 * WEIGHTS * (IMAGE**2 + 0.04), atol=0.05)
 
 
 def captums_network(golden):
@@ -79,22 +79,29 @@ def captums_network(golden):
     return models.frozen(model, torch_checkpoint.from_state_dict(draw(named), template))
 
 
-@pytest.mark.parametrize(
-    ("name", "attribute", "tolerance"),
-    [
-        ("saliency", attribution.gradient, 1e-12),
-        ("inputxgradient", partial(attribution.gradient_x_input, baseline=0.0), 1e-12),
-        # Captum's weights of the points are float32.
-        ("integratedgradients", attribution.integrated_gradients, 1e-8),
-    ],
-)
-def test_in_float64_attributions_are_captums(name, attribute, tolerance, float64):
+CAPTUMS = {
+    "saliency": (attribution.gradient, 1e-12),
+    "inputxgradient": (partial(attribution.gradient_x_input, baseline=0.0), 1e-12),
+    # Captum's weights of the points are float32.
+    "integratedgradients": (attribution.integrated_gradients, 1e-8),
+}
+
+
+def test_in_float64_attributions_are_captums(float64):
     golden = np.load(GOLDEN / "attributions.npz")
     apply = captums_network(golden)
-    attribute_all = jax.vmap(lambda x, label: attribute(objectives.logit(apply, label), x))
-    ours = jax.jit(attribute_all)(golden["images"] / 255, golden["labels"])
-    assert ours.dtype == jnp.float64
-    assert np.max(np.abs(ours - golden[name])) <= tolerance * np.max(np.abs(golden[name]))
+
+    @jax.jit
+    @jax.vmap
+    def attribute_all(x, label):
+        objective = objectives.logit(apply, label)
+        return {name: attribute(objective, x) for name, (attribute, _) in CAPTUMS.items()}
+
+    maps = attribute_all(golden["images"] / 255, golden["labels"])
+    for name, (_, tolerance) in CAPTUMS.items():
+        assert maps[name].dtype == jnp.float64
+        error = np.max(np.abs(maps[name] - golden[name]))
+        assert error <= tolerance * np.max(np.abs(golden[name])), name
 
 
 INTO = np.random.default_rng(0).standard_normal((8, *SHAPE)).astype(np.float32)
@@ -124,8 +131,8 @@ def test_integrated_gradients_are_pairs():
     expected = pair.IntegratedGradients().GetMask(
         image, for_pair, x_baseline=baseline, x_steps=100_000, batch_size=10_000
     )
-    found = attribution.integrated_gradients(bent, IMAGE)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    result = attribution.integrated_gradients(bent, IMAGE)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
 def test_smoothgrad_is_pairs_given_its_noise(monkeypatch):
@@ -136,8 +143,8 @@ def test_smoothgrad_is_pairs_given_its_noise(monkeypatch):
         np.asarray(IMAGE), for_pair, stdev_spread=0.2, nsamples=6, magnitude=False
     )
     gradient = partial(attribution.gradient, bent)
-    found = attribution.smooth(gradient, IMAGE, key, n=6, sigma=0.2 * spread)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    result = attribution.smooth(gradient, IMAGE, key, n=6, sigma=0.2 * spread)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
 
 
 def test_a_random_map_is_uniform_and_another_for_another_key():
@@ -153,43 +160,45 @@ def test_edges_and_blur_are_scipys():
         np.hypot(*(scipy.ndimage.sobel(x, axis, mode="nearest") for axis in (0, 1)))
         for x in channels
     ]
-    np.testing.assert_allclose(attribution.sobel(IMAGE), np.stack(expected, -1), rtol=1e-5)
+    sobel = jax.jit(attribution.sobel)(IMAGE)
+    np.testing.assert_allclose(sobel, np.stack(expected, -1), rtol=1e-5)
     for sigma in (0.5, 2.0):  # at 2 the border of 8 pixels is wider than the image
         expected = np.stack([scipy.ndimage.gaussian_filter(x, sigma) for x in channels], -1)
-        np.testing.assert_allclose(attribution.blur(IMAGE, sigma), expected, rtol=1e-5)
+        blurred = jax.jit(attribution.blur, static_argnums=1)(IMAGE, sigma)
+        np.testing.assert_allclose(blurred, expected, rtol=1e-5)
 
 
 def test_magnitude_sums_channels_without_sign():
-    found = attribution.magnitude(jnp.array([[[1.0, -2.0], [0.5, 0.0]]]))
-    np.testing.assert_array_equal(found, [[3.0, 0.5]])
+    result = attribution.magnitude(jnp.array([[[1.0, -2.0], [0.5, 0.0]]]))
+    np.testing.assert_array_equal(result, [[3.0, 0.5]])
 
 
 def test_ranks_are_a_permutation_and_break_ties_by_place():
     importance = jnp.array([[0.0, 2.0, 0.0], [5.0, 2.0, 1.0]])
-    np.testing.assert_array_equal(attribution.ranks(importance), [[4, 1, 5], [0, 2, 3]])
-    many = attribution.ranks(jnp.zeros((8, 8)))
+    ranks = jax.jit(attribution.ranks)
+    np.testing.assert_array_equal(ranks(importance), [[4, 1, 5], [0, 2, 3]])
+    many = ranks(jnp.zeros((8, 8)))
     np.testing.assert_array_equal(many.ravel(), np.arange(64))
 
 
 @pytest.mark.parametrize("invert_mask", [False, True])
 @pytest.mark.parametrize("count", [0, 7, 20])
 def test_an_occlusion_replaces_exactly_so_many_pixels(count, invert_mask):
-    places = attribution.ranks(IMAGE.sum(-1))
-    fill = jnp.array([[[0.1, 0.2, 0.3]]])
-    found = jax.jit(partial(attribution.occlude, invert_mask=invert_mask))(
-        IMAGE, places, count, fill
-    )
-    replaced = (found == fill).all(-1)
+    ranks = np.asarray(jax.jit(attribution.ranks)(IMAGE.sum(-1)))
+    fill = np.float32([[[0.1, 0.2, 0.3]]])
+    occlude = jax.jit(attribution.occlude, static_argnums=4)
+    occluded = np.asarray(occlude(IMAGE, ranks, count, fill, invert_mask))
+    replaced = (occluded == fill).all(-1)
     assert replaced.sum() == (20 - count if invert_mask else count)
-    np.testing.assert_array_equal(replaced, (places < count) != invert_mask)
-    np.testing.assert_array_equal(found[~replaced], IMAGE[~replaced])
+    np.testing.assert_array_equal(replaced, (ranks < count) != invert_mask)
+    np.testing.assert_array_equal(occluded[~replaced], np.asarray(IMAGE)[~replaced])
 
 
 def imputed(image, missing):
     """Solve the equations of Rong et al. (2022) densely, in float64."""
-    places = [tuple(place) for place in np.argwhere(missing)]
-    matrix, right = np.zeros((len(places),) * 2), np.zeros((len(places), image.shape[-1]))
-    for row, (i, j) in enumerate(places):
+    unknowns = [tuple(pixel) for pixel in np.argwhere(missing)]
+    matrix, right = np.zeros((len(unknowns),) * 2), np.zeros((len(unknowns), image.shape[-1]))
+    for row, (i, j) in enumerate(unknowns):
         for down, across in np.ndindex(3, 3):
             other = i + down - 1, j + across - 1
             if other == (i, j) or not (0 <= other[0] < len(image) and 0 <= other[1] < len(image)):
@@ -197,7 +206,7 @@ def imputed(image, missing):
             weight = 1 / 6 if down == 1 or across == 1 else 1 / 12
             matrix[row, row] += weight
             if missing[other]:
-                matrix[row, places.index(other)] -= weight
+                matrix[row, unknowns.index(other)] -= weight
             else:
                 right[row] += weight * image[other]
     filled = np.array(image, np.float64)
@@ -217,21 +226,26 @@ def test_imputation_is_that_of_a_dense_solve(share):
     images = rng.random((3, 16, 16, 3)).astype(np.float32)
     missing = rng.random((3, 16, 16)) < share
     missing[2] = np.hypot(*(np.indices((16, 16)) - 7)) < 11 * share**0.5  # one large hole
-    for image, mask, found in zip(images, missing, impute_all(images, missing), strict=True):
-        np.testing.assert_allclose(found, imputed(image, mask), rtol=0, atol=1e-4)
-        np.testing.assert_array_equal(found[~mask], image[~mask])
+    outputs = np.asarray(impute_all(images, missing))
+    for image, mask, output in zip(images, missing, outputs, strict=True):
+        np.testing.assert_allclose(output, imputed(image, mask), rtol=0, atol=1e-4)
+        np.testing.assert_array_equal(output[~mask], image[~mask])
 
 
-# What is as bright as can be does not get brighter: half of the noise is clipped.
+impute = jax.jit(attribution.noisy_linear)
+
+
+# A white pixel does not get brighter: half of the noise is clipped.
 @pytest.mark.parametrize(("level", "noise"), [(0.4, 0.02), (1.0, 0.02 / 2**0.5)])
 def test_imputation_adds_noise_to_what_is_missing_alone(level, noise):
-    image, missing = jnp.full((32, 32, 3), level), np.indices((32, 32)).sum(0) % 2 == 0
-    found = jax.jit(attribution.noisy_linear)(image, missing, jax.random.key(0), 0.02)
-    assert (found[~missing] == level).all()
-    assert found.max() <= 1
-    np.testing.assert_allclose(jnp.sqrt(jnp.mean((found[missing] - level) ** 2)), noise, rtol=0.1)
+    image = np.full((32, 32, 3), level, np.float32)
+    missing = np.indices((32, 32)).sum(0) % 2 == 0
+    output = np.asarray(impute(image, missing, jax.random.key(0), 0.02))
+    assert (output[~missing] == np.float32(level)).all()
+    assert output.max() <= 1
+    np.testing.assert_allclose(np.sqrt(np.mean((output[missing] - level) ** 2)), noise, rtol=0.1)
 
 
 def test_an_image_of_which_nothing_is_known_becomes_gray():
-    found = impute_all(np.ones((3, 16, 16, 3), np.float32), np.ones((3, 16, 16), bool))
-    np.testing.assert_allclose(found, 0.5, rtol=0, atol=1e-6)
+    output = impute_all(np.ones((3, 16, 16, 3), np.float32), np.ones((3, 16, 16), bool))
+    np.testing.assert_allclose(output, 0.5, rtol=0, atol=1e-6)

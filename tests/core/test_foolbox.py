@@ -41,12 +41,12 @@ class Case(NamedTuple):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Train robust digits, shrunk, and load what the run folder holds."""
+    """Train a small network on digits, and load it from its run folder."""
     config = robust_digits.get_config()
-    config.update({"epochs": 3, "attack": {"steps": 3}})
+    config.update({"epochs": 8, "attack": {"steps": 3}, "model": {"name": "tiny", "width": 64}})
     workdir = tmp_path_factory.mktemp("runs") / "robust_digits"
-    augment = data.create(config)
-    loop.fit(classifier.create(config, augment.steps_per_epoch), augment, config, workdir)
+    digits = data.create(config)
+    loop.fit(classifier.create(config, digits.steps_per_epoch), digits, config, workdir)
     return runs.load(workdir)
 
 
@@ -57,7 +57,7 @@ def digits(run, n):
     return Case(run.model, run.variables, images, labels, {"l2": 1.0, "linf": 0.1})
 
 
-def photos(name="resnet8", width=8):
+def photos(name, width):
     """Give an untrained network photographs from foolbox's package: 8 of CIFAR, 8 of ImageNet."""
     config = robust_digits.get_config().model
     config.update({"name": name, "width": width, "mean": (0.5,) * 3, "std": (0.25,) * 3})
@@ -101,12 +101,12 @@ def adversaries(apply, images, labels, **options):
     )
 
 
-def ours(case, options):
+def rrjaxs(case, options):
     apply = models.frozen(case.model, case.variables)
     return adversaries(apply, case.images, case.labels, **options)
 
 
-def theirs(case, options):
+def foolboxs(case, options):
     network = fb.JAXModel(partial(logits, case.model, case.variables), bounds=(0, 1))
     targets = fb.criteria.TargetedMisclassification
     criterion = (targets if options["targeted"] else fb.criteria.Misclassification)(case.labels)
@@ -129,15 +129,23 @@ def losses(case, images):
 
 def check_images(case, norm, targeted):
     case, options = posed(in_float64(case), norm, targeted)
-    found = ours(case, options)
-    assert found.dtype == jnp.float64
-    np.testing.assert_allclose(found, theirs(case, options), rtol=0, atol=1e-6)
+    images = rrjaxs(case, options)
+    assert images.dtype == jnp.float64
+    np.testing.assert_allclose(images, foolboxs(case, options), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("targeted", [False, True])
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_in_float64_the_images_are_foolbox_s(norm, targeted, float64):
-    check_images(photos(), norm, targeted)
+# Each case compiles both implementations, of a network with BN or without.
+@pytest.mark.parametrize(
+    ("name", "width", "norm", "targeted"),
+    [
+        ("resnet8", 8, "l2", False),
+        ("resnet8", 8, "linf", True),
+        ("tiny", 64, "l2", True),
+        ("tiny", 64, "linf", False),
+    ],
+)
+def test_in_float64_the_images_are_foolbox_s(name, width, norm, targeted, float64):
+    check_images(photos(name, width), norm, targeted)
 
 
 # Half of what there is: each compiles both implementations.
@@ -154,20 +162,17 @@ def test_in_float64_the_images_of_a_trained_network_are_too(run, norm, targeted,
 
 @pytest.mark.parametrize("strength", ["l2,1.6", "linf,0.04"])
 def test_the_attack_of_kim_is_foolbox_s_in_their_units(strength, float64):
-    """Pixels in [-1,1], 40 steps of 2 or 0.02 (spec of their code): ours with half of each."""
+    """Their code has pixels in [-1,1] and 40 steps of 2 or 0.02: rrjax's has half of each."""
     norm, eps = strength.split(",")
     case, attack = in_float64(photos("tiny", 64)), kim_cifar10.get_config(strength).attack
     options = {name: attack[name] for name in ("norm", "eps", "step_size", "steps")}
-    found = 2 * ours(case, options | {"targeted": False}) - 1
-    run_theirs = lambda x: logits(case.model, case.variables, (x + 1) / 2)  # noqa: E731
+    images = 2 * rrjaxs(case, options | {"targeted": False}) - 1
     step_size = {"l2": 2.0, "linf": 0.02}[norm]
     pgd = PGD[norm](abs_stepsize=step_size, steps=40, random_start=False)
-    criterion, network = (
-        fb.criteria.Misclassification(case.labels),
-        fb.JAXModel(run_theirs, (-1, 1)),
-    )
+    criterion = fb.criteria.Misclassification(case.labels)
+    network = fb.JAXModel(lambda x: logits(case.model, case.variables, (x + 1) / 2), (-1, 1))
     expected = pgd.run(network, 2 * case.images - 1, criterion, epsilon=float(eps))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(images, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -175,7 +180,7 @@ def test_the_attack_of_kim_is_foolbox_s_in_their_units(strength, float64):
 def test_in_float32_the_loss_won_is_foolbox_s(run, norm, targeted):
     case, options = posed(digits(run, 20), norm, targeted)
     clean = losses(case, case.images)
-    won, expected = (losses(case, search(case, options)) - clean for search in (ours, theirs))
+    won, expected = (losses(case, search(case, options)) - clean for search in (rrjaxs, foolboxs))
     assert ((won < 0) if targeted else (won > 0)).all()
     np.testing.assert_allclose(won, expected, rtol=1e-3)
 
@@ -199,6 +204,6 @@ def test_robust_accuracy_is_foolbox_s(run):
     options = {"norm": "l2", "targeted": False, "eps": 1.0, "step_size": 0.125, "steps": 20}
     keys = jax.random.split(jax.random.key(0), 128)
     survived = robustness.correct_under_attack(run.apply, case.images, case.labels, keys, **options)
-    prediction = logits(case.model, case.variables, theirs(case, options)).argmax(1)
+    prediction = logits(case.model, case.variables, foolboxs(case, options)).argmax(1)
     # Image by image, and so the accuracies too.
     assert jnp.mean(survived != (prediction == case.labels)) <= 0.02

@@ -21,8 +21,8 @@ def test_mean_and_covariance_are_those_of_the_latents(float64, n, d):
 
 
 def test_draws_have_them_too():
-    known = gaussian.Gaussian(jnp.array([1.0, -2.0, 0.0]), jnp.array([[2.0, 1.0, 0.0]]))
+    reference = gaussian.Gaussian(jnp.array([1.0, -2.0, 0.0]), jnp.array([[2.0, 1.0, 0.0]]))
     keys = jax.random.split(jax.random.key(0), 20_000)
-    drawn = np.asarray(jax.vmap(partial(gaussian.draw, known))(keys))
-    np.testing.assert_allclose(drawn.mean(0), known.mean, atol=0.05)
+    drawn = np.asarray(jax.vmap(partial(gaussian.draw, reference))(keys))
+    np.testing.assert_allclose(drawn.mean(0), reference.mean, atol=0.05)
     np.testing.assert_allclose(np.cov(drawn.T), [[4, 2, 0], [2, 1, 0], [0, 0, 0]], atol=0.1)

@@ -42,19 +42,19 @@ def test_one_step_moves_by_step_size(step, distance):
 
 def test_raw_step_is_the_gradient_itself():
     x = jnp.array([0.5, 0.5])
-    found = pgd(
+    result = pgd(
         lambda x: x @ jnp.array([1.0, -2.0]), x, project=unit_cube, step=raw_step(0.1), steps=1
     )
-    np.testing.assert_allclose(found.x, [0.4, 0.7], rtol=1e-6)
+    np.testing.assert_allclose(result.x, [0.4, 0.7], rtol=1e-6)
 
 
 @pytest.mark.parametrize("step", [l2_step(1.0), linf_step(1.0), raw_step(1.0)])
 def test_a_zero_gradient_moves_nothing(step):
     x = interior(0)
-    found = pgd(
+    result = pgd(
         lambda x: 0.0 * jnp.sum(x), x, project=unit_cube, step=step, steps=3, return_iterate="last"
     )
-    np.testing.assert_array_equal(found.x, x)
+    np.testing.assert_array_equal(result.x, x)
 
 
 @cache
@@ -66,7 +66,8 @@ def searches(norm, return_iterate):
     def search(weights, center, start, eps, step_size, steps):
         return pgd(
             lambda x: jnp.sum(weights * x), start,
-            project=ball(center, eps), step=step(step_size), steps=steps, return_iterate=return_iterate,
+            project=ball(center, eps), step=step(step_size), steps=steps,
+            return_iterate=return_iterate,
         )  # fmt: skip
 
     return search
@@ -88,13 +89,13 @@ def test_ball_and_cube_hold_and_the_best_is_no_worse_than_the_start(
     weights = jax.random.normal(jax.random.key(seed + 2), SHAPE)
     for norm, distance in (("l2", np.linalg.norm), ("linf", lambda d: np.abs(d).max())):
         search = searches(norm, return_iterate)
-        found = search(weights, center, start, eps, step_size, steps)
-        assert distance((found.x - center).ravel()) <= eps + 1e-5
-        assert found.x.min() >= 0.0 and found.x.max() <= 1.0
-        np.testing.assert_allclose(found.value, jnp.sum(weights * found.x), rtol=1e-4, atol=1e-4)
+        result = search(weights, center, start, eps, step_size, steps)
+        assert distance((result.x - center).ravel()) <= eps + 1e-5
+        assert result.x.min() >= 0.0 and result.x.max() <= 1.0
+        np.testing.assert_allclose(result.value, jnp.sum(weights * result.x), rtol=1e-4, atol=1e-4)
         if return_iterate == "best":
             first = search(weights, center, start, eps, step_size, 0)
-            assert found.value <= first.value + 1e-5
+            assert result.value <= first.value + 1e-5
 
 
 @pytest.mark.parametrize("ball", [l2_ball, linf_ball])
@@ -123,8 +124,8 @@ def test_best_is_the_first_of_equals_and_last_is_the_last():
 
 
 def test_zero_steps_return_the_projected_start():
-    found = pgd(linear(), jnp.full(SHAPE, 2.0), project=unit_cube, step=l2_step(1.0), steps=0)
-    np.testing.assert_array_equal(found.x, jnp.ones(SHAPE))
+    result = pgd(linear(), jnp.full(SHAPE, 2.0), project=unit_cube, step=l2_step(1.0), steps=0)
+    np.testing.assert_array_equal(result.x, jnp.ones(SHAPE))
 
 
 def test_stop_freezes_each_image_by_itself():
@@ -134,8 +135,8 @@ def test_stop_freezes_each_image_by_itself():
         pgd, target, project=unit_cube, step=linf_step(0.1), steps=6, return_iterate="last",
         stop=lambda x: x[0] < 0.35,
     )  # fmt: skip
-    found = jax.vmap(search)(starts)
-    np.testing.assert_allclose(found.x[:, 0], [0.3, 0.3, 0.1], atol=1e-6)
+    result = jax.vmap(search)(starts)
+    np.testing.assert_allclose(result.x[:, 0], [0.3, 0.3, 0.1], atol=1e-6)
 
 
 def test_one_image_does_not_depend_on_its_batch():
@@ -150,17 +151,17 @@ def test_one_image_does_not_depend_on_its_batch():
 
 def test_any_optax_transformation_is_a_step():
     x = jnp.full((3,), 0.9)
-    found = pgd(
+    result = pgd(
         lambda x: jnp.sum((x - 0.2) ** 2), x, project=unit_cube, step=optax.adam(0.05), steps=200
     )
-    np.testing.assert_allclose(found.x, 0.2, atol=1e-2)
+    np.testing.assert_allclose(result.x, 0.2, atol=1e-2)
 
 
 def test_no_gradient_flows_through_the_search():
     def outer(weight):
         objective = lambda x: jnp.sum((weight * x - 1.0) ** 2)  # noqa: E731
-        found = pgd(objective, jnp.array([0.1]), project=unit_cube, step=raw_step(0.1), steps=3)
-        return jnp.sum(found.x) + found.value
+        result = pgd(objective, jnp.array([0.1]), project=unit_cube, step=raw_step(0.1), steps=3)
+        return jnp.sum(result.x) + result.value
 
     assert jax.grad(outer)(2.0) == 0.0
 

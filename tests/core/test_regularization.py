@@ -18,17 +18,17 @@ def test_one_coefficient_is_one_wave_of_one_size_at_every_frequency_times_it():
     """Scaled by 1 / frequency: a natural image's spectrum."""
 
     def wave(frequency):
-        found = jnp.zeros((2, 16, 9, 1)).at[0, 0, frequency, 0].set(1.0)
-        return jax.scipy.special.logit(regularization.image(found, 16))[..., 0]
+        result = jnp.zeros((2, 16, 9, 1)).at[0, 0, frequency, 0].set(1.0)
+        return jax.scipy.special.logit(regularization.image(result, 16))[..., 0]
 
     rows = np.arange(16)
     for frequency in (1, 2, 4):
         # irfft2 of a coefficient and its mirror: 2 / (H W); scaled by sqrt(H W) / f, and by 1/4.
         expected = 2 / 256 * 16 / (frequency / 16) / 4
-        found = wave(frequency)
-        np.testing.assert_allclose(found[0], found[7], atol=1e-6)
+        result = wave(frequency)
+        np.testing.assert_allclose(result[0], result[7], atol=1e-6)
         np.testing.assert_allclose(
-            found[0], expected * np.cos(2 * np.pi * frequency * rows / 16), atol=1e-5
+            result[0], expected * np.cos(2 * np.pi * frequency * rows / 16), atol=1e-5
         )
 
 
@@ -52,6 +52,6 @@ def test_a_unit_that_is_a_side_of_the_image_lights_up_that_side(unit):
         halves = image[:, :8].mean() - image[:, 8:].mean()
         return jnp.zeros(2), {"representation": jnp.stack([halves, -halves])}
 
-    found = regularization.visualize(apply, unit, jax.random.key(0), SHAPE, steps=60)
-    left, right = found[:, 1:6].mean(), found[:, 10:15].mean()
+    result = regularization.visualize(apply, unit, jax.random.key(0), SHAPE, steps=60)
+    left, right = result[:, 1:6].mean(), result[:, 10:15].mean()
     assert (left - right) * (1 - 2 * unit) > 0.2

@@ -29,9 +29,9 @@ invert = partial(vmapped.invert_images, APPLY, APPLY)
 
 def test_inversion_reaches_the_representation_and_moves_only_where_the_network_sees():
     starts, targets = images(1), images(2)
-    found = invert(starts, targets, eps=1000.0, step_size=0.01, steps=400)
-    assert found.value.max() < 0.02
-    moved = (found.x - starts).reshape(3, 16)
+    result = invert(starts, targets, eps=1000.0, step_size=0.01, steps=400)
+    assert result.value.max() < 0.02
+    moved = (result.x - starts).reshape(3, 16)
     blind = np.linalg.svd(SEEN)[2][6:]
     np.testing.assert_allclose(moved @ blind.T, 0, atol=1e-4)
     assert jnp.linalg.norm(moved, axis=1).min() > 0.1
@@ -39,15 +39,15 @@ def test_inversion_reaches_the_representation_and_moves_only_where_the_network_s
 
 def test_an_image_is_its_own_inversion():
     targets = images(2)
-    found = invert(targets, targets, eps=1000.0, step_size=0.1, steps=5)
-    np.testing.assert_array_equal(found.x, targets)
-    np.testing.assert_array_equal(found.value, 0)
+    result = invert(targets, targets, eps=1000.0, step_size=0.1, steps=5)
+    np.testing.assert_array_equal(result.x, targets)
+    np.testing.assert_array_equal(result.value, 0)
 
 
 def test_the_radius_binds():
     starts, targets = images(1), images(2)
-    found = invert(starts, targets, eps=0.05, step_size=0.02, steps=50)
-    distances = jnp.linalg.norm((found.x - starts).reshape(3, -1), axis=1)
+    result = invert(starts, targets, eps=0.05, step_size=0.02, steps=50)
+    distances = jnp.linalg.norm((result.x - starts).reshape(3, -1), axis=1)
     np.testing.assert_allclose(distances, 0.05, atol=1e-5)
 
 
@@ -58,21 +58,21 @@ def test_a_search_in_chunks_is_the_whole_search(return_iterate):
     options = {"eps": 0.5, "step_size": 0.2, "steps": 25, "return_iterate": return_iterate}
     whole = invert(starts, targets, **options)
     bar = []
-    found = vmapped.invert_in_chunks(
+    result = vmapped.invert_in_chunks(
         APPLY, APPLY, starts, targets, **options, chunk=7, each=lambda all_: bar.extend(all_) or bar
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, whole)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), result, whole)
     assert bar == [0, 7, 14, 21]
 
 
 def test_many_images_are_each_inverted_alone():
     starts, targets = images(1), images(2)
-    found = invert(starts, targets, eps=1000.0, step_size=0.01, steps=30)
+    result = invert(starts, targets, eps=1000.0, step_size=0.01, steps=30)
     _, reps = apply(targets[1])
     alone = representation.invert(
         apply, starts[1], reps["representation"], eps=1000.0, step_size=0.01, steps=30
     )
-    np.testing.assert_allclose(found.x[1], alone.x, atol=1e-5)
+    np.testing.assert_allclose(result.x[1], alone.x, atol=1e-5)
 
 
 def squares(image):
@@ -84,16 +84,16 @@ def squares(image):
 def test_interpolation_mixes_representations_and_not_pixels(weight):
     left, right = jnp.full((1, 2, 1), 0.2), jnp.full((1, 2, 1), 0.8)
     between = jax.jit(partial(representation.interpolate, squares, step_size=1e-3, steps=400))
-    found = between(left, right, weight)
+    result = between(left, right, weight)
     expected = np.sqrt((1 - weight) * 0.2**2 + weight * 0.8**2)
-    np.testing.assert_allclose(found.x, expected, atol=2e-3)
-    assert found.value < 0.01
+    np.testing.assert_allclose(result.x, expected, atol=2e-3)
+    assert result.value < 0.01
 
 
 def test_of_a_linear_network_the_mixture_of_pixels_is_the_interpolation():
     left, right = images(1)[0], images(2)[0]
-    found = representation.interpolate(apply, left, right, 0.5, steps=3)
-    np.testing.assert_allclose(found.x, (left + right) / 2, atol=1e-6)
+    result = representation.interpolate(apply, left, right, 0.5, steps=3)
+    np.testing.assert_allclose(result.x, (left + right) / 2, atol=1e-6)
 
 
 # Three orthogonal units that see one pixel each, with these weights.
@@ -107,9 +107,9 @@ def pixels(image):
 def test_a_unit_grows_along_its_weights_alone():
     start = jnp.full((1, 3, 1), 0.25)
     grow = jax.vmap(partial(representation.visualize, pixels, step_size=0.125), (None, 0))
-    found = grow(start, jnp.arange(3))
-    np.testing.assert_allclose(found.x.reshape(3, 3), 0.25 + 0.75 * np.eye(3), atol=1e-6)
-    np.testing.assert_allclose(found.value, -WEIGHTS, rtol=1e-6)
+    result = grow(start, jnp.arange(3))
+    np.testing.assert_allclose(result.x.reshape(3, 3), 0.25 + 0.75 * np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(result.value, -WEIGHTS, rtol=1e-6)
     few = representation.visualize(pixels, start, 1, step_size=0.125, steps=2)
     np.testing.assert_allclose(few.x.ravel(), [0.25, 0.5, 0.25], atol=1e-6)
 
@@ -127,16 +127,16 @@ def test_a_unit_grows_along_its_weights_alone():
 def test_a_manipulation_stops_as_soon_as_it_is_enough(stop, unit, steps):
     start = jnp.full((1, 3, 1), 0.25)
     manipulate = jax.jit(partial(representation.manipulate, pixels, stop=stop, step_size=0.125))
-    found = manipulate(start, unit, steps=5)
-    assert found.steps == steps
+    result = manipulate(start, unit, steps=5)
+    assert result.steps == steps
     expected = np.full(3, 0.25)
     expected[unit] += steps * 0.125
-    np.testing.assert_allclose(found.x.ravel(), expected, atol=1e-6)
+    np.testing.assert_allclose(result.x.ravel(), expected, atol=1e-6)
 
 
 def test_a_unit_that_is_zero_as_all_others_has_not_won():
-    found = representation.manipulate(pixels, jnp.zeros((1, 3, 1)), 0, step_size=0.125, steps=4)
-    assert found.steps == 1
+    result = representation.manipulate(pixels, jnp.zeros((1, 3, 1)), 0, step_size=0.125, steps=4)
+    assert result.steps == 1
 
 
 def test_an_unknown_stop_is_refused():
@@ -160,6 +160,6 @@ def test_features_of_any_tree_are_a_representation():
 def test_the_nearest_of_a_gallery_by_hand():
     gallery = np.zeros((2, *SHAPE), np.float32)
     gallery[0, 0, 0], gallery[1, 0, 0] = 2.0, -1.0
-    seen = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
-    found = vmapped.nearest_distance(seen, gallery * 2, gallery, batch_size=2)
-    np.testing.assert_allclose(found, [1.0, 1.0])  # |4 - 2| / 2, |-2 + 1| / 1
+    observed = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
+    result = vmapped.nearest_distance(observed, gallery * 2, gallery, batch_size=2)
+    np.testing.assert_allclose(result, [1.0, 1.0])  # |4 - 2| / 2, |-2 + 1| / 1

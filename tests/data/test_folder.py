@@ -117,8 +117,8 @@ def test_what_this_user_may_not_read_is_named(tmp_path, monkeypatch, closed, nam
     deny("stat", lambda path: closed in path.parents)
     deny("scandir", closed.__eq__)
     deny("listdir", closed.__eq__)
-    told = f"{tmp_path / named}: cannot be read (Permission denied); change its permissions or "
-    with pytest.raises(BadInput, match=rf"^{re.escape(told)}choose another$"):
+    message = f"{tmp_path / named}: cannot be read (Permission denied); change its permissions or "
+    with pytest.raises(BadInput, match=rf"^{re.escape(message)}choose another$"):
         files(tmp_path, "train")
 
 
@@ -216,5 +216,5 @@ def test_pictures_of_a_folder_as_they_lie_in_it(tmp_path):
 
 
 def test_pictures_by_the_name_of_their_kind():
-    found = outside.pictures("patterns", 2, 16, 1, 3)
-    np.testing.assert_array_equal(found, outside.patterns(2, 16, 1, 3))
+    result = outside.pictures("patterns", 2, 16, 1, 3)
+    np.testing.assert_array_equal(result, outside.patterns(2, 16, 1, 3))

@@ -144,12 +144,12 @@ def test_a_corrupt_image_gives_its_place_to_the_next(workers, capsys):
         expected = [replaced.get(int(i), int(i)) for i in whole["index"]]
         np.testing.assert_array_equal(batch["index"], expected)
         np.testing.assert_array_equal(batch["label"], expected)
-    told = sorted(capsys.readouterr().out.splitlines())
-    assert [line.split(": ", 1)[0] for line in told] == [
+    lines = sorted(capsys.readouterr().out.splitlines())
+    assert [line.split(": ", 1)[0] for line in lines] == [
         "passed over (1 of at most 2)",
         "passed over (2 of at most 2)",
     ]
-    named = {line.split(": ", 1)[1] for line in told}
+    named = {line.split(": ", 1)[1] for line in lines}
     assert named == {f"{i}.png: not a readable image" for i in (7, 49)}
 
 
@@ -217,19 +217,19 @@ def test_evaluation_is_in_order():
 
 
 @pytest.mark.parametrize(
-    ("image", "found"),
+    ("image", "description"),
     [
         (np.zeros((2, 2, 1), np.float32), r"float32 \(2, 2, 1\)"),
         (np.zeros((2, 2), np.uint8), r"uint8 \(2, 2\)"),
         (np.zeros((2, 2, 4), np.uint8), r"uint8 \(2, 2, 4\)"),
     ],
 )
-def test_a_bad_record_is_named(image, found):
+def test_a_bad_record_is_named(image, description):
     good = np.zeros((2, 2, 1), np.uint8)
     bad = sources.Source(
         "broken", lambda i: image if i == 3 else good, np.zeros(8, np.int32), ("a",)
     )
-    message = f"broken: the image of record 3 is {found}"
+    message = f"broken: the image of record 3 is {description}"
     with pytest.raises(BadInput, match=message):
         next(train(8, of=bad))
     with pytest.raises(BadInput, match=message):

@@ -47,7 +47,7 @@ GRAY = np.zeros((2, 4, 4), np.float32)
         (GRAY[:0], np.zeros(0, int), "pets: 0 images"),
     ],
 )
-def test_arrays_names_the_offender(images, labels, message):
+def test_arrays_names_what_is_wrong(images, labels, message):
     with pytest.raises(BadInput, match=message):
         sources.arrays(images, labels, ["cat", "dog"], "pets")
 
@@ -161,7 +161,7 @@ def test_balanced_groups_keep_their_lowest_classes():
         ([[0], [1]], ["a", ["b"]], r"data.group_names=\('a', \['b'\]\): give"),
     ],
 )
-def test_grouped_names_the_offender(groups, names, message):
+def test_grouped_names_what_is_wrong(groups, names, message):
     with pytest.raises(BadInput, match=message) as error:
         sources.grouped(colored(), groups, tuple(names), balanced=False)
     assert "\n" not in str(error.value)

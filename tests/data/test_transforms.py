@@ -65,11 +65,11 @@ def assert_uniform(sample, low, high):
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason="no photographs in ../shared/data")
 def test_photographs_are_evaluated_on_torchvisions_pixels():
     transform = transforms.eval_transform(config(image_size=224, resize=256))
-    found = {}
+    result = {}
     for name in REFERENCE["photographs"]:
         image = decode.decode((PHOTOGRAPHS / name).read_bytes(), name)
-        found[name] = sha256(transform({"image": image})["image"])
-    assert found == REFERENCE["photographs"]
+        result[name] = sha256(transform({"image": image})["image"])
+    assert result == REFERENCE["photographs"]
 
 
 @pytest.mark.parametrize("case", REFERENCE["resizes"])
@@ -169,17 +169,17 @@ def test_crops_that_do_not_fit_are_drawn_again():
     ratio = np.exp(rng.uniform(-LOG_RATIO, LOG_RATIO, 2 * n))
     drawn = np.rint(np.sqrt([area / ratio, area * ratio]))
     fit = drawn[:, (drawn[0] <= height) & (drawn[1] <= width)]
-    found = boxes(height, width, (0.08, 1), n).T[2:]
+    result = boxes(height, width, (0.08, 1), n).T[2:]
     for side in (0, 1):
-        assert stats.ks_2samp(found[side], fit[side]).pvalue > 0.01
-    assert stats.ks_2samp(found[0] * found[1], fit[0] * fit[1]).pvalue > 0.01
+        assert stats.ks_2samp(result[side], fit[side]).pvalue > 0.01
+    assert stats.ks_2samp(result[0] * result[1], fit[0] * fit[1]).pvalue > 0.01
 
 
 def test_crops_reach_every_edge():
-    found = boxes(6, 9, (0.3, 0.3), 2000)
-    assert (found >= [0, 0, 1, 1]).all()
-    assert set(found[:, 0] + found[:, 2]) | set(found[:, 0]) == set(range(7))
-    assert set(found[:, 1] + found[:, 3]) | set(found[:, 1]) == set(range(10))
+    result = boxes(6, 9, (0.3, 0.3), 2000)
+    assert (result >= [0, 0, 1, 1]).all()
+    assert set(result[:, 0] + result[:, 2]) | set(result[:, 0]) == set(range(7))
+    assert set(result[:, 1] + result[:, 3]) | set(result[:, 1]) == set(range(10))
 
 
 @pytest.mark.parametrize(
@@ -201,20 +201,20 @@ def test_where_no_crop_fits_it_is_the_middle(height, width, box):
 
 def test_random_crop_is_each_shift_equally_often():
     rng = np.random.default_rng(0)
-    found = Counter(flat(transforms.random_crop(SQUARE, 1, rng)) for _ in range(1800))
-    assert set(found) == {
+    result = Counter(flat(transforms.random_crop(SQUARE, 1, rng)) for _ in range(1800))
+    assert set(result) == {
         (0, 0, 0, 1), (0, 0, 1, 2), (0, 0, 2, 0),
         (0, 1, 0, 3), (1, 2, 3, 4), (2, 0, 4, 0),
         (0, 3, 0, 0), (3, 4, 0, 0), (4, 0, 0, 0),
     }  # fmt: skip
-    assert all(140 < count < 260 for count in found.values())
+    assert all(140 < count < 260 for count in result.values())
 
 
 def test_horizontal_flip_is_a_fair_coin():
     rng = np.random.default_rng(0)
-    found = Counter(flat(transforms.horizontal_flip(SQUARE, rng)) for _ in range(1000))
-    assert set(found) == {(1, 2, 3, 4), (2, 1, 4, 3)}
-    assert 430 < found[1, 2, 3, 4] < 570
+    result = Counter(flat(transforms.horizontal_flip(SQUARE, rng)) for _ in range(1000))
+    assert set(result) == {(1, 2, 3, 4), (2, 1, 4, 3)}
+    assert 430 < result[1, 2, 3, 4] < 570
 
 
 RECORD = {"image": np.repeat(SQUARE, 2, axis=1), "label": np.int32(7)}
@@ -230,8 +230,8 @@ def test_train_transform_does_what_the_config_says(crop_padding, flip, outcomes)
     transform = transforms.train_transform(config(crop_padding=crop_padding, flip=flip))
     rng = np.random.default_rng(0)
     records = [transform(RECORD, rng) for _ in range(400)]
-    found = {flat(record["image"]) for record in records}
-    assert PLAIN in found and len(found) == outcomes
+    result = {flat(record["image"]) for record in records}
+    assert PLAIN in result and len(result) == outcomes
     assert all(r["image"].shape == (2, 2, 1) and r["image"].dtype == np.uint8 for r in records)
     assert all(record["label"] == 7 and record.keys() == RECORD.keys() for record in records)
 
@@ -291,9 +291,9 @@ def test_jitter_and_angle_are_uniform(drawn):
 
 
 def test_every_order_is_equally_likely(drawn):
-    found = Counter(map(tuple, drawn["order"].tolist()))
-    assert set(found) == set(ORDERS)
-    assert stats.chisquare(list(found.values())).pvalue > 0.01
+    result = Counter(map(tuple, drawn["order"].tolist()))
+    assert set(result) == set(ORDERS)
+    assert stats.chisquare(list(result.values())).pvalue > 0.01
 
 
 def test_lighting_is_normal_along_imagenets_principal_colors(drawn):

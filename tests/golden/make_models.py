@@ -1,9 +1,13 @@
 """Write the golden files of test_models.py with PyTorch: `python tests/golden/make_models.py`.
 
-Needs torch (made with 2.13, CPU), numpy and 4 GB; nothing else in the repository does. Each
-<model>.npz holds, in float64 and eval mode: the state dict's names and shapes (the weights are
-redrawn from them), images as uint8 (N, H, W, C), logits, representation, and the gradient of
+Needs torch (made with 2.13, CPU) and numpy; nothing else in the repository does. Each <model>.npz
+holds, in float64 and eval mode: the state dict's names and shapes (the weights are redrawn from
+them), images as uint8 (N, H, W, C), logits, representation, and the gradient of
 sum(logits * direction) with respect to the images in [0, 1].
+
+The networks have the published layers and connections, and fewer channels (ResNet) or fewer hidden
+units (VGG, AlexNet), so that the test takes seconds. CIFAR's ResNet-50, whose blocks are those of
+ImageNet's, has fewer of them, too.
 """
 
 from pathlib import Path
@@ -14,6 +18,8 @@ from torch import nn
 from weights import draw
 
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
+WIDTH = 8  # of the ResNets, in place of 64
+HIDDEN = 48  # units, in place of 4096
 
 
 class Bottleneck(nn.Module):
@@ -37,21 +43,21 @@ class Bottleneck(nn.Module):
         return torch.relu(y + (getattr(self, self.name)(x) if hasattr(self, self.name) else x))
 
 
-class ResNet50(nn.Module):
-    def __init__(self, imagenet, classes):
+class ResNet(nn.Module):
+    def __init__(self, imagenet, classes, stages):
         super().__init__()
         self.imagenet = imagenet
-        self.conv1 = nn.Conv2d(3, 64, *((7, 2, 3) if imagenet else (3, 1, 1)), bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        inputs, shortcut = 64, "downsample" if imagenet else "shortcut"
-        for layer, blocks in enumerate((3, 4, 6, 3), 1):
-            width, sequence = 32 * 2**layer, []
+        self.conv1 = nn.Conv2d(3, WIDTH, *((7, 2, 3) if imagenet else (3, 1, 1)), bias=False)
+        self.bn1 = nn.BatchNorm2d(WIDTH)
+        inputs, shortcut = WIDTH, "downsample" if imagenet else "shortcut"
+        for layer, blocks in enumerate(stages, 1):
+            width, sequence = WIDTH * 2 ** (layer - 1), []
             for i in range(blocks):
                 stride = 2 if layer > 1 and i == 0 else 1
                 sequence.append(Bottleneck(inputs, width, stride, shortcut))
                 inputs = 4 * width
             self.add_module(f"layer{layer}", nn.Sequential(*sequence))
-        self.add_module("fc" if imagenet else "linear", nn.Linear(2048, classes))
+        self.add_module("fc" if imagenet else "linear", nn.Linear(inputs, classes))
 
     def forward(self, x):
         x = torch.relu(self.bn1(self.conv1(x)))
@@ -90,9 +96,9 @@ def vgg16(batch_norm, classes):
             inputs = channels
         features.append(nn.MaxPool2d(2, 2))
     classifier = nn.Sequential(
-        *(nn.Linear(25088, 4096), nn.ReLU(), nn.Dropout()),
-        *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()),
-        nn.Linear(4096, classes),
+        *(nn.Linear(25088, HIDDEN), nn.ReLU(), nn.Dropout()),
+        *(nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Dropout()),
+        nn.Linear(HIDDEN, classes),
     )
     return Headed(nn.Sequential(*features), (7, 7), classifier, 5)
 
@@ -106,9 +112,9 @@ def alexnet(classes):
         *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
     )
     classifier = nn.Sequential(
-        *(nn.Dropout(), nn.Linear(9216, 4096), nn.ReLU()),
-        *(nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU()),
-        nn.Linear(4096, classes),
+        *(nn.Dropout(), nn.Linear(9216, HIDDEN), nn.ReLU()),
+        *(nn.Dropout(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU()),
+        nn.Linear(HIDDEN, classes),
     )
     return Headed(features, (6, 6), classifier, 6)
 
@@ -141,8 +147,8 @@ def write(name, make, shape):
 
 
 if __name__ == "__main__":
-    write("resnet50_imagenet", lambda: ResNet50(True, 9), (1, 64, 96, 3))
-    write("resnet50_cifar", lambda: ResNet50(False, 10), (2, 32, 32, 3))
-    write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 96, 64, 3))
-    write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 64, 96, 3))
+    write("resnet50_imagenet", lambda: ResNet(True, 9, (3, 4, 6, 3)), (1, 64, 32, 3))
+    write("resnet50_cifar", lambda: ResNet(False, 10, (2, 1, 1, 1)), (2, 32, 32, 3))
+    write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 64, 32, 3))
+    write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 32, 64, 3))
     write("alexnet_imagenet", lambda: alexnet(9), (1, 96, 80, 3))

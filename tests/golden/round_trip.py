@@ -1,8 +1,8 @@
 """Round trips with PyTorch, by hand: `python tests/golden/round_trip.py FOLDER [model ...]`.
 
 Needs rrjax and, beside it, torch, torchvision, robustness, dill, safetensors, and 8 GB; not run in
-CI. For each model at full size and 224 pixels torch saves the files that are met in the wild,
-rrjax.convert.networks imports each, and the logits are compared; then torch loads what is exported again.
+CI. For each model at full size and 224 pixels torch saves the files that other projects publish,
+rrjax.convert.networks imports each, and the logits are compared; then torch loads the exports.
 """
 
 import shutil

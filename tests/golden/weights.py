@@ -7,7 +7,7 @@ def draw(shapes, seed=0):
     """Draw a state dict (name to float32 array) in name order from one generator.
 
     Scaled so that activations stay O(1) through fifty layers; running_var and BatchNorm's scale
-    are positive. float32 keeps VGG16 at half a gigabyte, and float64 holds its values exactly.
+    are positive. float64 holds the values exactly.
     """
     rng = np.random.default_rng(seed)
     return {name: _draw(rng, name, shapes[name]) for name in sorted(shapes)}

@@ -44,9 +44,9 @@ def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, varia
     def folded(image, variables):
         return models.frozen(model, variables)(image)
 
-    def near(found, expected):
+    def near(result, expected):
         assert np.abs(expected).max() > 0
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
     # Variables that were constants would be folded by the compiler, in a minute.
     jax.tree.map(near, *(jax.jit(f)(image, variables) for f in (folded, unfolded)))
@@ -69,8 +69,8 @@ def test_nothing_is_cast_in_a_loop_around_a_folded_network():
 
 PROGRAM = """
 import jax
-from rrjax.configs import defaults
 from rrjax import models
+from rrjax.runs import defaults
 c = defaults.get_config().model
 c.update(name="resnet8", variant="cifar", width=2, classes=5)
 model = models.create(c)

@@ -1,4 +1,4 @@
-"""What is trained, judged and inverted here lowers for the accelerators too, from a CPU."""
+"""Training, evaluation and inversion lower for the accelerators too, from a CPU."""
 
 import jax
 import jax.numpy as jnp
