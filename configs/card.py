@@ -1,9 +1,9 @@
-"""The card of a network that comes with rrjax: NAME.md, with what evaluations have found.
+"""The model card of a pretrained model, NAME.md, with the accuracies of its evaluations.
 
 python -m rrjax.convert --config=configs/card.py --config.name=cifar10_robust_l2_eps05 \
-  --workdir=runs/judged/cards
+  --workdir=runs/evaluations/cards
 
-`DATA=... bash launch/judge_cifar10.sh NAME` makes the evaluations, then the card.
+`DATA=... bash launch/evaluate_cifar10.sh NAME` makes the evaluations, then the model card.
 """
 
 from ml_collections import ConfigDict
@@ -13,5 +13,5 @@ def get_config():
     config = ConfigDict()
     config.convert = "card"
     config.name = "cifar10_robust_l2_eps05"
-    config.judged = "runs/judged"  # folders NAME/.../ that hold evaluations
+    config.evaluations = "runs/evaluations"  # folders NAME/.../ that hold evaluations
     return config.lock()

@@ -1,13 +1,15 @@
 """Adversarially robust representations in JAX/Flax: train, invert, measure.
 
 The public API, for notebooks and scripts: functions of one image (`pgd`, `invert`, ...), sets and
-steps for `pgd`, `load` for networks, and the modules `attack`, `attribution`, `objectives` and
-`representation`. All of it is imported at its first use.
+steps for `pgd`, `load` for networks, the modules `attack`, `attribution`, `objectives` and
+`representation`, and the packages that they lie in. All of it is imported at its first use.
 """
 
+import configparser
 import importlib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from rrjax.errors import BadInput
 
@@ -28,8 +30,9 @@ _PUBLIC = {
     "visualize": "rrjax.core.representation",
 }
 _MODULES = ("attack", "attribution", "objectives", "representation")
+_PACKAGES = ("core", "data", "evaluate", "models", "runs")
 
-__all__ = ["BadInput", "__version__", *_MODULES, *_PUBLIC]
+__all__ = ["BadInput", "__version__", *_MODULES, *_PACKAGES, *_PUBLIC]
 
 # The shipped configs are rrjax.configs. A wheel holds them inside the package; a clone beside it,
 # where people edit them.
@@ -37,11 +40,13 @@ if not Path(__file__).with_name("configs").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return metadata.version("rrjax")
+        return _version()
     if name in _MODULES:
         return importlib.import_module(f"rrjax.core.{name}")
+    if name in _PACKAGES:
+        return importlib.import_module(f"rrjax.{name}")
     if name in _PUBLIC:
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'rrjax' has no attribute {name!r}")
@@ -49,3 +54,12 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    try:
+        return metadata.version("rrjax")
+    except metadata.PackageNotFoundError:  # a clone that is not installed
+        settings = configparser.ConfigParser()
+        settings.read(Path(__file__).parents[1] / "setup.cfg")
+        return settings["metadata"]["version"]

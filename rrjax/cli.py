@@ -1,4 +1,4 @@
-"""What every command shares: flags to a config, and bad input to one line and exit code 2."""
+"""What every command shares: flags become a config, bad input one line and exit code 2."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import jax
 from absl import flags, logging
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from ml_collections import ConfigDict, config_flags
 
 from rrjax.errors import EXIT_BAD_INPUT, EXIT_STOPPED, BadInput, Stopped
@@ -32,6 +32,7 @@ def run_command(
     without a traceback, and the process exits with 2; after `Stopped` with 75.
 
     Args:
+      run: does the command's work and writes into the folder `workdir`.
       kind: a field that only this command's configs have.
       argv: the command's name and its arguments.
       usage: what --help prints before the flags.
@@ -65,24 +66,25 @@ def parse(argv: Sequence[str], own_flags: flags.FlagValues | None = None) -> tup
     """Return the config and the workdir that a command line describes.
 
     --config is a file, or the name of a shipped config; either may have an argument behind a colon.
-    --config.FIELD=VALUE replaces a field. Without --workdir it is runs/NAME, NAME being the
+    --config.FIELD=VALUE replaces a field. --workdir is runs/NAME by default, where NAME is the
     config's.
 
+    Args:
+      argv: the command's name and its arguments.
+      own_flags: the command's own, defined and not parsed; None if it has none.
+
     Raises:
-      BadInput: for a file that there is not or that cannot be run, a field that the config has not,
-        a value of the wrong type, and an argument that is no flag.
+      BadInput: for a file that does not exist or cannot be executed, a field that the config does
+        not have, a value of the wrong type, and an argument that is not a flag.
     """
     own_flags = own_flags or flags.FlagValues()
     argv = [argv[0], *_with_config_files(argv[1:])]
     config = _define(own_flags, argv)
-    # What ml_collections raises for a config file or an override that does not fit.
     try:
         rest = own_flags(argv)
-        value = config.value  # here a file that cannot be run is found out
-    except KeyError as error:
-        raise BadInput(error.args[0] if error.args else error) from error
-    except (flags.Error, AttributeError, TypeError, ValueError) as error:
-        raise BadInput(str(error)) from error
+        value = config.value  # executes the file
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(_reason(error)) from error
     except (OSError, ImportError, SyntaxError, NameError) as error:
         raise BadInput(
             f"--config cannot be loaded: {str(error).strip().splitlines()[-1]}"
@@ -90,7 +92,7 @@ def parse(argv: Sequence[str], own_flags: flags.FlagValues | None = None) -> tup
     if rest[1:]:
         raise BadInput(f"unexpected argument {rest[1]!r}: flags are written --name=value")
     if not own_flags["verbosity"].present:
-        # Orbax tells of every file it moves, and of one failure many times over.
+        # Orbax logs every file it moves, and one failure many times.
         logging.set_verbosity(logging.FATAL)
     workdir = own_flags["workdir"].value
     if workdir is None:
@@ -98,6 +100,15 @@ def parse(argv: Sequence[str], own_flags: flags.FlagValues | None = None) -> tup
         return value, str(Path("runs") / name)
     # A shell leaves the ~ of --workdir=~/x. Path's expanduser would make "" a ".".
     return value, os.path.expanduser(workdir)  # noqa: PTH111
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error of ml_collections, which may hold another error."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    text = str(error.args[0]) if error.args else str(error)
+    # A KeyError of theirs is a quoted field, and perhaps one that has nearly its name.
+    return f"the config has no field {text}" if text.startswith("'") else text
 
 
 def _define(own_flags: flags.FlagValues, argv: Sequence[str]) -> flags.FlagHolder:
@@ -117,7 +128,7 @@ def _define(own_flags: flags.FlagValues, argv: Sequence[str]) -> flags.FlagHolde
 
 
 def _with_config_files(arguments: Sequence[str]) -> list[str]:
-    """Put the file of a shipped config in the place of its name."""
+    """Replace the name of a shipped config by its path."""
     arguments = list(arguments)
     for i, (flag, following) in enumerate(pairwise([*arguments, ""])):
         if flag.startswith("--config="):
@@ -128,7 +139,9 @@ def _with_config_files(arguments: Sequence[str]) -> list[str]:
 
 
 def config_file(name: str) -> str:
-    """Return the path of a config, given as one or by the name of a shipped one; keep its argument.
+    """Return the path of a config that is given as a path or as the name of a shipped one.
+
+    An argument behind a colon stays: "kim_cifar10:l2,0.4" -> ".../kim_cifar10.py:l2,0.4".
 
     Raises:
       BadInput: if there is no such file.
@@ -147,49 +160,62 @@ def config_file(name: str) -> str:
 
 
 def _config_folders() -> list[Path]:
-    """Find rrjax.configs: in a wheel inside the package, in a clone beside it."""
+    """Return where rrjax.configs lies: in a wheel inside the package, in a clone beside it."""
     spec = importlib.util.find_spec("rrjax.configs")
     return [Path(folder) for folder in spec.submodule_search_locations] if spec else []
 
 
 def load_config(name: str) -> ConfigDict:
-    """Return a shipped config as its file makes it, with no field replaced."""
+    """Return the shipped config `name` with the values of its file."""
     return parse(["", f"--config={name}"])[0]
 
 
 def enable_compilation_cache() -> None:
-    """Read from disk what was compiled before, in ~/.cache/rrjax or JAX_COMPILATION_CACHE_DIR.
+    """Keep compiled programs in ~/.cache/rrjax or JAX_COMPILATION_CACHE_DIR, and read them there.
 
-    Processes share it: it is locked while it is read and written. It holds CACHE_BYTES at most, or
-    JAX_COMPILATION_CACHE_MAX_SIZE. Without a home folder there is none.
+    Processes share this folder: it is locked while it is read and written. It holds CACHE_BYTES at
+    most, or JAX_COMPILATION_CACHE_MAX_SIZE. Without a home folder that can be written there is no
+    cache.
     """
     if jax.config.jax_compilation_cache_dir is None:
-        home = os.path.expanduser("~")  # noqa: PTH111  Path's raises where there is no home
-        if not Path(home).is_absolute():
+        folder = _default_cache()
+        if folder is None:
             return
-        # Not ~/.cache/rrjax itself, where rrjax 0.1 left programs without the time of their use.
-        jax.config.update("jax_compilation_cache_dir", str(Path(home, ".cache/rrjax/programs")))
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     if jax.config.jax_compilation_cache_max_size == -1:
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     _remove_half_written(Path(jax.config.jax_compilation_cache_dir))
 
 
+def _default_cache() -> Path | None:
+    try:
+        # Not ~/.cache/rrjax itself, where rrjax 0.1 left programs without the time of their use.
+        folder = Path.home() / ".cache/rrjax/programs"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (RuntimeError, OSError):  # no home folder, or one that this user may not write
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def _remove_half_written(folder: Path) -> None:
-    """Remove programs whose writer was killed, for which jax would warn at every later one."""
+    """Remove the programs of writers that were killed: jax would warn about them at every use."""
     try:
         with FileLock(folder / ".lockfile", timeout=10):
             for program in folder.glob("*-cache"):
                 if not program.with_name(f"{program.name.removesuffix('-cache')}-atime").exists():
                     program.unlink()
-    except (OSError, Timeout):  # no such folder yet, or one that this user may not write
+    except (OSError, NotImplementedError):  # no such folder, not this user's, or without locks
         return
 
 
 def run_chosen(package: str, field: str, names: Iterable[str]) -> Run:
-    """Make the run(config, workdir) that calls `run` of the package's module config.`field` names.
+    """Return a run(config, workdir) that calls `run` of the module of `package` that a field names.
 
-    It raises BadInput, with the names, for one that is not there.
+    Args:
+      package: such as "rrjax.study".
+      field: of the config; its value is the module's name.
+      names: the modules to choose from; the returned function raises BadInput for any other.
     """
 
     def run(config: ConfigDict, workdir: str) -> None:

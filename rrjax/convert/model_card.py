@@ -16,21 +16,21 @@ def write(config: ConfigDict, workdir: str | Path) -> None:
     """Write the model card of `config.name` into the workdir.
 
     Raises:
-      BadInput: for an unknown name, or if there is no evaluation under `config.judged`.
+      BadInput: for an unknown name, or if there is no evaluation under `config.evaluations`.
     """
     if config.name not in pretrained.models_available():
         names = ", ".join(pretrained.models_available())
         raise BadInput(f"config.name={config.name!r}: choose from {names}")
-    rows = findings(Path(config.judged) / config.name)
+    rows = findings(Path(config.evaluations) / config.name)
     if not rows:
         raise BadInput(
-            f"config.judged={config.judged}: holds no evaluation in {config.name}/: run "
-            f"launch/judge_cifar10.sh {config.name}"
+            f"config.evaluations={config.evaluations}: holds no evaluation in {config.name}/: run "
+            f"launch/evaluate_cifar10.sh {config.name}"
         )
     runs.make_folder(workdir)
     path = Path(workdir) / f"{config.name}.md"
     replace_text(path, card(config.name, rows))
-    print(f"{config.judged}/{config.name} -> {path}")
+    print(f"{config.evaluations}/{config.name} -> {path}")
 
 
 def findings(folder: Path) -> list[tuple[str, str, str, str]]:
@@ -153,5 +153,5 @@ python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --confi
   --config.eps="(0.0,)" --config.steps="(20,)" --config.data.path=DATA --workdir=runs/check
 ```
 
-All of them, and more: `DATA=... N=n bash launch/judge_cifar10.sh {name}`, for each n of the table.
+All of them, and more: `DATA=... N=n bash launch/evaluate_cifar10.sh {name}`, for each n of the table.
 """

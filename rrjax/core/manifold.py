@@ -1,11 +1,11 @@
-"""A manifold of images, learned or exact: how far is an image from it, and which way does it run?
+"""A manifold of images, learned or exact: the distance to it, and its tangent at an image.
 
 Anything that encodes an image and decodes it again is one: principal components, a VAE-GAN (Kim et
-al. 2019), the robust autoencoder. One image each; vmap for many.
+al. 2019), the robust autoencoder. Images are (H, W, C), float in [0,1]. Every function takes one
+image; `jax.vmap` adds a batch axis.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from rrjax.core.pgd import pgd
+
 
 class Manifold(NamedTuple):
     """Three functions, pytrees all.
 
-    encode: image (H, W, C) -> latent (d,). decode: the way back. deviation: image -> the standard
-    deviations (d,) of its latent, zeros where encoding is exact.
+    encode: image (H, W, C) -> latent (d,). decode: latent -> image. deviation: image -> the
+    standard deviations (d,) of its latent, zeros where encoding is exact.
     """
 
     encode: Callable[[jax.Array], jax.Array]
@@ -45,7 +47,7 @@ def _composed(axes, mean, latent):
     return mean + (latent @ axes).reshape(mean.shape)
 
 
-def _exact(zeros, image):
+def _exact(zeros, _image):
     return zeros
 
 
@@ -73,7 +75,7 @@ def _unflat(decode, like, latent):
 
 
 def project(manifold: Manifold, image: jax.Array) -> jax.Array:
-    """Encode an image and decode it again: a point of the manifold, for PCA the nearest."""
+    """Encode an image and decode it again: a point of the manifold, for PCA the nearest one."""
     return manifold.decode(manifold.encode(image))
 
 
@@ -87,42 +89,34 @@ def sample(manifold: Manifold, image: jax.Array, key: jax.Array) -> jax.Array:
 def refine(
     manifold: Manifold, image: jax.Array, *, steps: int = 300, learning_rate: float = 0.01
 ) -> jax.Array:
-    """Search the point of the manifold that is nearest to an image, from its projection.
+    """Search the point (H, W, C) of the manifold that is nearest to an image in l2.
 
-    Adam on the latent (Stutz et al. 2019). The best of all steps: never farther than `project`'s.
+    Adam on the latent (Stutz et al. 2019), from the image's own, by `pgd` without a projection. The
+    best of all iterates is returned: it is never farther than `project`'s point.
     """
-    adam = optax.adam(learning_rate)
 
-    def distance(latent):
+    def squared_distance(latent: jax.Array) -> jax.Array:
         return jnp.sum((manifold.decode(latent) - image) ** 2)
 
-    def step(carry, _):
-        latent, state, best = carry
-        value, gradient = jax.value_and_grad(distance)(latent)
-        best = _nearer(best, (latent, value))
-        updates, state = adam.update(gradient, state)
-        return (optax.apply_updates(latent, updates), state, best), None
-
-    latent = manifold.encode(image)
-    start = (latent, adam.init(latent), (latent, distance(latent)))
-    (latent, _, best), _ = jax.lax.scan(step, start, length=steps)
-    nearest, _ = _nearer(best, (latent, distance(latent)))
-    return manifold.decode(nearest)
-
-
-def _nearer(best, candidate):
-    return jax.tree.map(partial(jnp.where, candidate[1] < best[1]), candidate, best)
+    search = pgd(
+        squared_distance,
+        manifold.encode(image),
+        project=lambda latent: latent,
+        step=optax.adam(learning_rate),
+        steps=steps,
+    )
+    return manifold.decode(search.x)
 
 
 def distance(image: jax.Array, point: jax.Array) -> jax.Array:
-    """Return the l2 norm of what an image and its point of the manifold differ by."""
+    """Return the l2 distance of an image and its point of the manifold."""
     return jnp.linalg.norm(image - point)
 
 
 def tangent(manifold: Manifold, image: jax.Array) -> jax.Array:
-    """Return an orthonormal basis (H*W*C, d) of the directions the manifold runs in at an image.
+    """Return an orthonormal basis (H*W*C, d) of the manifold's tangent space at an image.
 
-    The QR factor of the decoder's Jacobian at the image's latent.
+    It is the QR factor of the decoder's Jacobian at the image's latent.
     """
     latent = manifold.encode(image)
     jacobian = jax.jacfwd(lambda z: manifold.decode(z).ravel())(latent)

@@ -1,4 +1,4 @@
-"""A run folder: config.json, metrics.jsonl, checkpoints/, results.json, figures/, report.html."""
+"""Run folders: config.json, metrics.jsonl, checkpoints/, results.json, figures/, report.html."""
 
 from rrjax.runs.folder import create_run_dir, flat, make_folder, one_writer, read_config
 from rrjax.runs.networks import (

@@ -1,33 +1,68 @@
 """Files that several processes write: locked, or replaced at once."""
 
-import fcntl
+import errno
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from rrjax.errors import BadInput
+
+# What a file system without flock answers (a Lustre without -o flock, some network mounts).
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
 def locked(path: Path, refusal: str) -> Iterator[None]:
-    """Hold the lock file `path`; BadInput(refusal) if another process does.
+    """Hold the lock file `path`.
 
-    The kernel lets go of it when its holder ends, however it ends.
+    The kernel releases the lock when its holder ends, however it ends. On a file system without
+    locks a warning says so, once a process, and nothing is locked.
+
+    Raises:
+      BadInput: with the text `refusal`, if another process holds the lock.
     """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadInput(refusal) from error
+    lock = _file_lock(path)
+    try:
+        _acquire(lock, blocking=False)
+    except Timeout as error:
+        raise BadInput(refusal) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
 def in_turn(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` once no other process does."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold the lock file `path` once no other process does; otherwise as `locked`."""
+    lock = _file_lock(path)
+    _acquire(lock, blocking=True)
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _file_lock(path: Path) -> FileLock:
+    # No fallback to a file that marks the holder: a killed one would leave it behind.
+    return FileLock(path, fallback_to_soft=False)
+
+
+def _acquire(lock: FileLock, blocking: bool) -> None:
+    try:
+        lock.acquire(blocking=blocking)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+        # One text from one line: Python shows it once a process.
+        warnings.warn(
+            "this file system has no locks: let no two commands write one folder at a time",
+            RuntimeWarning,
+            stacklevel=1,
+        )
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A run's folder: made for one config, written by one process."""
+"""A run folder: it belongs to one config, and one process writes it."""
 
 import json
 import tempfile
@@ -17,20 +17,25 @@ from rrjax.runs.results import read_results
 
 
 def create_run_dir(workdir: str | Path, config: ConfigDict, accept_changes: bool = False) -> None:
-    """Make `workdir` this config's run folder, or check that it already is.
+    """Make `workdir` the run folder of a config, or check that it already is.
 
-    accept_changes: let the new config take the old one's place, which is kept as config.old.json.
+    Args:
+      workdir: the folder; it need not exist.
+      config: written to config.json.
+      accept_changes: replace the config of a run folder that has another; the old one is kept as
+        config.old.json.
 
     Raises:
-      BadInput: if it cannot be written, or holds another config (the differences are named).
+      BadInput: if the folder cannot be written, or holds another config (the differences are
+        named).
     """
     make_folder(workdir)
     path = Path(workdir) / "config.json"
     changes = _changes(read_config(workdir), config) if path.exists() else ""
     if changes and not accept_changes:
         raise BadInput(
-            f"--workdir={workdir} holds another run ({changes}): choose another workdir, or go on "
-            "with the new values by --accept_changes"
+            f"--workdir={workdir} holds another run ({changes}): choose another workdir, or "
+            "continue with the new values by --accept_changes"
         )
     if jax.process_index() or (path.exists() and not changes):
         return
@@ -48,7 +53,11 @@ def _changes(old: ConfigDict, new: ConfigDict) -> str:
 
 @contextmanager
 def one_writer(workdir: str | Path) -> Iterator[None]:
-    """Keep every other training out of a run's folder; BadInput if there is one already."""
+    """Let no other training write a run folder.
+
+    Raises:
+      BadInput: if one does already.
+    """
     if jax.process_index():  # the first process writes for all
         yield
         return
@@ -58,7 +67,11 @@ def one_writer(workdir: str | Path) -> Iterator[None]:
 
 
 def make_folder(workdir: str | Path) -> None:
-    """Make the folder that a command writes; BadInput if it or its results cannot be written."""
+    """Make the folder that a command writes.
+
+    Raises:
+      BadInput: if it cannot be written, or holds a results.json that cannot be read.
+    """
     if not str(workdir):
         raise BadInput("--workdir is empty: name the folder to write")
     try:
@@ -67,19 +80,22 @@ def make_folder(workdir: str | Path) -> None:
             pass
     except OSError as error:
         raise BadInput(f"--workdir={workdir}: cannot be written ({error.strerror})") from error
-    read_results(workdir)  # now, and not after hours
+    read_results(workdir)  # refused now, not after hours of work
 
 
 def read_config(path: str | Path) -> ConfigDict:
-    """Read a run folder's config; BadInput if `path` is not a run folder."""
+    """Return the config of a run folder, locked; fields that were renamed have their new names.
+
+    Raises:
+      BadInput: if `path` is not the run folder of a training.
+    """
     path = Path(path) / "config.json"
     try:
-        config = ConfigDict(json.loads(path.read_text())).lock()
+        config = ConfigDict(_with_new_names(json.loads(path.read_text()))).lock()
     except OSError as error:
         raise BadInput(
-            f"{path.parent}: not a run folder (no readable config.json), nor one of the networks "
-            f"that come with rrjax ({', '.join(pretrained.models_available())}); make one with "
-            "python -m rrjax.train"
+            f"{path.parent}: not a run folder (no readable config.json) and not a pretrained model "
+            f"({', '.join(pretrained.models_available())}); make one with python -m rrjax.train"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a config ({error}); restore it or delete the run") from error
@@ -88,8 +104,16 @@ def read_config(path: str | Path) -> ConfigDict:
     return config
 
 
+def _with_new_names(fields: dict[str, Any]) -> dict[str, Any]:
+    attack = fields.get("attack", {})
+    if "keep" in attack:  # its name until rrjax 0.1 was finished
+        attack = {name: value for name, value in attack.items() if name != "keep"}
+        return fields | {"attack": attack | {"return_iterate": fields["attack"]["keep"]}}
+    return fields
+
+
 def flat(config: ConfigDict) -> dict[str, Any]:
-    """Map dotted field names to values, as JSON holds them."""
+    """Return the fields of a config by dotted names, with values as JSON holds them."""
     plain = json.loads(config.to_json())
     fields = {}
     for name, value in plain.items():

@@ -1,6 +1,7 @@
-"""Networks out of run folders, frozen: classifiers, autoencoders and manifolds."""
+"""Frozen networks of run folders: classifiers, autoencoders and manifolds."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.errors import FlaxError
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from rrjax import models
@@ -25,9 +27,11 @@ from rrjax.runs.folder import create_run_dir, flat, read_config
 
 @dataclasses.dataclass(frozen=True)
 class Frozen:
-    """A trained network that changes no more.
+    """A frozen network: a classifier in eval mode, whose parameters do not change.
 
-    apply: one image (H, W, C), float in [0,1] -> (logits, reps). A pytree: pass it through jit.
+    config: of its training. model, variables: the linen module and its `params` and `batch_stats`.
+    apply: one image (H, W, C), float in [0,1] -> (logits, reps), with BN folded into the
+      convolutions. A pytree: pass it through jit.
     straight_through: the same values, but the last ReLU passes gradients to dead coordinates,
       as inversion needs.
     """
@@ -42,7 +46,7 @@ class Frozen:
         """Return the function whose gradients a search follows."""
         return self.straight_through if straight_through else self.apply
 
-    def __call__(self, images) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def __call__(self, images: ArrayLike) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Map images (N, H, W, C), float in [0,1], to (logits, reps).
 
         Raises:
@@ -64,19 +68,19 @@ class Frozen:
 
 
 @jax.jit
-def _forward(apply, images):
+def _forward(apply: Apply, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
     return jax.vmap(apply)(images)
 
 
 def load(
     path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
 ) -> Frozen:
-    """Load the network of a run folder, or one that comes with rrjax, onto one device.
+    """Load the network of a run folder, or a pretrained model, onto one device.
 
     Args:
       path: a folder, or a name of `rrjax.models_available()`.
-      checkpoint: of a folder: "latest", or "best" (by the run's test score: never judge a test set
-        with it).
+      checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
+        accuracy of it).
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
         value replaces nothing.
 
@@ -93,22 +97,37 @@ def load(
     if checkpoint not in ("latest", "best"):
         raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
     if not Path(path).exists() and str(path) in pretrained.models_available():
-        config, variables = pretrained.read(str(path))
-        _add_newer_fields(config)
-        model = models.create(config.model)
-        variables = jax.device_put(variables, jax.local_devices()[0])
+        config, model, variables = _pretrained(str(path))
     else:
-        config = read_config(path)
-        if config.model.name not in models.MODELS:
-            raise BadInput(f"{path}: a {config.model.name}, not a classifier")
-        _check_fields(path, config)
-        model = models.create(config.model)
-        shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
-        init = partial(models.init, model, jax.random.key(0), shape)
-        variables = _restored(path, init, checkpoint)
+        config, model, variables = _trained(path, checkpoint)
+    _replace_data(config, data)
+    return _freeze(config, model, variables)
+
+
+def _pretrained(name: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    config, variables = pretrained.read(name)
+    _add_newer_fields(config)
+    return config, models.create(config.model), jax.device_put(variables, jax.local_devices()[0])
+
+
+def _trained(path: str | Path, checkpoint: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    config = read_config(path)
+    if config.model.name not in models.MODELS:
+        raise BadInput(f"{path}: a {config.model.name}, not a classifier")
+    _check_fields(path, config)
+    model = models.create(config.model)
+    shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
+    init = partial(models.init, model, jax.random.key(0), shape)
+    return config, model, _restored(path, init, checkpoint)
+
+
+def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
     with config.unlocked():
         config.data.update({field: value for field, value in (data or {}).items() if value})
-    # Folded here, so that both share one set of folded arrays.
+
+
+def _freeze(config: ConfigDict, model: nn.Module, variables: dict[str, Any]) -> Frozen:
+    # Folded once, so that both functions share one set of folded arrays.
     folded, arrays = folding.fold(model, variables)
     through = folded.clone(last_act=straight_through_relu)
     return Frozen(
@@ -118,12 +137,14 @@ def load(
 
 @dataclasses.dataclass(frozen=True)
 class Autoencoder:
-    """A stage of a frozen network, and the decoder that inverts it.
+    """A stage of a frozen network, and the decoder that inverts it (Rojas-Gomez et al. 2021).
 
-    config: of the decoder's run. encoder: the whole network, as its classifier. encode: one image
-      (H, W, C), float in [0,1] -> features, a map (h, w, C); with the wavelet decoder (map,
-      details). decode: features -> image. compare: image -> the map that the feature loss compared.
-      The three are pytrees: pass them through jit. stride: H and W are multiples of it.
+    config: of the decoder's training. encoder: the whole network, a classifier.
+    encode: one image (H, W, C), float in [0,1] -> features, a map (h, w, C); with the wavelet
+      decoder (map, details).
+    decode: features -> image. compare: image -> the map that the feature loss compared. These
+      three are pytrees: pass them through jit.
+    stride: H and W of an image are multiples of it.
     """
 
     config: ConfigDict
@@ -133,7 +154,7 @@ class Autoencoder:
     compare: Callable
     stride: int
 
-    def __call__(self, images) -> jax.Array:
+    def __call__(self, images: ArrayLike) -> jax.Array:
         """Encode images (N, H, W, C), float in [0,1], and decode them again.
 
         Raises:
@@ -144,7 +165,7 @@ class Autoencoder:
         return reconstruct(self.encode, self.decode, images)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuse images (H, W, C) that do not come back.
+        """Check that images of a shape (H, W, C) can be encoded and decoded.
 
         Raises:
           BadInput: for sides that are no multiples of the stride, and for those that the encoder
@@ -173,7 +194,7 @@ def reconstruct(encode: Callable, decode: Callable, images: jax.Array) -> jax.Ar
 def load_autoencoder(
     path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
 ) -> Autoencoder:
-    """Load the autoencoder of a run folder, onto one device; arguments as `load`'s.
+    """Load the autoencoder of a run folder onto one device; the arguments are those of `load`.
 
     Raises:
       BadInput: if the folder is not such a run's, or holds no checkpoint that can be read.
@@ -181,8 +202,7 @@ def load_autoencoder(
     config = read_config(path)
     if config.model.name != "autoencoder":
         raise BadInput(f"{path}: a {config.model.name}, not an autoencoder")
-    with config.unlocked():
-        config.data.update({field: value for field, value in (data or {}).items() if value})
+    _replace_data(config, data)
     encoder = load(Path(path) / "encoder", data=data)
     folded, arrays = folding.fold(encoder.model, encoder.variables)
     size = config.data.image_size
@@ -202,7 +222,11 @@ def load_autoencoder(
 
 
 def load_networks(config: ConfigDict) -> dict[str, Frozen]:
-    """Load what a study compares: config.standard, .robust (either may be "") and all of .more.
+    """Load what a study compares: config.standard, config.robust and all of config.more.
+
+    Returns:
+      The networks by the names "standard" and "robust" (either field may be "") and by the paths
+      of `more`.
 
     Raises:
       BadInput: as `load` does, and if there is none, or if their test data differ.
@@ -215,22 +239,23 @@ def load_autoencoders(config: ConfigDict) -> dict[str, Autoencoder]:
     return _load_all(load_autoencoder, config)
 
 
-def _load_all(load_one: Callable, config: ConfigDict) -> dict:
+def _load_all(load_one: Callable, config: ConfigDict) -> dict[str, Any]:
     paths = {name: path for name in ("standard", "robust") if (path := config[name])}
     paths |= {path: path for path in config.more}
     if not paths:
         raise BadInput("give at least one network: --config.standard=... or --config.robust=...")
-    found = {name: load_one(path, config.checkpoint, config.data) for name, path in paths.items()}
-    first = next(iter(found))
-    for name, network in found.items():
-        ours, theirs = (_test_set(each.config.data) for each in (network, found[first]))
-        if ours != theirs:
+    networks = {
+        name: load_one(path, config.checkpoint, config.data) for name, path in paths.items()
+    }
+    first = next(iter(networks))
+    for name, network in networks.items():
+        if _test_set(network.config.data) != _test_set(networks[first].config.data):
             raise BadInput(f"{paths[first]} and {paths[name]}: their test data differ")
-    return found
+    return networks
 
 
-def other_network(name: str, networks: dict[str, Frozen]) -> str:
-    """Name a network that judges what `name` made: the first other one; itself if it is alone."""
+def other_network(name: str, networks: Mapping[str, Any]) -> str:
+    """Name the network that evaluates what `name` made: the first other one; `name` if alone."""
     return next((other for other in networks if other != name), name)
 
 
@@ -241,13 +266,13 @@ def _test_set(data: ConfigDict) -> list:
 
 
 def _newer_fields(config: ConfigDict) -> dict[str, Any]:
-    """Return the fields of today's defaults that a config has not, dotted."""
-    ours = flat(config)
-    return {k: v for k, v in flat(defaults.get_config()).items() if k not in ours}
+    """Return the fields of today's defaults that a config does not have, by dotted names."""
+    present = flat(config)
+    return {k: v for k, v in flat(defaults.get_config()).items() if k not in present}
 
 
 def _add_newer_fields(config: ConfigDict) -> None:
-    """Give a network that came with rrjax today's fields: a copy of it is a run folder of today."""
+    """Give the config of a pretrained model today's fields: a copy of it is a run folder."""
     with config.unlocked():
         for name, value in _newer_fields(config).items():
             section, _, field = name.rpartition(".")
@@ -255,27 +280,28 @@ def _add_newer_fields(config: ConfigDict) -> None:
 
 
 def _check_fields(path: str | Path, config: ConfigDict) -> None:
-    missing = sorted(_newer_fields(config))
+    missing = _newer_fields(config)
     if missing:
+        fields = ", ".join(f"{name}={json.dumps(missing[name])}" for name in sorted(missing))
         raise BadInput(
-            f"{Path(path) / 'config.json'} is older than the fields {', '.join(missing)}: put them "
-            "in, with the values of rrjax/runs/defaults.py"
+            f"{Path(path) / 'config.json'} was written by an older rrjax: add the missing fields, "
+            f"with the values of that training (the defaults are {fields})"
         )
 
 
 def load_manifold(path: str | Path, checkpoint: str = "latest") -> Manifold:
-    """Load what a VAE-GAN or an autoencoder has learned, onto one device, from its run folder.
+    """Load the manifold of a VAE-GAN or an autoencoder from its run folder onto one device.
 
-    An image's latent is a VAE-GAN's mean, an autoencoder's features.
+    The latent of an image is a VAE-GAN's mean or an autoencoder's features.
 
     Raises:
       BadInput: if the folder is not such a run's, or holds no checkpoint that can be read.
     """
     config = read_config(path)
     if config.model.name == "autoencoder":
-        found = load_autoencoder(path, checkpoint)
+        learned = load_autoencoder(path, checkpoint)
         size, channels = config.data.image_size, len(config.model.mean)
-        return flattened(found.encode, found.decode, (size, size, channels))
+        return flattened(learned.encode, learned.decode, (size, size, channels))
     if config.model.name != "vaegan":
         raise BadInput(
             f"{path}: a {config.model.name}, not a vaegan or an autoencoder: it is no manifold"
@@ -286,7 +312,7 @@ def load_manifold(path: str | Path, checkpoint: str = "latest") -> Manifold:
     return Manifold(*vaegan.frozen(networks, variables))
 
 
-def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict:
+def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict[str, Any]:
     like = jax.eval_shape(init)
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -298,13 +324,13 @@ def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict:
 
 
 def save_network(folder: str | Path, network: Frozen) -> None:
-    """Make `folder` a run folder that holds `network`, unless it is one: `load` reads it again."""
-    # Asked by every process alike: Orbax counts how often they meet.
+    """Write a frozen network as a run folder, which `load` reads, unless `folder` holds one."""
+    # Every process asks this: Orbax counts how often they meet.
     if checkpoints.has_checkpoint(folder):
         return
     create_run_dir(folder, network.config, accept_changes=True)
     variables = {"batch_stats": {}} | network.variables
-    # As a training's are: on every device of this process.
+    # On every device of this process, as the variables of a training are.
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     checkpoints.save_once(folder, jax.device_put(variables, everywhere))

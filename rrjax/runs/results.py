@@ -1,4 +1,4 @@
-"""What studies leave in a folder: results.json, sections of report.html, cached values."""
+"""What studies write into a folder: results.json, sections of report.html, cached values."""
 
 import hashlib
 import json
@@ -16,16 +16,25 @@ from rrjax.runs.report import Section, text_table, write_report
 
 
 def write_results(workdir: str | Path, name: str, results: dict) -> None:
-    """Put a study's numbers under its name into the folder's results.json."""
+    """Write a study's results under its name into the folder's results.json.
+
+    Results are plain values and arrays, which JSON holds as lists.
+    """
     everything = read_results(workdir) | {name: results}
     text = json.dumps(everything, indent=2, default=_plain) + "\n"
     replace_text(Path(workdir) / "results.json", text)
 
 
 def publish(workdir: str | Path, config: ConfigDict, section: Section, results: dict) -> None:
-    """Put a study's results and its section into the folder, with its config, and print its table.
+    """Write a study's results, its config and its section of the report; print its table.
 
     results.json has them under the section's name. Studies may run side by side in a folder.
+
+    Args:
+      workdir: the folder, which exists.
+      config: the study's; results.json and the report hold it.
+      section: the study's part of report.html.
+      results: plain values and arrays by name.
     """
     settings = config.to_dict()
     with in_turn(Path(workdir) / ".results.lock"):
@@ -37,17 +46,23 @@ def publish(workdir: str | Path, config: ConfigDict, section: Section, results: 
 def disk_cache(
     workdir: str | Path, name: str, config: ConfigDict, variables: Any
 ) -> Callable[[str, Callable], np.ndarray]:
-    """Make cached(key, make), which returns the array make(), float64, and writes it down.
+    """Return cached(key, make), which returns make() and keeps it on disk, an array of float64.
 
-    An interrupted study that has the same config and variables (a pytree, of the networks it looks
-    at) does not make it again: they name the file, cells/NAME-....jsonl.
+    An interrupted study of the same config and variables reads it from there: a hash of both names
+    the file, cells/NAME-....jsonl.
+
+    Args:
+      workdir: the study's folder.
+      name: of the file.
+      config: whatever decides the values.
+      variables: a pytree of arrays, of the networks that the study looks at.
     """
     content = hashlib.sha256(config.to_json(sort_keys=True).encode())
     for x in jax.tree.leaves(variables):
         content.update(np.asarray(x).tobytes())
     path = Path(workdir) / "cells" / f"{name}-{content.hexdigest()[:12]}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The last line of one that was killed may be half a line.
+    # A study that was killed may have left half a line at the end.
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
     replace_text(path, "".join(f"{line}\n" for line in lines))
     done = {entry["key"]: np.array(entry["value"]) for entry in map(json.loads, lines)}
@@ -63,7 +78,7 @@ def disk_cache(
 
 
 def read_results(workdir: str | Path) -> dict:
-    """Return what studies put into a folder's results.json, by their names; {} if none did.
+    """Return what studies wrote into a folder's results.json, by their names; {} without one.
 
     Raises:
       BadInput: if it is not JSON.
@@ -75,7 +90,7 @@ def read_results(workdir: str | Path) -> dict:
         raise BadInput(f"{path}: not JSON ({error}); move it away") from error
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return np.asarray(value).tolist()
     raise TypeError(f"results hold a {type(value).__name__}: give plain values or arrays")

@@ -1,11 +1,13 @@
-"""The safetensors format (huggingface.co/docs/safetensors): a JSON header, then the numbers.
+"""The safetensors format, read and written by the package `safetensors`.
 
-It has no checksums. That every byte of the body belongs to exactly one tensor is checked.
+Added here: BF16, which numpy lacks, and the refusal of a header that gives a name twice. The format
+has no checksums; the package checks that every byte of the body belongs to exactly one tensor.
 """
 
 import json
-import math
 import struct
+from collections.abc import Mapping
+from typing import BinaryIO
 
 import ml_dtypes
 import numpy as np
@@ -27,57 +29,44 @@ _DTYPES = {
 
 
 def loads(content: bytes) -> dict[str, np.ndarray]:
-    """Read a file's tensors, as views.
+    """Return the tensors of a safetensors file by their names.
 
-    Raises BadInput, or what a damaged header gives rise to: ValueError, LookupError, TypeError,
-    AttributeError, RecursionError, struct.error.
+    Raises:
+      BadInput: for a file that is truncated or damaged, for numbers of a type that numpy and
+        ml_dtypes lack, and for a header that gives a name twice.
     """
-    (length,) = struct.unpack("<Q", content[:8])
-    if length > len(content) - 8:
-        raise BadInput(f"truncated: a header of {length:,} bytes in a file of {len(content):,}")
-    header = json.loads(content[8 : 8 + length], object_pairs_hook=_once)
-    header.pop("__metadata__", None)
-    state, end = {}, 0
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        dtype, shape = _DTYPES.get(entry["dtype"]), entry["shape"]
-        start, stop = entry["data_offsets"]
+    # Imported here: what needs no such file works where the package is missing.
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        tensors = deserialize(content)
+    except (SafetensorError, ValueError) as error:
+        raise BadInput(f"damaged or truncated ({error}); fetch it again") from error
+    _check_names(content)
+    state = {}
+    for name, tensor in tensors:
+        dtype = _DTYPES.get(tensor["dtype"])
         if dtype is None:
-            raise BadInput(f"key {name} is of {entry['dtype']}: only plain numbers are read")
-        if any(type(n) is not int or n < 0 for n in (start, stop, *shape)):
-            raise BadInput(f"key {name}: a size or place that is no number")
-        count = math.prod(shape)
-        if start != end or stop - start != count * dtype.itemsize:
-            raise BadInput(f"key {name} of shape {tuple(shape)} is not at bytes {start} to {stop}")
-        if 8 + length + stop > len(content):
-            raise BadInput(f"truncated: key {name} ends beyond the file; fetch it again")
-        end = stop
-        state[name] = np.frombuffer(content, dtype, count, 8 + length + start).reshape(shape)
-    if 8 + length + end != len(content):
-        raise BadInput("bytes after its last tensor")
+            raise BadInput(f"key {name} is of {tensor['dtype']}: only plain numbers are read")
+        state[name] = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
     return state
 
 
-def _once(pairs: list) -> dict:
-    names = dict(pairs)
-    if len(names) != len(pairs):
-        raise BadInput("a header that says a name twice")
-    return names
+def _check_names(content: bytes) -> None:
+    """Refuse a header with a name in it twice, of which the package takes the last."""
+
+    def once(pairs: list[tuple]) -> dict:
+        if len(dict(pairs)) != len(pairs):
+            raise BadInput("a header that says a name twice")
+        return dict(pairs)
+
+    (length,) = struct.unpack("<Q", content[:8])
+    json.loads(content[8 : 8 + length], object_pairs_hook=once)
 
 
-def dump(state: dict[str, np.ndarray], file) -> None:
-    """Write arrays by name to a binary file."""
-    names = {dtype: name for name, dtype in _DTYPES.items()}
-    header, end = {"__metadata__": {"format": "pt"}}, 0
-    for name, array in state.items():
-        place = [end, end + array.nbytes]
-        header[name] = {
-            "dtype": names[array.dtype],
-            "shape": array.shape,
-            "data_offsets": place,
-        }
-        end = place[1]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-    for array in state.values():
-        file.write(array.tobytes())
+def dump(state: Mapping[str, np.ndarray], file: BinaryIO) -> None:
+    """Write arrays by name to a binary file; the same arrays give the same bytes."""
+    from safetensors.numpy import save
+
+    contiguous = {name: np.asarray(array, order="C") for name, array in state.items()}
+    file.write(save(contiguous, metadata={"format": "pt"}))

@@ -1,17 +1,25 @@
-"""Laws of a run's folder: one config each, offenders named."""
+"""Laws of a run folder: one config each, one writer, invalid values named."""
 
+import errno
+import fcntl
 import json
+import subprocess
+import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from subprocess import PIPE
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from paths import ROOT
+from rrjax import models, runs
 from rrjax.configs import robust_digits
 from rrjax.errors import BadInput
-from rrjax.runs import report
+from rrjax.runs import checkpoints, files, report
 
 
 def test_a_workdir_belongs_to_one_config(tmp_path):
@@ -26,6 +34,100 @@ def test_a_workdir_belongs_to_one_config(tmp_path):
     with pytest.raises(BadInput, match=r"attack.eps was 2.0, now 1.0; seed was 0, now 3"):
         runs.create_run_dir(tmp_path / "run", config)
     assert (tmp_path / "run/config.json").read_bytes() == before
+
+
+def with_fields(run, change):
+    """Change the fields of a run's config.json, as an older rrjax would have written them."""
+    fields = json.loads((run / "config.json").read_text())
+    change(fields)
+    (run / "config.json").write_text(json.dumps(fields))
+
+
+@pytest.fixture
+def tiny_run(tmp_path):
+    """A run folder with a checkpoint of a network as it is initialized, and its config."""
+    config = robust_digits.get_config()
+    config.model.update(name="tiny", width=64)
+    runs.create_run_dir(tmp_path / "run", config)
+    shape = (config.data.image_size, config.data.image_size, 1)
+    variables = models.init(models.create(config.model), jax.random.key(0), shape)
+    checkpoints.save_once(tmp_path / "run", {"batch_stats": {}} | variables)
+    return tmp_path / "run", config
+
+
+def test_an_old_run_folder_has_a_field_by_its_old_name(tiny_run):
+    run, config = tiny_run
+
+    def rename(fields):
+        fields["attack"]["keep"] = "last"
+        del fields["attack"]["return_iterate"]
+
+    with_fields(run, rename)
+    network = runs.load(run)
+    assert network.config.attack.return_iterate == "last" and "keep" not in network.config.attack
+    config.attack.return_iterate = "last"
+    runs.create_run_dir(run, config)  # its training resumes
+    config.attack.return_iterate = "best"
+    with pytest.raises(BadInput, match=r"attack.return_iterate was 'last', now 'best'"):
+        runs.create_run_dir(run, config)
+
+
+def test_an_old_run_folder_without_a_field_says_what_to_add(tiny_run):
+    run, _ = tiny_run
+
+    def remove(fields):
+        del fields["replays"], fields["loss"]["beta"]
+
+    with_fields(run, remove)
+    message = r"run/config.json was written by an older rrjax: add the missing fields, with the"
+    with pytest.raises(BadInput, match=message + r".*the defaults are loss.beta=6.0, replays=0"):
+        runs.load(run)
+    with_fields(run, lambda fields: fields.update(replays=0) or fields["loss"].update(beta=6.0))
+    assert runs.load(run).config.loss.beta == 6
+
+
+HOLDER = """
+import sys, pathlib
+from rrjax.runs import files
+with files.locked(pathlib.Path(sys.argv[1]), "held"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_has_one_holder_and_ends_with_it(tmp_path):
+    path = tmp_path / ".lock"
+    command = [sys.executable, "-c", HOLDER, path]
+    with subprocess.Popen(command, cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BadInput, match="another writes"), files.locked(path, "another writes"):
+            pass
+        holder.kill()
+    with (
+        files.locked(path, "no"),
+        pytest.raises(BadInput, match="I do"),
+        files.locked(path, "I do"),
+    ):
+        pass
+    with files.in_turn(path):
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOTSUP])
+def test_without_locks_a_warning_says_so_once_and_work_goes_on(code, tmp_path, monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(code, "not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    work = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            with files.locked(tmp_path / ".lock", "no"), files.in_turn(tmp_path / ".turn"):
+                work.append(1)
+    assert work == [1, 1]
+    (warning,) = caught
+    assert "this file system has no locks" in str(warning.message)
 
 
 def test_a_workdir_that_cannot_be_written_is_named(tmp_path):

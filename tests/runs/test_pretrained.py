@@ -1,4 +1,4 @@
-"""The networks that come with rrjax: their files, and what `load` makes of them."""
+"""The pretrained models: their files, and what `load` makes of them."""
 
 import json
 
@@ -17,8 +17,8 @@ from rrjax.runs import checkpoints, defaults, pretrained
 
 
 @pytest.fixture
-def shelf(tmp_path, monkeypatch):
-    """Make a run, put it among the networks that come with rrjax, and return the run."""
+def released(tmp_path, monkeypatch):
+    """Make a run, release its network as the one pretrained model, and return the run."""
     config = defaults.get_config()
     config.model.update(name="resnet8", variant="cifar", width=2, classes=3)
     config.data.update(name="folder", image_size=8, path="/somewhere")
@@ -26,16 +26,16 @@ def shelf(tmp_path, monkeypatch):
     runs.create_run_dir(run, config)
     variables = models.init(models.create(config.model), jax.random.key(0), (8, 8, 3))
     checkpoints.save_once(run, variables)
-    ship = pretrain.get_config()
-    ship.update(run=str(run), name="small", time="a minute")
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "shelf")
-    networks.export_pretrained(ship, tmp_path / "shelf")
+    release = pretrain.get_config()
+    release.update(run=str(run), name="small", time="a minute")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
+    networks.export_pretrained(release, tmp_path / "pretrained")
     return run
 
 
-def test_a_name_gives_the_run_s_network_with_its_parameters_in_bfloat16(shelf):
+def test_a_name_gives_the_run_s_network_with_its_parameters_in_bfloat16(released):
     assert rrjax.models_available() == ("small",)
-    network, trained = rrjax.load("small"), runs.load(shelf)
+    network, trained = rrjax.load("small"), runs.load(released)
     rounded = jax.tree.map(
         lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), trained.variables["params"]
     )
@@ -46,13 +46,13 @@ def test_a_name_gives_the_run_s_network_with_its_parameters_in_bfloat16(shelf):
     np.testing.assert_allclose(network(images)[0], trained(images)[0], atol=0.05)
 
 
-def test_it_does_not_know_where_its_data_lay_and_is_told(shelf):
+def test_where_the_data_lie_is_an_argument(released):
     assert rrjax.load("small").config.data.path == ""
     assert runs.load("small", data={"name": "", "path": "/here"}).config.data.path == "/here"
     assert runs.load("small", data={"name": "", "path": "/here"}).config.data.name == "folder"
 
 
-def test_weights_that_were_changed_are_refused(shelf):
+def test_weights_that_were_changed_are_refused(released):
     path = pretrained.FOLDER / "small.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -61,17 +61,17 @@ def test_weights_that_were_changed_are_refused(shelf):
         rrjax.load("small")
 
 
-def test_a_name_is_given_once(shelf):
-    ship = pretrain.get_config()
-    ship.update(run=str(shelf), name="small")
+def test_a_name_is_given_once(released):
+    release = pretrain.get_config()
+    release.update(run=str(released), name="small")
     with pytest.raises(BadInput, match="holds small already"):
-        networks.export_pretrained(ship, pretrained.FOLDER)
+        networks.export_pretrained(release, pretrained.FOLDER)
 
 
-def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
-    def judged(folder, name, config, found):
+def test_a_model_card_holds_the_training_and_the_accuracies(released, tmp_path):
+    def evaluated(folder, name, settings, results):
         folder.mkdir(parents=True)
-        runs.write_results(folder, name, {"config": config} | found)
+        runs.write_results(folder, name, {"config": settings} | results)
 
     def accuracy(mean, n=200):
         return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": n}
@@ -79,17 +79,17 @@ def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
     def cell(steps, eps, *summary):
         return {"steps": steps, "eps": eps, **accuracy(*summary)}
 
-    asked, place = {"norm": "linf", "restarts": 1}, tmp_path / "judged/small"
+    settings, folder = {"norm": "linf", "restarts": 1}, tmp_path / "evaluations/small"
     cells = [cell(20, 0.0, 0.9), cell(20, 8 / 255, 0.3), cell(100, 8 / 255, 0.2)]
-    judged(place / "a", "accuracy", asked, {"models": {"robust": cells}})
+    evaluated(folder / "a", "accuracy", settings, {"models": {"robust": cells}})
     cells = [cell(20, 8 / 255, 0.35, 1000), cell(20, 0.0, 0.8, 1000)]
-    judged(place / "b", "accuracy", asked | {"restarts": 5}, {"models": {"robust": cells}})
-    asked = {"norm": "linf", "eps": 8 / 255, "source": "other"}
-    found = {"clean": accuracy(0.9), "transfer": accuracy(0.7)}
-    judged(place / "c", "masking", asked, {"networks": {"small": {"accuracy": found}}})
-    asked = card_config.get_config()
-    asked.update(name="small", judged=str(tmp_path / "judged"))
-    model_card.write(asked, tmp_path)
+    evaluated(folder / "b", "accuracy", settings | {"restarts": 5}, {"models": {"robust": cells}})
+    settings = {"norm": "linf", "eps": 8 / 255, "source": "other"}
+    accuracies = {"clean": accuracy(0.9), "transfer": accuracy(0.7)}
+    evaluated(folder / "c", "masking", settings, {"networks": {"small": {"accuracy": accuracies}}})
+    config = card_config.get_config()
+    config.update(name="small", evaluations=str(tmp_path / "evaluations"))
+    model_card.write(config, tmp_path)
     text = (tmp_path / "small.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows[2:]] == [
@@ -102,13 +102,14 @@ def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
     ]
     assert "against l2 attacks of radius 3" in text and "a minute." in text
     assert "--config.model.width=2 " in text and "somewhere" not in text
-    asked.judged = str(tmp_path / "elsewhere")
+    config.evaluations = str(tmp_path / "elsewhere")
     with pytest.raises(BadInput, match=r"elsewhere: holds no evaluation in small/"):
-        model_card.write(asked, tmp_path)
+        model_card.write(config, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", pretrained.models_available())
-def test_what_comes_with_rrjax_is_whole_small_and_has_a_card(name):
+def test_a_pretrained_model_is_whole_small_and_has_a_card(name):
     network = rrjax.load(name)
     images = jnp.zeros((1, network.config.data.image_size, network.config.data.image_size, 3))
     assert np.isfinite(network(images)[0]).all()
@@ -118,8 +119,8 @@ def test_what_comes_with_rrjax_is_whole_small_and_has_a_card(name):
     assert f"# {name}\n" in (pretrained.FOLDER / f"{name}.md").read_text()
 
 
-def test_a_copy_of_one_that_is_older_than_a_field_is_a_run_folder_of_today(shelf, tmp_path):
-    """As an autoencoder keeps the network that it inverts."""
+def test_a_copy_of_an_older_model_is_a_run_folder_of_today(released, tmp_path):
+    """An autoencoder's run keeps such a copy of the network that it inverts."""
     path = pretrained.FOLDER / "small.json"
     facts = json.loads(path.read_text())
     del facts["config"]["replays"], facts["config"]["loss"]["beta"]

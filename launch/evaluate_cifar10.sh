@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What the networks that come with rrjax withstand, into runs/judged, and their cards:
-#   DATA=/path/to/cifar10 bash launch/judge_cifar10.sh [NAME ...]
+# Evaluate the pretrained models under attack, into runs/evaluations, and write their model cards:
+#   DATA=/path/to/cifar10 bash launch/evaluate_cifar10.sh [NAME ...]
 # DATA holds {train,test}/<class>/*.jpg. Clean accuracy is over all test images, every attack over N
 # of them (default 1,000: hours; with N=500 the study of masking alone takes half an hour of one
-# core). What was found already is not found again.
+# core). What is done already is not done again.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 EXTRAS=dev # foolbox is part of it
@@ -16,15 +16,15 @@ l2=("--config.norm=l2" "--config.eps=(0.25,0.5,1.0)")
 # shellcheck disable=SC2034
 linf=("--config.norm=linf" "--config.eps=(0.00784314,0.01568627,0.03137255)")
 
-judge() { # NAME FOLDER FLAGS
-  out=runs/judged/$1/$2
+attack() { # NAME FOLDER FLAGS
+  out=runs/evaluations/$1/$2
   if [ -e "$out/results.json" ]; then return; fi
   python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --config.robust="$1" \
     --config.data.path="$DATA" --workdir="$out" "${@:3}"
 }
 
 probe() { # NAME FLAGS: its own ball
-  out=runs/judged/$1/probe_$n
+  out=runs/evaluations/$1/probe_$n
   if [ -e "$out/results.json" ]; then return; fi
   python -m rrjax.study --config=configs/masking.py --config.networks="('$1',)" \
     --config.source=cifar10_standard --config.data.path="$DATA" --config.n="$n" \
@@ -36,11 +36,11 @@ if [ $# = 0 ]; then
   set -- "${names[@]}"
 fi
 for name; do
-  judge "$name" clean --config.eps="(0.0,)" --config.steps="(20,)"
+  attack "$name" clean --config.eps="(0.0,)" --config.steps="(20,)"
   for norm in l2 linf; do
     declare -n ball=$norm
-    judge "$name" "${norm}_$n" "${ball[@]}" --config.steps="(20,100)" --config.n="$n"
-    judge "$name" "${norm}_starts_$n" "${ball[@]}" --config.steps="(20,)" --config.n="$n" \
+    attack "$name" "${norm}_$n" "${ball[@]}" --config.steps="(20,100)" --config.n="$n"
+    attack "$name" "${norm}_starts_$n" "${ball[@]}" --config.steps="(20,)" --config.n="$n" \
       --config.random_start=uniform --config.restarts=5
   done
   case $name in
@@ -50,5 +50,5 @@ for name; do
     *) probe "$name" --config.eps=0.5 ;;
   esac
   python -m rrjax.convert --config=configs/card.py --config.name="$name" \
-    --workdir=runs/judged/cards
+    --workdir=runs/evaluations/cards
 done

@@ -1,0 +1,302 @@
+# The commands of launch/reproduce.sh, which calls make with this file. A training leaves the stamp
+# .done in its run folder, a study logs/NAME.done in its workdir, and neither runs again while that
+# lies there. In the environment: FLAGS, of every training; SETTINGS, a file that changes with the
+# flags and the data; DATA and CBSD68, folders.
+SHELL := bash
+comma := ,
+train = python -m rrjax.train
+study = python -m rrjax.study
+logged = @bash launch/logged.sh $@ $(1)
+
+.PHONY: small seeds cifar10 gradients paper
+
+# The trainings of the first paper's studies on digits, and those studies.
+REPRESENTATIONS := inversion proximity interpolation visualization regularized manipulation \
+  activations synthesis transfer
+networks = --config.standard=$(1)/standard --config.robust=$(1)/robust
+trained = $(1)/robust/.done $(1)/standard/.done
+
+define digits # OUT, FLAGS
+$(call trained,$(1)): $(1)/%/.done: $(SETTINGS)
+	$$(call logged,$(1)/logs/$$*.log) $(train) --config=configs/$$*_digits.py \
+	  --workdir=$(1)/$$* $(2) $$(FLAGS)
+$(1)/logs/accuracy.done: $(call trained,$(1))
+	$$(call logged,$(1)/logs/accuracy.log) python -m rrjax.evaluate --config=configs/evaluate.py \
+	  --workdir=$(1) --config.n=128 $(call networks,$(1))
+$(REPRESENTATIONS:%=$(1)/logs/%.done): $(1)/logs/%.done: $(call trained,$(1))
+	$$(call logged,$(1)/logs/$$*.log) $(study) --config=configs/$$*.py --workdir=$(1) \
+	  $(call networks,$(1))
+endef
+representations = $(patsubst %,$(1)/logs/%.done,accuracy $(REPRESENTATIONS))
+
+# small: on digits, two trainings and every study.
+S := runs/small
+$(eval $(call digits,$(S)))
+
+$(S)/vaegan/.done: $(SETTINGS)
+	$(call logged,$(S)/logs/vaegan.log) $(train) --config=configs/vaegan_digits.py \
+	  --config.epochs=30 --workdir=$(S)/vaegan
+
+$(S)/logs/boundary.done: $(SETTINGS)
+	$(call logged,$(S)/logs/boundary.log) $(study) --config=configs/boundary.py --workdir=$(S)
+
+$(S)/logs/masking.done: $(call trained,$(S))
+	$(call logged,$(S)/logs/masking.log) $(study) --config=configs/masking.py --workdir=$(S) \
+	  --config.networks="('$(S)/standard','$(S)/robust')" --config.source=$(S)/standard
+
+$(S)/logs/retraining.done: $(call trained,$(S))
+	$(call logged,$(S)/logs/retraining.log) $(study) --config=configs/retraining.py \
+	  --workdir=$(S) $(call networks,$(S)) --config.seeds="(0,)"
+
+$(S)/logs/manifold.done: $(call trained,$(S)) $(S)/vaegan/.done
+	$(call logged,$(S)/logs/manifold.log) $(study) --config=configs/manifold.py --workdir=$(S) \
+	  $(call networks,$(S)) --config.manifold=$(S)/vaegan
+
+decode_digits = $(train) --config=configs/autoencoder_digits.py --config.model.encoder=$(S)/$*
+DECODERS := $(S)/standard_decoder/.done $(S)/robust_decoder/.done
+DENOISERS := $(S)/standard_denoiser/.done $(S)/robust_denoiser/.done
+
+$(DECODERS): $(S)/%_decoder/.done: $(S)/%/.done
+	$(call logged,$(S)/logs/$*_decoder.log) $(decode_digits) --workdir=$(S)/$*_decoder
+
+$(DENOISERS): $(S)/%_denoiser/.done: $(S)/%/.done
+	$(call logged,$(S)/logs/$*_denoiser.log) $(decode_digits) --config.noise=50 \
+	  --workdir=$(S)/$*_denoiser
+
+# The decoder of one class: its flags.
+one_class = --config.model.classes=1 --config.data.groups="(('$(1)',),)" \
+  --config.data.group_names="('$(1)',)"
+
+define small_one_class # ENCODER, CLASS
+$(S)/one_class/$(1)_$(2)/.done: $(S)/$(1)/.done
+	$$(call logged,$(S)/logs/$(1)_$(2).log) $(train) --config=configs/autoencoder_digits.py \
+	  --workdir=$(S)/one_class/$(1)_$(2) --config.model.encoder=$(S)/$(1) $(call one_class,$(2)) \
+	  --config.epochs=40
+endef
+SMALL_ONE_CLASS := $(foreach name,standard robust,$(foreach class,0 1 2,$(name)_$(class)))
+$(foreach name,standard robust,$(foreach class,0 1 2,\
+  $(eval $(call small_one_class,$(name),$(class)))))
+
+$(S)/logs/anomaly.done: $(SMALL_ONE_CLASS:%=$(S)/one_class/%/.done)
+	$(call logged,$(S)/logs/anomaly.log) $(study) --config=configs/anomaly.py --workdir=$(S) \
+	  --config.root=$(S)/one_class
+
+$(S)/logs/reconstruction.done $(S)/logs/generation.done: $(S)/logs/%.done: $(DECODERS)
+	$(call logged,$(S)/logs/$*.log) $(study) --config=configs/$*.py --workdir=$(S) \
+	  --config.standard=$(S)/standard_decoder --config.robust=$(S)/robust_decoder
+
+$(S)/logs/denoising.done: $(DENOISERS)
+	$(call logged,$(S)/logs/denoising.log) $(study) --config=configs/denoising.py --workdir=$(S) \
+	  --config.networks="('$(S)/standard_denoiser','$(S)/robust_denoiser')"
+
+# The trainings come first, which studies wait for.
+$(S)/logs/claims.done: $(call trained,$(S)) $(S)/vaegan/.done $(S)/logs/boundary.done \
+  $(call representations,$(S)) $(S)/logs/masking.done $(S)/logs/retraining.done $(DECODERS) \
+  $(DENOISERS) $(patsubst %,$(S)/logs/%.done,manifold anomaly reconstruction generation denoising)
+	$(call logged,$(S)/logs/claims.log) $(study) --config=configs/claims.py --workdir=$(S)
+
+small: $(S)/logs/claims.done
+	@echo "Look at $(S)/report.html"
+
+# seeds: the first paper's studies with three seeds of both trainings.
+SEEDS := runs/seeds/0 runs/seeds/1 runs/seeds/2
+$(foreach seed,0 1 2,$(eval $(call digits,runs/seeds/$(seed),--config.seed=$(seed))))
+
+runs/seeds/logs/claims.done: $(foreach out,$(SEEDS),$(call trained,$(out))) \
+  $(foreach out,$(SEEDS),$(call representations,$(out)))
+	$(call logged,runs/seeds/logs/claims.log) $(study) --config=configs/claims.py \
+	  --workdir=runs/seeds --config.folders="('runs/seeds/0','runs/seeds/1','runs/seeds/2')"
+
+seeds: runs/seeds/logs/claims.done
+	@echo "Look at runs/seeds/report.html"
+
+# cifar10: the pretrained models, decoders of them, and smaller networks of rising eps.
+C := runs/cifar10_studies
+D := $(C)/decoders
+at_data = --config.data.path="$$DATA"
+PRETRAINED := --config.standard=cifar10_standard --config.robust=cifar10_robust_l2_eps05
+BOTH := standard robust_l2_eps025
+CLASSES := airplane automobile bird cat deer dog frog horse ship truck
+
+$(C)/logs/accuracy.done: $(SETTINGS)
+	$(call logged,$(C)/logs/accuracy.log) python -m rrjax.evaluate --config=configs/evaluate.py \
+	  --workdir=$(C) $(PRETRAINED) $(at_data) --config.eps="(0.0,0.25,0.5,1.0)" --config.n=1000
+
+$(C)/logs/inversion.done $(C)/logs/proximity.done: flags := --config.n=64
+$(C)/logs/interpolation.done: flags := --config.n=64 --config.points=5
+$(C)/logs/visualization.done: flags := --config.units=16
+$(C)/logs/synthesis.done: flags := --config.patch=10
+$(REPRESENTATIONS:%=$(C)/logs/%.done): $(C)/logs/%.done: $(SETTINGS)
+	$(call logged,$(C)/logs/$*.log) $(study) --config=configs/$*.py --workdir=$(C) \
+	  $(PRETRAINED) $(at_data) $(flags)
+
+$(C)/logs/claims.done: $(call representations,$(C))
+	$(call logged,$(C)/logs/claims.log) $(study) --config=configs/claims.py --workdir=$(C) \
+	  --config.eps=0.5
+
+# A decoder, trained for 390 steps: its command but for the encoder and the folder.
+decoder = $(train) --config=configs/autoencoder_cifar10.py $(at_data) --config.epochs=1
+
+step_size_0.0 := 0.625
+step_size_0.25 := 0.3125
+step_size_0.5 := 0.625
+step_size_1.0 := 1.25
+RADII := 0.0 0.25 0.5 1.0
+define rung # SEED, EPS: a network from scratch, and its decoder
+$(C)/ladder/$(1)/eps_$(2)/.done: $(SETTINGS)
+	$$(call logged,$(C)/logs/ladder_$(1)_eps_$(2).log) $(train) --config=configs/small_cifar10.py \
+	  $$(at_data) --config.seed=$(1) --config.model.width=8 --config.epochs=1 \
+	  --config.attack.eps=$(2) --config.attack.step_size=$(step_size_$(2)) \
+	  --workdir=$(C)/ladder/$(1)/eps_$(2)
+$(C)/ladder/$(1)/decoder_$(2)/.done: $(C)/ladder/$(1)/eps_$(2)/.done
+	$$(call logged,$(C)/logs/ladder_$(1)_decoder_$(2).log) $$(decoder) \
+	  --config.model.encoder=$(C)/ladder/$(1)/eps_$(2) --workdir=$(C)/ladder/$(1)/decoder_$(2) \
+	  --config.seed=$(1)
+endef
+$(foreach seed,0 1 2,$(foreach eps,$(RADII),$(eval $(call rung,$(seed),$(eps)))))
+
+define ladder # SEED: the study of its decoders
+$(C)/ladder/$(1)/logs/reconstruction.done: $(RADII:%=$(C)/ladder/$(1)/decoder_%/.done)
+	$$(call logged,$(C)/ladder/$(1)/logs/reconstruction.log) $(study) \
+	  --config=configs/reconstruction.py --workdir=$(C)/ladder/$(1) \
+	  --config.standard=$(C)/ladder/$(1)/decoder_0.0 \
+	  --config.robust=$(C)/ladder/$(1)/decoder_0.25 $$(at_data) \
+	  --config.more="('$(C)/ladder/$(1)/decoder_0.5','$(C)/ladder/$(1)/decoder_1.0')" \
+	  --config.n=1000 --config.photographs=0 --config.searched=0
+endef
+$(foreach seed,0 1 2,$(eval $(call ladder,$(seed))))
+
+define cifar10_decoder # ENCODER, SUFFIX, FLAGS
+$(D)/$(1)_$(2)/.done: $(SETTINGS)
+	$$(call logged,$(C)/logs/$(1)_$(2).log) $$(decoder) --config.model.encoder=cifar10_$(1) \
+	  --workdir=$(D)/$(1)_$(2) $(3)
+endef
+$(foreach name,$(BOTH),$(foreach seed,0 1 2,\
+  $(eval $(call cifar10_decoder,$(name),layer4_$(seed),--config.seed=$(seed)))))
+$(foreach name,robust_l2_eps05 robust_l2_eps1,$(eval $(call cifar10_decoder,$(name),layer4_0)))
+$(foreach name,$(BOTH),\
+  $(eval $(call cifar10_decoder,$(name),denoiser,--config.model.stage=layer2 --config.noise=50))\
+  $(eval $(call cifar10_decoder,$(name),layer2,--config.model.stage=layer2))\
+  $(eval $(call cifar10_decoder,$(name),layer1,--config.model.stage=layer1)))
+
+define cifar10_one_class # ENCODER, CLASS
+$(C)/one_class/$(1)_$(2)/.done: $(SETTINGS)
+	$$(call logged,$(C)/logs/one_class_$(1)_$(2).log) $(train) \
+	  --config=configs/autoencoder_cifar10.py --workdir=$(C)/one_class/$(1)_$(2) \
+	  --config.model.encoder=cifar10_$(1) $(call one_class,$(2)) $$(at_data) --config.epochs=1 \
+	  --config.batch_size=64
+endef
+$(foreach name,$(BOTH),$(foreach class,$(CLASSES),\
+  $(eval $(call cifar10_one_class,$(name),$(class)))))
+
+define cifar10_seed # SEED
+$(C)/seed_$(1)/logs/reconstruction.done: $(BOTH:%=$(D)/%_layer4_$(1)/.done)
+	$$(call logged,$(C)/seed_$(1)/logs/reconstruction.log) $(study) \
+	  --config=configs/reconstruction.py --workdir=$(C)/seed_$(1) \
+	  --config.standard=$(D)/standard_layer4_$(1) $$(at_data) --config.n=1000 \
+	  --config.robust=$(D)/robust_l2_eps025_layer4_$(1) --config.photographs=0 --config.searched=0
+endef
+$(foreach seed,1 2,$(eval $(call cifar10_seed,$(seed))))
+
+LAYER4 := --config.standard=$(D)/standard_layer4_0 --config.robust=$(D)/robust_l2_eps025_layer4_0
+$(C)/logs/reconstruction.done: $(BOTH:%=$(D)/%_layer4_0/.done) \
+  $(D)/robust_l2_eps05_layer4_0/.done $(D)/robust_l2_eps1_layer4_0/.done
+	$(call logged,$(C)/logs/reconstruction.log) $(study) --config=configs/reconstruction.py \
+	  --workdir=$(C) $(LAYER4) $(at_data) --config.n=1000 \
+	  --config.more="('$(D)/robust_l2_eps05_layer4_0','$(D)/robust_l2_eps1_layer4_0')"
+
+$(C)/logs/generation.done: $(BOTH:%=$(D)/%_layer4_0/.done)
+	$(call logged,$(C)/logs/generation.log) $(study) --config=configs/generation.py \
+	  --workdir=$(C) $(LAYER4) $(at_data)
+
+$(C)/logs/denoising.done: $(BOTH:%=$(D)/%_denoiser/.done)
+	$(call logged,$(C)/logs/denoising.log) $(study) --config=configs/denoising.py --workdir=$(C) \
+	  --config.lpips=alexnet \
+	  --config.networks="('$(D)/standard_denoiser','$(D)/robust_l2_eps025_denoiser')" \
+	  $(if $(CBSD68),--config.images="$$CBSD68" --config.n=0,$(at_data))
+
+levels = ('$(D)/$(1)_layer4_0','$(D)/$(1)_layer2','$(D)/$(1)_layer1')
+$(C)/logs/style.done: $(foreach name,$(BOTH),$(patsubst %,$(D)/$(name)_%/.done,layer4_0 layer2 layer1))
+	$(call logged,$(C)/logs/style.log) $(study) --config=configs/style.py --workdir=$(C) \
+	  --config.standard="$(call levels,standard)" --config.robust="$(call levels,robust_l2_eps025)"
+
+quoted = '$(1)'$(comma)
+$(C)/logs/anomaly.done: $(foreach name,$(BOTH),$(CLASSES:%=$(C)/one_class/$(name)_%/.done))
+	$(call logged,$(C)/logs/anomaly.log) $(study) --config=configs/anomaly.py --workdir=$(C) \
+	  --config.n=0 --config.root=$(C)/one_class \
+	  --config.networks="('standard','robust_l2_eps025')" \
+	  --config.classes="($(subst $() ,,$(foreach class,$(CLASSES),$(call quoted,$(class)))))" \
+	  --config.steps=0
+
+cifar10: $(C)/logs/claims.done $(foreach seed,0 1 2,$(C)/ladder/$(seed)/logs/reconstruction.done) \
+  $(C)/seed_1/logs/reconstruction.done $(C)/seed_2/logs/reconstruction.done \
+  $(patsubst %,$(C)/logs/%.done,reconstruction generation denoising style anomaly)
+	@echo "Look at $(C)/report.html"
+
+# gradients: Kim et al. (2019) on CIFAR-10.
+G := runs/gradients# as configs/retraining.py:cifar10 has it
+as_folder = --config.data.name=folder $(at_data)
+STRENGTHS := l2_0.4 l2_0.8 l2_1.6 linf_0.01 linf_0.02 linf_0.04
+KIM := $(patsubst %,$(G)/%/.done,l2_0 $(STRENGTHS))
+
+$(KIM): $(G)/%/.done: $(SETTINGS)
+	$(call logged,$(G)/logs/$*.log) $(train) \
+	  --config=configs/kim_cifar10.py:$(subst _,$(comma),$*) $(as_folder) --workdir=$(G)/$* $(FLAGS)
+
+# The paper's settings, but a quarter of its width, 20 epochs of its 150, and one step of the
+# discriminator where it takes 5.
+$(G)/vaegan/.done: $(SETTINGS)
+	$(call logged,$(G)/logs/vaegan.log) $(train) --config=configs/vaegan_digits.py $(as_folder) \
+	  --workdir=$(G)/vaegan --config.data.image_size=32 --config.data.resize=32 \
+	  --config.model.mean="(0.5,0.5,0.5)" --config.model.std="(0.5,0.5,0.5)" \
+	  --config.model.latent=128 --config.batch_size=100 --config.loss.reconstruction=0.01 \
+	  --config.optimizer.learning_rate=2e-4 --config.optimizer.b1=0 --config.epochs=20
+
+$(G)/logs/manifold.done: $(KIM) $(G)/vaegan/.done
+	$(call logged,$(G)/logs/manifold.log) $(study) --config=configs/manifold.py --workdir=$(G) \
+	  --config.manifold=$(G)/vaegan --config.standard=$(G)/l2_0 --config.robust= \
+	  --config.more="($(foreach name,$(STRENGTHS),$(call quoted,$(G)/$(name))))" --config.n=1000 \
+	  --config.batch_size=100 --config.eps=6 --config.step_size=1
+
+$(G)/logs/retraining.done: $(KIM)
+	$(call logged,$(G)/logs/retraining.log) $(study) --config=configs/retraining.py:cifar10 \
+	  --workdir=$(G)
+
+$(G)/logs/tradeoff.done: $(G)/logs/retraining.done
+	$(call logged,$(G)/logs/tradeoff.log) $(study) --config=configs/tradeoff.py --workdir=$(G)
+
+gradients: $(G)/logs/manifold.done $(G)/logs/tradeoff.done
+	@echo "Look at $(G)/report.html"
+
+# paper: the six networks on ImageNet and on Restricted ImageNet, and the first paper's figures.
+P := runs/reproduce
+PAPER := $(foreach set,rin imagenet,standard_$(set) robust_$(set) vgg16_$(set))
+
+$(PAPER:%=$(P)/%/.done): $(P)/%/.done: $(SETTINGS)
+	$(call logged,$(P)/logs/$*.log) $(train) --config=configs/$*.py $(at_data) \
+	  --workdir=$(P)/$* $(FLAGS)
+
+# Radii and steps of the paper, or its code; the others are the configs'.
+searched := --config.step_size=1.0 --config.steps=10000 --config.straight_through=True
+PAPER_STUDIES := proximity interpolation visualization regularized manipulation activations
+define paper_studies # SET
+$(1)_networks := --config.standard=$(P)/standard_$(1) --config.robust=$(P)/robust_$(1) \
+  --config.more="('$(P)/vgg16_$(1)',)"
+$(1)_trained := $(P)/standard_$(1)/.done $(P)/robust_$(1)/.done $(P)/vgg16_$(1)/.done
+$(P)/$(1)/logs/accuracy.done: $$($(1)_trained)
+	$$(call logged,$(P)/$(1)/logs/accuracy.log) python -m rrjax.evaluate \
+	  --config=configs/evaluate.py --workdir=$(P)/$(1) $$($(1)_networks) \
+	  --config.eps="(0.0,0.5,1.0,2.0,3.0)"
+$(P)/$(1)/logs/inversion.done: $$($(1)_trained)
+	$$(call logged,$(P)/$(1)/logs/inversion.log) $(study) --config=configs/inversion.py:paper \
+	  --workdir=$(P)/$(1) $$($(1)_networks)
+$(P)/$(1)/logs/proximity.done: flags := --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" \
+  --config.free_step_size=1.0 --config.free_steps=10000 --config.straight_through=True
+$(P)/$(1)/logs/interpolation.done: flags := $(searched)
+$(P)/$(1)/logs/visualization.done $(P)/$(1)/logs/regularized.done: flags := --config.step_size=1.0
+$(PAPER_STUDIES:%=$(P)/$(1)/logs/%.done): $(P)/$(1)/logs/%.done: $$($(1)_trained)
+	$$(call logged,$(P)/$(1)/logs/$$*.log) $(study) --config=configs/$$*.py \
+	  --workdir=$(P)/$(1) $$($(1)_networks) $$(flags)
+paper: $(patsubst %,$(P)/$(1)/logs/%.done,accuracy inversion $(PAPER_STUDIES))
+endef
+$(foreach set,rin imagenet,$(eval $(call paper_studies,$(set))))
