@@ -1,7 +1,7 @@
 """A run's checkpoints, by Orbax, which ignores half-written ones.
 
 Each is two items: `variables` (params and batch_stats: all that a reader needs) and `training`
-(step and optimizer; the data go on from the step); and its score, where there was an evaluation.
+(step and optimizer; the data resume from the step); and its score, where there was an evaluation.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,10 @@ ITEMS = ("variables", "training")
 def open_manager(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointManager]:
     """Open a run's checkpoints; a writer keeps the two latest and the one of best score.
 
-    Leaving waits for what is being written, and raises BadInput if it cannot be.
+    Leaving waits for what is being written.
+
+    Raises:
+      BadInput: on leaving, if a checkpoint could not be written.
     """
     policy = preservation_policy.AnyPreservationPolicy(
         [
@@ -53,15 +56,15 @@ def open_manager(workdir: str | Path, write: bool = False) -> Iterator[ocp.Check
 
 
 @contextmanager
-def _raise_as_bad_input(manager) -> Iterator[None]:
+def _raise_as_bad_input(manager: ocp.CheckpointManager) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:  # a full disk is tensorstore's ValueError
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
             f"{manager.directory}: a checkpoint could not be written ({reason}); the run stops, "
-            f"its last whole one is of step {manager.latest_step()}: mend that, and give the same "
-            "command again"
+            f"its last whole one is of step {manager.latest_step()}: make room, and rerun the same "
+            "command to resume"
         ) from error
 
 
@@ -76,7 +79,7 @@ def _barriers() -> ocp.options.MultiprocessingOptions:
 
 
 def has_checkpoint(workdir: str | Path) -> bool:
-    """Say whether a run has a finished checkpoint to go on from."""
+    """Say whether a run has a finished checkpoint to resume from."""
     with open_manager(workdir) as manager:
         return manager.latest_step() is not None
 
@@ -85,10 +88,24 @@ def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 
 
-def save(manager, step: int, variables, training, score: float | None) -> None:
-    """Write one checkpoint in the background; without `training` (None) it is only to be read.
+def save(
+    manager: ocp.CheckpointManager,
+    step: int,
+    variables: Any,
+    training: Any | None,
+    score: float | None,
+) -> None:
+    """Write one checkpoint in the background.
 
-    Raises BadInput if the one before it could not be written.
+    Args:
+      manager: of `open_manager(write=True)`.
+      step: its number.
+      variables: params and batch_stats, a tree of arrays.
+      training: what else the training needs; None for a checkpoint that is only read.
+      score: by which the best checkpoint is chosen; None where there was no evaluation.
+
+    Raises:
+      BadInput: if the checkpoint before it could not be written.
     """
     items = {"variables": variables} | ({} if training is None else {"training": training})
     if jax.process_count() > 1:
@@ -100,14 +117,16 @@ def save(manager, step: int, variables, training, score: float | None) -> None:
         manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
 
 
-def save_once(workdir: str | Path, variables) -> None:
-    """Write the one checkpoint of a network that is only to be read; wait until it is there."""
+def save_once(workdir: str | Path, variables: Any) -> None:
+    """Write the one checkpoint of a network that is only read; wait until it is there."""
     with open_manager(workdir, write=True) as manager:
         save(manager, 0, variables, training=None, score=None)
 
 
-def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
-    """Restore the items named by `like`, each a tree of arrays or shapes.
+def restore(
+    manager: ocp.CheckpointManager, step: int, sharding: jax.sharding.Sharding, **like: Any
+) -> dict[str, Any]:
+    """Restore the items named by `like`, each a tree of arrays or shapes, to devices.
 
     Raises:
       BadInput: naming the checkpoint, if it is damaged or another network's.
@@ -119,23 +138,27 @@ def restore(manager, step: int, sharding, **like) -> dict[str, Any]:
     items = {
         item: ocp.args.StandardRestore(jax.tree.map(shaped, tree)) for item, tree in like.items()
     }
-    place = manager.directory / str(step)
-    if "training" in like and (place / "variables").exists() and not (place / "training").exists():
+    folder = manager.directory / str(step)
+    if (
+        "training" in like
+        and (folder / "variables").exists()
+        and not (folder / "training").exists()
+    ):
         raise BadInput(
-            f"{place}: a network that was imported, without an optimizer's state: its training "
-            "cannot go on; choose another workdir"
+            f"{folder}: an imported network, without an optimizer's state: its training cannot be "
+            "resumed; choose another workdir"
         )
     try:
         return dict(manager.restore(step, args=ocp.args.Composite(**items)))
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
-            f"{place}: this checkpoint cannot be read ({reason}); {_recovery_hint(manager, step)}"
+            f"{folder}: this checkpoint cannot be read ({reason}); {_recovery_hint(manager, step)}"
         ) from error
 
 
-def _recovery_hint(manager, step: int) -> str:
+def _recovery_hint(manager: ocp.CheckpointManager, step: int) -> str:
     before = [each for each in manager.all_steps() if each < step]
     if before:
         return f"delete that folder to go back to the one of step {max(before)}"
-    return "there is none before it: delete the run's checkpoints to begin again"
+    return "there is none before it: delete the run's checkpoints to start it anew"

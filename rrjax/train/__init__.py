@@ -1,1 +1,1 @@
-"""Training: python -m rrjax.train"""
+"""Training: python -m rrjax.train, its loop and what it trains (`tasks`)."""

@@ -1,4 +1,4 @@
-"""Train: python -m rrjax.train --config=configs/robust_digits.py --workdir=runs/robust_digits
+"""Train a network: python -m rrjax.train --config=robust_digits --workdir=runs/robust_digits.
 
 One process drives all devices of its machine; several are given the same command, and --distributed
 (SLURM, TPU pods) or --coordinator, --processes and --process. If one dies the others end as well.
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from rrjax import cli, data
 from rrjax.train import loop, parallel
@@ -18,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command with `argv`, its name first."""
     own = flags.FlagValues()
     flags.DEFINE_bool(
-        "accept_changes", False, "Go on with a run whose config has changed.", flag_values=own
+        "accept_changes", False, "Resume a run although its config has changed.", flag_values=own
     )
     flags.DEFINE_bool(
         "distributed", False, "Join the processes of a SLURM step or TPU pod.", flag_values=own
@@ -29,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
     flags.DEFINE_integer("processes", None, "How many processes there are.", 1, flag_values=own)
     flags.DEFINE_integer("process", None, "Which of them this is, from 0.", 0, flag_values=own)
 
-    def run(config, workdir: str) -> None:
+    def run(config: ConfigDict, workdir: str) -> None:
         if own.distributed or own.coordinator:
             parallel.join(own.coordinator, own.processes, own.process)
         loop.check(config)
@@ -40,8 +41,8 @@ def main(argv: Sequence[str]) -> None:
     cli.run_command(run, "optimizer", argv, __doc__, own)
 
 
-def create_task(config, steps_per_epoch: int, workdir: str) -> Task:
-    """Make the task of a training config; `workdir` tells a run that goes on from a new one.
+def create_task(config: ConfigDict, steps_per_epoch: int, workdir: str) -> Task:
+    """Make the task of a training config; `workdir` tells a run that is resumed from a new one.
 
     Raises:
       BadInput: naming a field that is not possible.

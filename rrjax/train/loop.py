@@ -1,30 +1,95 @@
 """Drive a task to the end of its run: restore, step, log, evaluate, save. Knows no model."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
-from tqdm import tqdm
+from ml_collections import ConfigDict
 
 from rrjax import runs
 from rrjax.data import Data
 from rrjax.data.augment import Batch
 from rrjax.errors import BadInput, Stopped
 from rrjax.runs import checkpoints
-from rrjax.runs.files import replace_text
 from rrjax.train import parallel
+from rrjax.train.log import Log, open_log
 from rrjax.train.prefetch import prefetched
 from rrjax.train.signals import asked_to_stop
+from rrjax.train.tasks import Metrics, Task, TrainState
 
 
-def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = False) -> None:
-    """Train `task` in `workdir` until `config.epochs` are done, going on from its last checkpoint.
+class Due(NamedTuple):
+    """What is due after a step."""
+
+    log: bool
+    evaluate: bool
+    save: bool
+    stop: bool
+
+
+class Schedule(NamedTuple):
+    """After which steps, counted from 1, a run logs, evaluates and saves; after the last all."""
+
+    epochs: int
+    steps_per_epoch: int
+    log_every: int  # steps
+    save_every: int  # steps
+    eval_every: int  # epochs
+
+    @property
+    def total(self) -> int:
+        """How many steps the run has."""
+        return self.epochs * self.steps_per_epoch
+
+    def evaluates(self, step: int) -> bool:
+        """Say whether a run evaluates after a step, unless it is told to stop there."""
+        return step == self.total or step % (self.steps_per_epoch * self.eval_every) == 0
+
+    def due(self, step: int, stop: bool) -> Due:
+        """Say what is due after a step; `stop`: the run was told to stop.
+
+        Then there is no time for an evaluation, which the resumed run does first. Whatever is
+        saved has its metrics in the log, so that a resumed run's log has no gap.
+        """
+        save = stop or self.evaluates(step) or step % self.save_every == 0
+        return Due(
+            log=save or step % self.log_every == 0,
+            evaluate=self.evaluates(step) and not stop,
+            save=save,
+            stop=stop,
+        )
+
+
+@dataclass
+class Window:
+    """The steps since the last line of the log; `metrics` are on the devices, not waited for."""
+
+    metrics: list[Metrics] = field(default_factory=list)
+    waited: float = 0.0  # seconds, for data
+    start: float = field(default_factory=time.monotonic)
+
+    def means(self, last: int, batch_size: int) -> dict[str, float]:
+        """Return the means of the metrics, waiting for step `last`, and the rates of the steps."""
+        means = _means(jax.device_get(self.metrics), last)
+        elapsed = time.monotonic() - self.start
+        means["images_per_second"] = len(self.metrics) * batch_size / elapsed
+        means["data_wait"] = self.waited / elapsed  # a share of the time
+        return means
+
+
+def fit(
+    task: Task,
+    data: Data,
+    config: ConfigDict,
+    workdir: str | Path,
+    accept_changes: bool = False,
+) -> None:
+    """Train `task` in `workdir` until `config.epochs` are done, from its last checkpoint on.
 
     Raises:
       BadInput: before any compile, for numbers or a workdir that cannot be used; later, for
@@ -34,77 +99,103 @@ def fit(task, data: Data, config, workdir: str | Path, accept_changes: bool = Fa
     """
     check(config)
     runs.create_run_dir(workdir, config, accept_changes)
-    workdir = Path(workdir)
-    total = config.epochs * data.steps_per_epoch
-    train_step = parallel.data_parallel(task.train_step, donate=True)
-    eval_step = parallel.data_parallel(task.eval_step)
-    with ExitStack() as stack:
-        stack.enter_context(runs.one_writer(workdir))
-        manager = stack.enter_context(checkpoints.open_manager(workdir, write=True))
-        asked = stack.enter_context(asked_to_stop())
+    workdir, schedule = Path(workdir), _schedule(config, data.steps_per_epoch)
+    # The order matters, since leaving is in reverse: the reader of batches ends first, then the
+    # checkpoint that is being written is waited for, and only then may another run begin here.
+    with (
+        runs.one_writer(workdir),
+        checkpoints.open_manager(workdir, write=True) as manager,
+        asked_to_stop() as stop_asked,
+    ):
         for name, network in task.networks:
             runs.save_network(workdir / name, network)
         state = _start(task, manager)
         first = int(state.step)
-        write = _open_log(workdir, first, config.tensorboard, stack)
-        following = stack.enter_context(prefetched(data.train(first), parallel.place))
-        quiet = jax.process_index() > 0 or None  # None: where there is no terminal
-        bar = tqdm(total=total, initial=first, disable=quiet, unit="step", desc=workdir.name)
-        stack.enter_context(bar)
+        with (
+            open_log(workdir, first, schedule.total, config.tensorboard) as log,
+            prefetched(data.train(first), parallel.place) as next_batch,
+        ):
+            eval_step = parallel.data_parallel(task.eval_step)
+            run = _Run(workdir, schedule, manager, log, stop_asked, eval_step, data.test)
+            _train(run, task, state, next_batch, config.batch_size)
 
-        def test(step: int, state) -> dict[str, float] | None:
-            scores = evaluate(eval_step, state, data.test(), asked)
-            if scores:
-                write(step, {f"test_{name}": value for name, value in scores.items()})
-                if not quiet:
-                    tqdm.write(_line(workdir.name, step, total, scores))
-            return scores
 
-        def evaluates(step: int) -> bool:
-            return step == total or step % (data.steps_per_epoch * config.eval_every) == 0
+@dataclass(frozen=True)
+class _Run:
+    """What a run's steps are evaluated by and written to, and what tells it to stop."""
 
-        # A run that was told to stop at a step to be evaluated was not evaluated then.
-        missed = first > 0 and evaluates(first) and manager.metrics(first) is None
-        if missed and test(first, state) is None:
-            raise _stopped(workdir, first, total)
-        pending, waited, opened = [], 0.0, time.monotonic()
-        for step in range(first + 1, total + 1):
-            batch, idle = following(pending[-1:])
-            waited += idle
-            state, metrics = train_step(state, batch)
-            pending.append(metrics)
-            stops = asked()
-            saves = stops or evaluates(step) or step % config.save_every == 0
-            if saves or step % config.log_every == 0:
-                means = _means(pending, step)
-                elapsed = time.monotonic() - opened
-                means["images_per_second"] = len(pending) * config.batch_size / elapsed
-                means["data_wait"] = waited / elapsed
-                write(step, {"epoch": step / data.steps_per_epoch, **means})
-                bar.update(step - bar.n)
-                bar.set_postfix(loss=f"{means['train_loss']:.3f}")
-                scores = test(step, state) if evaluates(step) and not stops else None
-                if saves:
-                    score = scores[task.score] if scores else None
-                    checkpoints.save(manager, step, **_items(state), score=score)
-                if stops or (evaluates(step) and scores is None):
-                    raise _stopped(workdir, step, total)
-                pending, waited, opened = [], 0.0, time.monotonic()
+    workdir: Path
+    schedule: Schedule
+    manager: Any
+    log: Log
+    stop_asked: Callable[[], bool]
+    eval_step: Callable
+    eval_batches: Callable[[], Iterator[Batch]]
+
+    def evaluate(self, step: int, state: TrainState) -> dict[str, float] | None:
+        """Evaluate the state after a step; None if the run is told to stop meanwhile."""
+        scores = evaluate(self.eval_step, state, self.eval_batches(), self.stop_asked)
+        if scores:
+            self.log.evaluation(step, scores)
+        return scores
+
+    def stopped(self, step: int) -> Stopped:
+        """Say that the run was interrupted."""
+        return Stopped(
+            f"{self.workdir}: interrupted at step {step}/{self.schedule.total}; checkpoint saved. "
+            "Rerun the same command to resume."
+        )
+
+
+def _train(run: _Run, task: Task, state: TrainState, next_batch: Callable, batch_size: int) -> None:
+    """Train from the state's step to the end; Stopped when the run is told to stop."""
+    first, schedule = int(state.step), run.schedule
+    # A run that was told to stop at a step to be evaluated was not evaluated then.
+    missed = first > 0 and schedule.evaluates(first) and run.manager.metrics(first) is None
+    if missed and run.evaluate(first, state) is None:
+        raise run.stopped(first)
+    # Donated: the state's memory becomes the next state's, so there is room for one only.
+    train_step = parallel.data_parallel(task.train_step, donate=True)
+    window = Window()
+    for step in range(first + 1, schedule.total + 1):
+        batch, waited = next_batch(window.metrics[-1:])
+        # This only starts the step: the devices compute while the next batch is fetched, and
+        # nothing waits for them until a line of the log needs their numbers.
+        state, metrics = train_step(state, batch)
+        window.metrics.append(metrics)
+        window.waited += waited
+        # Every process asks after every step, since they have to agree on the one to stop at.
+        due = schedule.due(step, run.stop_asked())
+        if not due.log:
+            continue
+        # First of all the means: for a loss that is not finite they raise, before it is saved.
+        means = window.means(step, batch_size)
+        run.log.training(step, {"epoch": step / schedule.steps_per_epoch} | means)
+        scores = run.evaluate(step, state) if due.evaluate else None
+        if due.save:
+            score = scores[task.score] if scores else None
+            checkpoints.save(run.manager, step, **checkpoint_items(state), score=score)
+        if due.stop or (due.evaluate and not scores):
+            raise run.stopped(step)
+        window = Window()  # anew here: evaluating and saving are not training's time
 
 
 def evaluate(
     eval_step: Callable,
-    state,
+    state: TrainState,
     batches: Iterable[Batch],
-    asked: Callable[[], bool] = lambda: False,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
     """Return the means of a data-parallel evaluation over every example, each counted once.
 
-    `asked() -> whether to stop` is called for every batch; stopped, there are no means: None.
+    `stop_asked()` says before every batch whether to stop; stopped, there are no means: None.
+
+    Raises:
+      BadInput: for a mean that is not finite.
     """
     sums: dict[str, float] = {}
     for batch in batches:
-        if asked():
+        if stop_asked():
             return None
         for name, value in eval_step(state, parallel.shard(batch)).items():
             sums[name] = sums.get(name, 0.0) + float(value)
@@ -116,7 +207,7 @@ def evaluate(
     return means
 
 
-def check(config) -> None:
+def check(config: ConfigDict) -> None:
     """Raise BadInput unless a run's numbers are possible on the devices there are."""
     counts = ("epochs", "batch_size", "micro_batches", "log_every", "save_every", "eval_every")
     for name in ("seed", *counts):
@@ -131,19 +222,7 @@ def check(config) -> None:
         )
 
 
-def _start(task, manager):
-    """Return the replicated first state, or the last saved one."""
-    # numpy's copy: the loop donates the state, these are another's, and lie on one device.
-    fixed = jax.device_put(jax.tree.map(np.array, task.fixed), parallel.replicated())
-    step = manager.latest_step()
-    if step is None:
-        return jax.device_put(task.init(), parallel.replicated()).replace(fixed=fixed)
-    like = jax.eval_shape(task.init)
-    items = checkpoints.restore(manager, step, parallel.replicated(), **_items(like))
-    return like.replace(**items["variables"], **items["training"], fixed=fixed)
-
-
-def _items(state) -> dict[str, dict]:
+def checkpoint_items(state: TrainState) -> dict[str, dict]:
     """Split a state into what a reader of the run needs and what only more training does."""
     return {
         "variables": {"params": state.params, "batch_stats": state.batch_stats},
@@ -155,52 +234,31 @@ def _items(state) -> dict[str, dict]:
     }
 
 
-def _stopped(workdir: Path, step: int, total: int) -> Stopped:
-    return Stopped(
-        f"{workdir}: told to stop; step {step} of {total} is saved, and the same command goes on"
+def _schedule(config: ConfigDict, steps_per_epoch: int) -> Schedule:
+    return Schedule(
+        config.epochs, steps_per_epoch, config.log_every, config.save_every, config.eval_every
     )
 
 
-def _means(pending: list[dict], last: int) -> dict[str, float]:
+def _start(task: Task, manager: Any) -> TrainState:
+    """Return the replicated first state, or the last saved one."""
+    # numpy's copy: the loop donates the state, these are another's, and lie on one device.
+    fixed = jax.device_put(jax.tree.map(np.array, task.fixed), parallel.replicated())
+    step = manager.latest_step()
+    if step is None:
+        return jax.device_put(task.init(), parallel.replicated()).replace(fixed=fixed)
+    like = jax.eval_shape(task.init)
+    items = checkpoints.restore(manager, step, parallel.replicated(), **checkpoint_items(like))
+    return like.replace(**items["variables"], **items["training"], fixed=fixed)
+
+
+def _means(metrics: list[Metrics], last: int) -> dict[str, float]:
     """Average the metrics of the steps up to `last`; BadInput names the first not finite one."""
-    pending = jax.device_get(pending)
-    for step, metrics in enumerate(pending, last + 1 - len(pending)):
-        for name, value in metrics.items():
+    for step, values in enumerate(metrics, last + 1 - len(metrics)):
+        for name, value in values.items():
             if not math.isfinite(value):
                 raise BadInput(
                     f"step {step}: {name} is {value}; the run stops, its checkpoints are from "
                     "before: lower --config.optimizer.learning_rate and start a new workdir"
                 )
-    return {f"train_{k}": float(np.mean([m[k] for m in pending])) for k in pending[0]}
-
-
-def _open_log(workdir: Path, step: int, tensorboard: bool, stack: ExitStack) -> Callable:
-    """Return write(step, values) to metrics.jsonl, rid of the lines after `step`."""
-    if jax.process_index():  # the first process writes for all
-        return lambda step, values: None
-    path = workdir / "metrics.jsonl"
-    if path.exists():
-        # A killed run wrote lines for steps that it did not save and that will come again; its
-        # last line may be half a line.
-        lines = path.read_text().split("\n")[:-1]
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        if lines and not kept:  # it may be that the checkpoints were lost, and this is all there is
-            replace_text(path.with_name("metrics.old.jsonl"), path.read_text())
-        replace_text(path, "".join(f"{line}\n" for line in kept))
-    file = stack.enter_context(path.open("a", buffering=1))
-    board = None
-    if tensorboard:
-        board = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
-        stack.enter_context(closing(board))
-
-    def write(step: int, values: dict[str, float]) -> None:
-        file.write(json.dumps({"step": step, **values}) + "\n")
-        if board:
-            for name, value in values.items():
-                board.add_scalar(name, value, step)
-
-    return write
-
-
-def _line(name: str, step: int, total: int, scores: dict[str, float]) -> str:
-    return f"{name}: step {step}/{total}  " + "  ".join(f"{k} {v:.4f}" for k, v in scores.items())
+    return {f"train_{k}": float(np.mean([m[k] for m in metrics])) for k in metrics[0]}

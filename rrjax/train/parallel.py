@@ -11,16 +11,17 @@ from rrjax.errors import BadInput
 
 
 def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Meet the other processes of this run; None: as SLURM or the TPU pod says.
+    """Connect to the other processes of this run; None: as SLURM or the TPU pod says.
 
     If one of them dies, the others end within about half a minute.
+
+    coordinator: HOST:PORT of the first of `processes`; process: which of them this is, from 0.
 
     Raises:
       BadInput: if they do not find each other.
     """
-    where = (coordinator, processes, process)
     try:
-        jax.distributed.initialize(*where, heartbeat_timeout_seconds=30)
+        jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=30)
     except (ValueError, RuntimeError) as error:
         raise BadInput(f"the processes do not find each other: {error}") from error
 
@@ -53,6 +54,6 @@ def shard(batch: Batch) -> Batch:
 
 
 def place(batch: Batch) -> dict[str, jax.Array]:
-    """Start a batch's way to this process's devices."""
+    """Split a batch and start its transfer to this process's devices."""
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
     return jax.device_put(shard(batch), NamedSharding(mesh, PartitionSpec("batch")))

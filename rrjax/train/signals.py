@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM, as a batch system preempts, and SIGINT, Ctrl-C."""
+"""Requests to stop: SIGTERM, as a batch system preempts, and SIGINT, Ctrl-C."""
 
 import itertools
 import signal
@@ -11,14 +11,14 @@ from jax.experimental import multihost_utils
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Yield asked() -> whether to stop now; every process must ask as often, and all agree.
+    """Yield stop_asked() -> whether to stop now; every process must ask as often, and all agree.
 
-    A second signal is not waited for: it does what it would have done without this.
+    A second signal does what it would have done without this.
     """
-    came, before = [], {}
+    received, before = [], {}
 
     def note(number, _):
-        came.append(number)
+        received.append(number)
         _restore(before)
         if jax.process_count() > 1:
             signal.raise_signal(signal.SIGTERM)
@@ -31,7 +31,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         if jax.process_count() > 1:
             yield lambda: multihost_utils.reached_preemption_sync_point(next(count))
         else:
-            yield lambda: bool(came)
+            yield lambda: bool(received)
     finally:
         _restore(before)
 

@@ -1,4 +1,4 @@
-"""The attacks of Fast and of TRADES against their papers, written out; who judges a run."""
+"""The attacks of Fast and of TRADES against their papers, written out; the one of evaluation."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def batch():
 
 def trained_against(c, apply, images, labels, keys):
     c.attack.eps = EPS
-    adversary = jax.jit(adversaries.trainer(c.attack, lambda step: EPS))
+    adversary = jax.jit(adversaries.training_adversary(c.attack, lambda step: EPS))
     return np.asarray(adversary(apply, 0, images, labels, keys))
 
 
@@ -39,14 +39,14 @@ def test_fast_is_one_step_of_a_random_start(float64):
     c = fast_digits.get_config()
     c.attack.step_size = 1.25 * EPS
     apply, (images, labels, keys) = network(c), batch()
-    found = trained_against(c, apply, images, labels, keys)
+    attacked = trained_against(c, apply, images, labels, keys)
     gradient = jax.jit(jax.grad(lambda x, y: -log_softmax(apply, x)[y]))
     for i in range(N):
         start = EPS * np.asarray(jax.random.uniform(keys[i], (8, 8, 1), float, -1, 1))
         delta = np.clip(images[i] + start, 0, 1) - images[i]
         delta = delta + 1.25 * EPS * np.sign(gradient(images[i] + delta, labels[i]))
         expected = np.clip(images[i] + np.clip(delta, -EPS, EPS), 0, 1)
-        np.testing.assert_allclose(found[i], expected, atol=1e-9)
+        np.testing.assert_allclose(attacked[i], expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -55,7 +55,7 @@ def test_the_adversary_of_trades_climbs_the_divergence(float64, norm):
     c = trades_digits.get_config()
     c.attack.update(norm=norm, step_size=0.1, steps=4)
     apply, (images, labels, keys) = network(c), batch()
-    found = trained_against(c, apply, images, labels, keys)
+    attacked = trained_against(c, apply, images, labels, keys)
 
     @jax.jit
     def gradient(x, clean):
@@ -74,17 +74,17 @@ def test_the_adversary_of_trades_climbs_the_divergence(float64, norm):
                 length = np.linalg.norm(delta)
                 x = clean + delta * (EPS / (length + 1e-7) if length > EPS else 1)
             x = np.clip(x, 0, 1)
-        np.testing.assert_allclose(found[i], x, atol=1e-7)
+        np.testing.assert_allclose(attacked[i], x, atol=1e-7)
         assert np.abs(x - clean).max() > 0.01
 
 
-def test_a_run_is_judged_by_its_own_attack_or_by_the_protocol(float64):
+def test_a_run_is_evaluated_by_its_own_attack_or_by_the_protocol(float64):
     c = fast_digits.get_config()
     c.attack.eps = EPS
     apply, data = network(c), batch()
-    own = adversaries.judge(c.attack, 0)(apply, 0, *data)
+    own = adversaries.evaluation_adversary(c.attack, 0)(apply, 0, *data)
     np.testing.assert_allclose(own, trained_against(c, apply, *data), atol=1e-9)
-    by_protocol = jax.jit(adversaries.judge(c.attack, 20))
+    by_protocol = jax.jit(adversaries.evaluation_adversary(c.attack, 20))
     c.attack.update(random_start="none", steps=20, step_size=2.5 * EPS / 20, return_iterate="best")
     expected = trained_against(c, apply, *data)
     np.testing.assert_allclose(by_protocol(apply, 0, *data), expected, atol=1e-9)

@@ -14,6 +14,7 @@ from rrjax.configs import autoencoder_alexnet, autoencoder_digits, robust_digits
 from rrjax.core import manifold
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
+from rrjax.models import folding
 from rrjax.runs import checkpoints, defaults
 from rrjax.train import loop, parallel
 from rrjax.train.tasks import autoencoder as task
@@ -29,7 +30,7 @@ def drawn(path, shape):
 def write_encoder(folder, **fields):
     """Make a run folder of a network that is not trained."""
     config = robust_digits.get_config()
-    config.model.update({"width": 4} | fields)
+    config.model.update({"width": 2} | fields)
     model = models.create(config.model)
     shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (16, 16, 1)))
     variables = {"batch_stats": {}} | jax.tree_util.tree_map_with_path(drawn, shapes)
@@ -144,16 +145,16 @@ def test_losses_by_hand():
     c = autoencoder_digits.get_config().loss
     c.update(pixel=10.0, feature=100.0, adversarial=3.0)
     images, decoded = jnp.array([0.5, 0.25]), jnp.array([0.75, 0.5])
-    judge = lambda x: (jnp.log(jnp.array([1.0, 3.0])), None)  # noqa: E731
-    loss = partial(task._loss, c, jnp.square, judge, images, jnp.square(images))
-    total, terms = loss(decoded)
+    logits_of = lambda x: jnp.log(jnp.array([1.0, 3.0]))  # noqa: E731
+    target = jnp.square(images)
+    total, terms = task.decoder_loss(c, images, target, jnp.square, logits_of, decoded)
     feature = (0.5625 - 0.25) ** 2 + (0.25 - 0.0625) ** 2
     fooled = np.log(2) + np.log(4 / 3)
     expected = {"pixel": 0.125, "feature": feature, "adversarial": fooled}
     expected["loss"] = 10 * 0.125 + 100 * feature + 3 * fooled
     assert terms == pytest.approx(expected) and total == pytest.approx(expected["loss"])
     c.update(norm="l1", feature=0.0)
-    total, terms = partial(task._loss, c, None, None, images, None)(decoded)
+    total, terms = task.decoder_loss(c, images, None, None, None, decoded)
     assert terms == pytest.approx({"pixel": 0.5, "loss": 5.0})
 
 
@@ -174,10 +175,15 @@ def test_scaling_is_another_normalization_of_the_same_encoder(encoder):
     np.testing.assert_allclose(scaled, same, rtol=1e-4, atol=1e-5)
 
 
+def parts_of(network, **changes):
+    """Return the networks that a config makes of an encoder, and the encoder's arrays."""
+    c = config("x", **changes)
+    folded, arrays = folding.fold(network.model, network.variables)
+    return parts.create(c, folded, arrays, c.data.image_size), arrays
+
+
 def encode(network, **changes):
-    made = task.create(config("x", **changes), 2, network)
-    networks = made.eval_step.args[0]
-    return parts.frozen_encoder(networks, made.fixed)[0]
+    return parts.frozen_encoder(*parts_of(network, **changes))[0]
 
 
 @pytest.mark.slow
@@ -235,10 +241,9 @@ def test_an_encoder_is_named_and_takes_the_sizes_it_takes(encoder, tmp_path):
         runs.load_autoencoder(encoder)
     # A network with a layer that wants one size.
     tiny = runs.load(write_encoder(tmp_path / "tiny", name="tiny", width=64))
-    made = task.create(config("x", model__stage="block2"), 2, tiny)
-    networks, arrays = made.eval_step.args[0], made.fixed
-    fields = (*parts.frozen_encoder(networks, arrays), networks.stride)
-    loaded = runs.Autoencoder(config("x"), tiny, fields[0], None, fields[1], fields[2])
+    networks, arrays = parts_of(tiny, model__stage="block2", loss__stage="block2")
+    encode, compare = parts.frozen_encoder(networks, arrays)
+    loaded = runs.Autoencoder(config("x"), tiny, encode, None, compare, networks.stride)
     loaded.check((16, 16, 1))
     with pytest.raises(BadInput, match="the encoder, tiny, cannot take them"):
         loaded.check((32, 32, 1))

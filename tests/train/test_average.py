@@ -28,7 +28,7 @@ def train_step(state, batch):
 TASK = Task(init, train_step, lambda state, batch: state.params, "loss")
 
 
-def test_the_average_is_what_is_evaluated_and_training_knows_nothing_of_it():
+def test_the_average_is_what_is_evaluated_and_training_does_not_depend_on_it():
     task = averaged(TASK, 0.3)
     state, w, m = task.init(), 1.0, 0.0
     for n in (1, 2, 3, 4):

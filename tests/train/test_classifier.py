@@ -1,6 +1,6 @@
 """Laws of one training step: what the attack sees, what BN sees, what the optimizer does."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from rrjax.train.tasks import classifier, optimizer
 def config(model="tiny", eps=1.0, **optimizer):
     c = robust_digits.get_config()
     c.model.name, c.attack.eps, c.attack.steps = model, eps, 2
-    c.model.width = 4 if model == "resnet8" else 64
+    c.model.width = 2 if model == "resnet8" else 64
     c.data.image_size = 8
     c.optimizer.update(optimizer)
     return c
@@ -34,25 +34,35 @@ def batch(n=8, seed=0):
     }
 
 
-def on_devices(step, n, state, data):
-    """Run a step on n devices, whatever their number here."""
-    data = {k: v.reshape(n, -1, *v.shape[1:]) for k, v in data.items()}
-    run = jax.pmap(
+@cache
+def program(step, n):
+    return jax.pmap(
         step,
         axis_name="batch",
         in_axes=(None, 0),
         out_axes=None,
         devices=jax.devices()[:n],
     )
-    return jax.device_get(run(state, data))
+
+
+def on_devices(step, n, state, data):
+    """Run a step on n devices, whatever their number here."""
+    data = {k: v.reshape(n, -1, *v.shape[1:]) for k, v in data.items()}
+    return jax.device_get(program(step, n)(state, data))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """The task of the config as it is."""
+    return classifier.create(config(), 10)
 
 
 def assert_trees_close(a, b, **tolerance):
     jax.tree.map(partial(np.testing.assert_allclose, **tolerance), a, b)
 
 
-def test_two_devices_equal_one():
-    task = classifier.create(config(), 10)
+def test_two_devices_equal_one(tiny):
+    task = tiny
     state = jax.device_get(task.init())
     assert state.batch_stats == {}  # BN off: its statistics are a device's own
     one = two = state
@@ -76,10 +86,10 @@ def test_the_training_step_through_the_loop_equals_the_formula():
     for _ in range(2):
         apply = models.frozen(model, {"params": params, "batch_stats": {}})
         attack = partial(adversary, apply, eps=c.attack.eps, step_size=c.attack.step_size, steps=2)
-        found = jax.jit(jax.vmap(attack))(images, labels)
+        attacked = jax.jit(jax.vmap(attack))(images, labels)
 
-        def loss(params, found=found):
-            logits, _ = model.apply({"params": params}, found, train=True)
+        def loss(params, attacked=attacked):
+            logits, _ = model.apply({"params": params}, attacked, train=True)
             return -jax.nn.log_softmax(logits)[jnp.arange(8), labels].mean()
 
         grads = jax.jit(jax.grad(loss))(params)
@@ -101,8 +111,8 @@ def test_bn_is_updated_once_and_on_adversarial_images_only():
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     images = data["image"].astype(np.float32) / 255
     attack = partial(adversary, models.frozen(model, variables), eps=2.0, step_size=0.5, steps=2)
-    found = jax.jit(jax.vmap(attack))(images, data["label"])
-    _, updates = model.apply(variables, found, train=True, mutable=["batch_stats"])
+    attacked = jax.jit(jax.vmap(attack))(images, data["label"])
+    _, updates = model.apply(variables, attacked, train=True, mutable=["batch_stats"])
     assert_trees_close(after.batch_stats, updates["batch_stats"], rtol=1e-4, atol=1e-5)
     _, clean = model.apply(variables, images, train=True, mutable=["batch_stats"])
     mean = lambda stats: stats["bn1"]["mean"]  # noqa: E731
@@ -114,13 +124,13 @@ def test_eps_zero_is_standard_training():
     state = jax.device_get(standard.init())
     assert standard.score == "accuracy"
     a, _ = on_devices(standard.train_step, 1, state, batch())
-    tiny = classifier.create(config(eps=1e-9), 10)
-    b, _ = on_devices(tiny.train_step, 1, state, batch())
+    near = classifier.create(config(eps=1e-9), 10)
+    b, _ = on_devices(near.train_step, 1, state, batch())
     assert_trees_close(a.params, b.params, rtol=1e-4, atol=1e-6)
 
 
-def test_masked_examples_count_nothing():
-    task = classifier.create(config(), 10)
+def test_masked_examples_count_nothing(tiny):
+    task = tiny
     state = jax.device_get(task.init())
     whole, half = batch(8), batch(8)
     half["mask"][5:] = 0
@@ -156,19 +166,19 @@ def test_random_starts_are_drawn_anew_each_step():
 def test_the_learning_rate_of_each_epoch(schedule, rates):
     c = config(learning_rate=0.5, schedule=schedule, drops=(2, 4), momentum=0.0, weight_decay=0.0)
     c.optimizer.points = ((1, 1), (3, 0.2))
-    seen = rates_of(c, epochs=5, steps_per_epoch=3)
-    np.testing.assert_allclose(seen[::3], rates, rtol=1e-4)
+    observed = rates_of(c, epochs=5, steps_per_epoch=3)
+    np.testing.assert_allclose(observed[::3], rates, rtol=1e-4)
 
 
 def rates_of(c, epochs, steps_per_epoch):
     """Return the rate of every update of a run."""
     sgd = optimizer.create(c.optimizer, epochs, steps_per_epoch)
     params = {"w": jnp.array(0.0)}
-    state, seen = sgd.init(params), []
+    state, rates = sgd.init(params), []
     for _ in range(epochs * steps_per_epoch):
         updates, state = sgd.update({"w": jnp.array(1.0)}, state, params)
-        seen.append(-float(updates["w"]))
-    return seen
+        rates.append(-float(updates["w"]))
+    return rates
 
 
 def test_adam_is_the_papers():
@@ -211,8 +221,8 @@ def test_the_eps_schedule_moves_the_radius_of_training_alone():
     assert_trees_close(at(task, 0), at(standard, 0), rtol=1e-4, atol=1e-6)
     assert_trees_close(at(task, 10), at(half, 10), rtol=1e-4, atol=1e-6)
     assert_trees_close(at(task, 35), at(whole, 35), rtol=1e-4, atol=1e-6)
-    judged = [on_devices(t.eval_step, 1, first, batch()) for t in (task, whole)]
-    assert judged[0] == judged[1]
+    sums = [on_devices(t.eval_step, 1, first, batch()) for t in (task, whole)]
+    assert sums[0] == sums[1]
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,16 @@ from math import prod
 import jax
 import pytest
 
+from paths import ROOT
 from rrjax.runs import defaults
 from rrjax.train.tasks import classifier
 
 DEVICES, IMAGES = 8, 2
 PROGRAM = """
 import jax, jax.numpy as jnp
-from rrjax import parallel
+from rrjax.train import parallel
 from rrjax.train.tasks import classifier
-from tests import test_collectives as test
+from tests.train import test_collectives as test
 shapes = {"image": ((32, 32, 3), jnp.uint8), "label": ((), jnp.int32)}
 batch = {
     name: jax.ShapeDtypeStruct((test.DEVICES, test.IMAGES, *shape), dtype)
@@ -42,6 +43,7 @@ def program():
     flags = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
+        cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": flags},
         capture_output=True,
         check=True,
@@ -51,8 +53,8 @@ def program():
 
 def test_one_all_reduce_a_step_and_it_is_outside_the_attack(program):
     collectives = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
-    found = re.findall(rf" ((?:{collectives}|collective-broadcast)(?:-start)?)\(", program)
-    assert found == ["all-reduce"]
+    operations = re.findall(rf" ((?:{collectives}|collective-broadcast)(?:-start)?)\(", program)
+    assert operations == ["all-reduce"]
     entry = program[program.index("\nENTRY ") :]
     assert " while(" in entry and " all-reduce(" in entry
 

@@ -12,7 +12,7 @@ from rrjax import models
 from rrjax.configs import free_digits
 from rrjax.core import attack
 from rrjax.errors import BadInput
-from rrjax.train.tasks import classifier, optimizer
+from rrjax.train.tasks import classifier, free
 
 N, EPS, STEP, RATE = 6, {"l2": 1.0, "linf": 0.1}, {"l2": 0.7, "linf": 0.06}, 0.1
 
@@ -64,27 +64,31 @@ def algorithm_1(c, variables, batches):
 @pytest.mark.parametrize(
     ("model", "norm", "devices"), [("tiny", "linf", 2), ("tiny", "l2", 1), ("resnet8", "l2", 1)]
 )
-def test_free_is_algorithm_1(float64, model, norm, devices):
+def test_free_is_algorithm_1(float64, monkeypatch, model, norm, devices):
     """On two devices without BN; with BN in train mode, its statistics updated every replay."""
+    # The batches hold float64 images, for the comparison to be tight.
+    monkeypatch.setattr(free, "augmented", lambda batch: batch["image"])
     c = config(model, norm)
-    state = classifier.create(c, 10).init()
+    task = classifier.create(c, 10)
+    state = first = jax.device_get(task.init())
     rng = np.random.default_rng(0)
     batches = [
         (rng.random((N, 8, 8, 1)).round(1), rng.integers(0, 10, N)) for _ in range(3)
     ]  # rounded: some pixels are 0 or 1, where the cut to [0,1] binds
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = {"params": first.params, "batch_stats": first.batch_stats}
     expected, delta = algorithm_1(c, variables, batches)
-    sgd = optimizer.create(c.optimizer, c.epochs, 10)
-    update = partial(classifier._update, sgd, lambda grads: grads)
-    move = classifier._move(models.create(c.model), update, c, lambda step: EPS[norm])
-    move = jax.pmap(
-        move, "batch", in_axes=(None, 0, 0, 0), out_axes=None, devices=jax.devices()[:devices]
+    step = jax.pmap(
+        task.train_step,
+        "batch",
+        in_axes=(None, 0),
+        out_axes=None,
+        devices=jax.devices()[:devices],
     )
-    state = jax.device_get(state.replace(carried={"delta": np.zeros((N, 8, 8, 1))}))
+    state = state.replace(carried={"delta": np.zeros((N, 8, 8, 1))})
     for images, labels in batches:
-        split = [x.reshape(devices, -1, *x.shape[1:]) for x in (images, labels)]
-        state, _ = move(state, *split, jax.random.split(jax.random.key(0), devices))
-        state = jax.device_get(state)
+        batch = {"image": images, "label": labels}
+        batch = {k: x.reshape(devices, -1, *x.shape[1:]) for k, x in batch.items()}
+        state = jax.device_get(step(state, batch)[0])
     close = partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-8)
     close(state.carried["delta"], delta)
     jax.tree.map(close, {"params": state.params, "batch_stats": state.batch_stats}, expected)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import operator
 import random
 import shutil
 import signal
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 
 import drill
+from commands import works
 from paths import ROOT
 from rrjax import data, runs
 from rrjax.configs import robust_digits
@@ -26,9 +26,10 @@ from rrjax.train import loop, parallel
 from rrjax.train.signals import asked_to_stop
 from rrjax.train.tasks import Task, TrainState, classifier
 
-# A run of 44 steps that takes seconds, with everything a resumed run must bring back: BN, momentum,
-# random starts and crops. The overrides are those a user would type.
-OVERRIDES = drill.OVERRIDES | {"data.rotation": 5.0, "epochs": 2}
+# A run of two epochs of 11 steps, with all that a resumed run must bring back: BN, momentum, random
+# starts and crops. The overrides are those a user would type.
+SIZE = {"data.image_size": 8, "data.resize": 8, "batch_size": 128}
+OVERRIDES = drill.OVERRIDES | SIZE | {"data.rotation": 5.0, "epochs": 2}
 
 
 def config(**changes):
@@ -37,12 +38,12 @@ def config(**changes):
     return c
 
 
-SHORT = {"epochs": 1, "model.name": "tiny", "model.width": 64}
+SHORT = {"epochs": 1, "model.name": "tiny", "model.width": 64, "tensorboard": True}
 
 
-def fit(c, workdir):
-    augment = data.create(c)
-    loop.fit(classifier.create(c, augment.steps_per_epoch), augment, c, workdir)
+def fit(c, workdir, **options):
+    batches = data.create(c)
+    loop.fit(classifier.create(c, batches.steps_per_epoch), batches, c, workdir, **options)
 
 
 def lines(workdir):
@@ -58,19 +59,25 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """A run of the tiny network, undisturbed."""
+    """A run of the tiny network, one epoch, undisturbed."""
     workdir = tmp_path_factory.mktemp("loop") / "short"
     fit(config(**SHORT), workdir)
     return workdir
 
 
+@pytest.fixture
+def copy(short, tmp_path):
+    """A copy of that run, to be changed."""
+    return shutil.copytree(short, tmp_path / "run")
+
+
 def test_a_run_leaves_its_folder(undisturbed):
     assert runs.read_config(undisturbed).to_dict() == json.loads(config().to_json())
-    seen = lines(undisturbed)
-    assert [line["step"] for line in seen if "train_loss" in line] == list(range(1, 45))
-    scores = [line for line in seen if "test_accuracy" in line]
-    assert [line["step"] for line in scores] == [22, 44]
-    assert all(0 <= line["data_wait"] <= 1 for line in seen if "data_wait" in line)
+    log = lines(undisturbed)
+    assert [line["step"] for line in log if "train_loss" in line] == list(range(1, 23))
+    scores = [line for line in log if "test_accuracy" in line]
+    assert [line["step"] for line in scores] == [11, 22]
+    assert all(0 <= line["data_wait"] <= 1 for line in log if "data_wait" in line)
     network = runs.load(undisturbed)
     batch = next(iter(data.eval_batches(network.config, 360)))
     logits, reps = network(augment.pixels(batch["image"]))
@@ -81,7 +88,7 @@ def test_a_run_leaves_its_folder(undisturbed):
 
 def test_a_loaded_network_refuses_images_it_was_not_made_for(undisturbed):
     network = runs.load(undisturbed)
-    image = np.full((1, 16, 16, 1), 0.5, np.float32)
+    image = np.full((1, 8, 8, 1), 0.5, np.float32)
     for images, message in (
         (image * 255, "pixels from 127.5 to 127.5: pass floats in"),
         (image - 1, "pixels from -0.5"),
@@ -100,27 +107,25 @@ def test_the_best_checkpoint_is_the_one_of_best_score(undisturbed):
         if "test_adversarial_accuracy" in line
     }
     best = runs.load(undisturbed, "best")
-    augment = data.eval_batches(best.config, 64)
-    found = loop.evaluate(
-        parallel.data_parallel(classifier.create(best.config, 22).eval_step),
+    means = loop.evaluate(
+        parallel.data_parallel(classifier.create(best.config, 11).eval_step),
         TrainState(jnp.array(0), best.variables["params"], best.variables["batch_stats"], None),
-        augment,
+        data.eval_batches(best.config, 128),
     )
-    np.testing.assert_allclose(found["adversarial_accuracy"], max(scores.values()), atol=1e-6)
+    np.testing.assert_allclose(means["adversarial_accuracy"], max(scores.values()), atol=1e-6)
 
 
-def test_a_run_that_is_done_is_not_trained_again(undisturbed):
-    before = (undisturbed / "metrics.jsonl").read_bytes()
-    fit(config(), undisturbed)
-    assert (undisturbed / "metrics.jsonl").read_bytes() == before
+def test_a_run_that_is_done_is_not_trained_again(short, copy):
+    fit(config(**SHORT), copy)
+    assert (copy / "metrics.jsonl").read_bytes() == (short / "metrics.jsonl").read_bytes()
 
 
 @pytest.mark.slow
 def test_a_disturbed_run_equals_an_undisturbed_one(tmp_path):
     """The fault drill, short: SIGKILL and SIGTERM at random moments."""
-    signals = [signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL]
+    signals = [signal.SIGTERM, signal.SIGKILL]
     random.shuffle(signals)
-    drill.drill(tmp_path, 3, signals, longest=15)
+    drill.drill(tmp_path, 2, signals)
 
 
 def stop_at(monkeypatch, call):
@@ -129,30 +134,34 @@ def stop_at(monkeypatch, call):
 
     @contextmanager
     def asked():
-        with asked_to_stop() as inner:
+        with asked_to_stop() as stop_asked:
 
             def counted():
                 if next(calls) == call:
                     signal.raise_signal(signal.SIGTERM)
-                return inner()
+                return stop_asked()
 
             yield counted
 
     monkeypatch.setattr(loop, "asked_to_stop", asked)
 
 
-# The loop asks after each of 22 steps, and in its evaluation before each of 6 batches.
-@pytest.mark.parametrize(("call", "step"), [(7, 7), (22, 22), (25, 22)])
+# The loop asks after each of 11 steps, and in its evaluation before each of 3 batches.
+@pytest.mark.parametrize(("call", "step"), [(7, 7), (11, 11), (13, 11)])
 def test_sigterm_saves_the_step_and_the_run_goes_on(short, tmp_path, monkeypatch, call, step):
     c = config(**SHORT)
     with monkeypatch.context() as patch:
         stop_at(patch, call)
-        with pytest.raises(Stopped, match=f"told to stop; step {step} of 22 is saved"):
+        with pytest.raises(Stopped) as stopped:
             fit(c, tmp_path / "run")
+    assert str(stopped.value) == (
+        f"{tmp_path / 'run'}: interrupted at step {step}/11; checkpoint saved. "
+        "Rerun the same command to resume."
+    )
     assert drill.saved(tmp_path / "run")[0] == step
     assert not [line for line in lines(tmp_path / "run") if "test_loss" in line]
     fit(c, tmp_path / "run")
-    assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [22]
+    assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [11]
     jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run"), drill.saved(short))
 
 
@@ -162,55 +171,48 @@ def test_the_handlers_of_signals_are_put_back():
         assert not asked()
         signal.raise_signal(signal.SIGINT)
         assert asked()
-        # A second one is not waited for.
+        # A second one does what it would have done.
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_a_changed_config_is_named_and_taken_only_when_asked(tmp_path):
-    fit(config(**SHORT), tmp_path / "run")
+def test_a_changed_config_is_named_and_taken_only_when_asked(copy):
     longer = config(**SHORT | {"epochs": 2})
     with pytest.raises(BadInput, match=r"epochs was 1, now 2.*--accept_changes"):
-        fit(longer, tmp_path / "run")
-    augment = data.create(longer)
-    task = classifier.create(longer, augment.steps_per_epoch)
-    loop.fit(task, augment, longer, tmp_path / "run", accept_changes=True)
-    assert drill.saved(tmp_path / "run")[0] == 44
-    assert runs.read_config(tmp_path / "run").epochs == 2
-    assert json.loads((tmp_path / "run/config.old.json").read_text())["epochs"] == 1
+        fit(longer, copy)
+    fit(longer, copy, accept_changes=True)
+    assert drill.saved(copy)[0] == 22
+    assert runs.read_config(copy).epochs == 2
+    assert json.loads((copy / "config.old.json").read_text())["epochs"] == 1
 
 
-def test_one_training_writes_a_folder(tmp_path):
+def test_one_training_writes_a_folder(copy):
     c = config(**SHORT)
-    runs.create_run_dir(tmp_path / "run", c)
     with (
-        runs.one_writer(tmp_path / "run"),
+        runs.one_writer(copy),
         pytest.raises(BadInput, match="another training writes it"),
     ):
-        fit(c, tmp_path / "run")
-    fit(c, tmp_path / "run")
+        fit(c, copy)
+    fit(c, copy)
 
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_leaves_the_last_good_checkpoint(tmp_path):
-    c = config(**SHORT | {"model.name": "resnet8", "model.width": 16})
-    fit(c, tmp_path / "run")
-    command = [sys.executable, "-m", "rrjax.train", f"--workdir={tmp_path / 'run'}"]
-    command += ["--config=configs/robust_digits.py", "--accept_changes", "--config.epochs=2"]
-    names = [name for name in OVERRIDES if name != "epochs"]
-    command += [f"--config.{name}={c_value(c, name)}" for name in names]
-    limited = ["bash", "-c", 'ulimit -f 30 && exec "$@"', "bash", *command]  # kilobytes a file
+    fields = ["epochs=1", "batch_size=718", "attack.steps=1", "model.width=16"]
+    fields += ["data.image_size=8", "data.resize=8"]
+    command = ["--config=configs/robust_digits.py", f"--workdir={tmp_path / 'run'}"]
+    command += [f"--config.{field}" for field in fields]
+    works("train", *command)
+    longer = ["--accept_changes", "--config.epochs=2"]
+    limited = ["bash", "-c", 'ulimit -f 30 && exec "$@"', "bash"]  # kilobytes a file
+    limited += [sys.executable, "-m", "rrjax.train", *command, *longer]
     full = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
     assert full.returncode == 2, full.stderr
     assert "a checkpoint could not be written" in full.stderr.splitlines()[-1]
-    assert "its last whole one is of step 22" in full.stderr.splitlines()[-1]
-    assert drill.saved(tmp_path / "run")[0] == 22
-    subprocess.run(command, cwd=ROOT, check=True)
-    assert drill.saved(tmp_path / "run")[0] == 44
-
-
-def c_value(c, name):
-    return operator.attrgetter(name)(c)
+    assert "its last whole one is of step 2:" in full.stderr.splitlines()[-1]
+    assert drill.saved(tmp_path / "run")[0] == 2
+    works("train", *command, *longer)
+    assert drill.saved(tmp_path / "run")[0] == 4
 
 
 def test_a_resumed_run_brings_back_its_average_and_its_perturbation(tmp_path):
@@ -219,33 +221,29 @@ def test_a_resumed_run_brings_back_its_average_and_its_perturbation(tmp_path):
     step, whole = drill.saved(tmp_path / "run")
     shutil.rmtree(tmp_path / f"run/checkpoints/{step}")
     fit(c, tmp_path / "run")
-    assert drill.saved(tmp_path / "run")[0] == step == 22
+    assert drill.saved(tmp_path / "run")[0] == step == 11
     jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run")[1], whole)
     carried = whole["training"]["carried"]
-    assert carried["delta"].shape == (64, 16, 16, 1) and np.abs(carried["delta"]).max() > 0
+    assert carried["delta"].shape == (128, 8, 8, 1) and np.abs(carried["delta"]).max() > 0
     loaded = runs.load(tmp_path / "run").variables["params"]["fc2"]["bias"]
     np.testing.assert_array_equal(loaded, whole["variables"]["params"]["fc2"]["bias"])
     assert np.abs(loaded - carried["trained"]["params"]["fc2"]["bias"]).max() > 1e-5
 
 
-def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(tmp_path):
-    c = config(**SHORT)
-    fit(c, tmp_path / "run")
-    log = tmp_path / "run/metrics.jsonl"
+def test_half_a_line_in_the_log_of_a_killed_run_is_dropped(copy):
+    log = copy / "metrics.jsonl"
     whole = log.read_text()
-    assert [json.loads(line)["step"] for line in whole.splitlines()][-1] == 22
+    assert [json.loads(line)["step"] for line in whole.splitlines()][-1] == 11
     log.write_text(whole + '{"step": 99, "train_loss": 1.0}\n{"step": 100, "tra')
-    fit(c, tmp_path / "run")
+    fit(config(**SHORT), copy)
     assert log.read_text() == whole
 
 
-def test_a_log_whose_checkpoints_are_lost_is_kept(tmp_path):
-    c = config(**SHORT)
-    fit(c, tmp_path / "run")
-    whole = (tmp_path / "run/metrics.jsonl").read_text()
-    shutil.rmtree(tmp_path / "run/checkpoints")
-    fit(c, tmp_path / "run")
-    assert (tmp_path / "run/metrics.old.jsonl").read_text() == whole
+def test_a_log_whose_checkpoints_are_lost_is_kept(copy):
+    whole = (copy / "metrics.jsonl").read_text()
+    shutil.rmtree(copy / "checkpoints")
+    fit(config(**SHORT), copy)
+    assert (copy / "metrics.old.jsonl").read_text() == whole
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(tmp_path):
@@ -288,7 +286,7 @@ def test_evaluation_counts_every_example_once():
     ("change", "message"),
     [
         ({"batch_size": 7}, r"batch_size=7 .*multiple of 2"),
-        ({"micro_batches": 5}, r"batch_size=64 .*2 devices x 5 micro-batches.*multiple of 10"),
+        ({"micro_batches": 5}, r"batch_size=128 .*2 devices x 5 micro-batches.*multiple of 10"),
         ({"micro_batches": 0}, "micro_batches=0: it must be at least 1"),
         ({"batch_size": -2}, "batch_size=-2: it must be at least 1"),
         ({"epochs": 0}, "epochs=0: it must be at least 1"),
@@ -302,6 +300,18 @@ def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, cha
     assert not (tmp_path / "run").exists()
 
 
-def test_tensorboard_is_written_when_asked(tmp_path):
-    fit(config(**SHORT, tensorboard=True), tmp_path / "run")
-    assert list((tmp_path / "run/tensorboard").glob("events*"))
+def test_tensorboard_is_written_when_asked(short, undisturbed):
+    assert list((short / "tensorboard").glob("events*"))
+    assert not (undisturbed / "tensorboard").exists()
+
+
+def test_what_is_due_at_a_step():
+    schedule = loop.Schedule(epochs=3, steps_per_epoch=5, log_every=2, save_every=4, eval_every=2)
+    assert schedule.total == 15
+    due = {step: schedule.due(step, stop=False) for step in range(1, 16)}
+    assert [step for step in due if due[step].evaluate] == [10, 15]
+    assert [step for step in due if due[step].save] == [4, 8, 10, 12, 15]
+    assert [step for step in due if due[step].log] == [2, 4, 6, 8, 10, 12, 14, 15]
+    # Told to stop, it saves with its metrics in the log, and evaluates when it is resumed.
+    assert schedule.due(10, stop=True) == loop.Due(log=True, evaluate=False, save=True, stop=True)
+    assert schedule.due(7, stop=True) == loop.Due(log=True, evaluate=False, save=True, stop=True)

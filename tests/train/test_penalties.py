@@ -8,17 +8,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from rrjax.configs import robust_digits
 from rrjax.errors import BadInput
 from rrjax.models import layers
 from rrjax.models.smallcnn import SmallCNN
-from rrjax.train.tasks import TrainState, gradients, losses, penalties
+from rrjax.train.tasks import TrainState, classifier, penalties
 
 RNG = np.random.default_rng(0)
 IMAGES, LABELS = RNG.random((6, 4, 4, 1)), RNG.integers(0, 3, 6)
-BATCH = (IMAGES, LABELS, None)
+BATCH = {"image": IMAGES[None], "label": LABELS[None]}  # of one device
 KEY = jax.random.key(0)
 
 
@@ -28,11 +29,27 @@ def config(**weights):
     return c
 
 
+@pytest.fixture
+def float_images(monkeypatch, float64):
+    """Let batches hold float64 images, for comparisons to be tight."""
+    monkeypatch.setattr(classifier, "augmented", lambda batch: batch["image"])
+
+
+def step_of(model, c, params, batch_stats, adversary=None):
+    """Take one step of training down the gradient itself: (gradient, batch_stats, metrics)."""
+    sgd = optax.sgd(1.0)
+    step = classifier.make_train_step(model, sgd, adversary, c, KEY)
+    step = jax.jit(jax.vmap(step, in_axes=(None, 0), out_axes=0, axis_name="batch"))
+    state = TrainState(jnp.array(0), params, batch_stats, sgd.init(params))
+    after, metrics = jax.tree.map(lambda x: x[0], step(state, BATCH))
+    return jax.tree.map(jnp.subtract, params, after.params), after.batch_stats, metrics
+
+
 def linear_network():
     """A Dense layer alone: logits = W^T x + b."""
     model = SmallCNN((), 3, 0, 3, (0.0,), (1.0,), jnp.float64, jnp.float64)
     dense = {"kernel": RNG.standard_normal((16, 3)), "bias": RNG.standard_normal(3)}
-    return model, TrainState(jnp.array(0), {"fc2": dense}, {}, {})
+    return model, {"fc2": dense}
 
 
 def by_hand(gradient_penalty, alignment_penalty, params):
@@ -50,17 +67,16 @@ def by_hand(gradient_penalty, alignment_penalty, params):
 
 
 @pytest.mark.parametrize("weights", [(0.3, 0.0), (0.0, 2.0), (0.3, 2.0)])
-def test_of_a_linear_network_loss_and_gradient_are_those_by_hand(weights, float64):
-    model, state = linear_network()
+def test_of_a_linear_network_loss_and_gradient_are_those_by_hand(weights, float_images):
+    model, params = linear_network()
     c = config(gradient_penalty=weights[0], alignment_penalty=weights[1])
-    parts = losses.create(c.loss), penalties.create(c.loss), None
-    step = jax.jit(partial(gradients.adversarial, model, *parts))
-    grads, _, metrics = step(state, BATCH, KEY)
-    value, expected = jax.jit(jax.value_and_grad(partial(by_hand, *weights)))(state.params)
+    grads, _, metrics = step_of(model, c, params, {})
+    value, expected = jax.jit(jax.value_and_grad(partial(by_hand, *weights)))(params)
     np.testing.assert_allclose(metrics["loss"], value, rtol=1e-12)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-14), grads, expected)
-    seen = {"squared_gradient": weights[0], "misalignment": weights[1]}
-    assert {name for name, weight in seen.items() if weight} == set(metrics) - {"loss", "accuracy"}
+    terms = {"squared_gradient": weights[0], "misalignment": weights[1]}
+    expected = {name for name, weight in terms.items() if weight}
+    assert expected == set(metrics) - {"loss", "accuracy", "grad_norm"}
 
 
 def test_without_a_weight_there_is_no_penalty():
@@ -81,20 +97,13 @@ class Normed(nn.Module):
         return nn.Dense(3, name="fc", **fields)(layers.flatten(x)), {}
 
 
-def test_a_penalty_sees_the_running_statistics_and_leaves_them_alone(float64):
+def test_a_penalty_sees_the_running_statistics_and_leaves_them_alone(float_images):
     """What it adds is its own gradient, of the clean images and the network in eval mode."""
-    c = config(gradient_penalty=0.5, alignment_penalty=0.25)
     model = Normed()
     variables = model.init(KEY, IMAGES, train=False)
     drawn = lambda x: RNG.uniform(0.5, 2, x.shape)  # noqa: E731
-    stats = jax.tree.map(drawn, variables["batch_stats"])
-    state = TrainState(jnp.array(0), variables["params"], stats, {})
+    params, stats = variables["params"], jax.tree.map(drawn, variables["batch_stats"])
     attacked = RNG.random(IMAGES.shape)
-    loss, adversary = losses.create(c.loss), lambda *_: attacked
-
-    def step(penalty, state):
-        parts = loss, penalty, adversary
-        return gradients.adversarial(model, *parts, state, BATCH, KEY)
 
     def alone(params):
         def apply(image):
@@ -109,10 +118,13 @@ def test_a_penalty_sees_the_running_statistics_and_leaves_them_alone(float64):
 
         return jax.vmap(penalty)(IMAGES, LABELS).mean()
 
-    plain, penalized = (jax.jit(partial(step, p))(state) for p in (None, penalties.create(c.loss)))
+    plain, penalized = (
+        step_of(model, c, params, stats, adversary=lambda *_: attacked)
+        for c in (config(), config(gradient_penalty=0.5, alignment_penalty=0.25))
+    )
     added = jax.tree.map(jnp.subtract, penalized[0], plain[0])
     close = partial(np.testing.assert_allclose, rtol=1e-7, atol=1e-10)
-    jax.tree.map(close, added, jax.jit(jax.grad(alone))(state.params))
+    jax.tree.map(close, added, jax.jit(jax.grad(alone))(params))
     jax.tree.map(np.testing.assert_array_equal, penalized[1], plain[1])
 
 
@@ -124,8 +136,8 @@ def test_where_no_pixel_matters_nothing_is_nan(term):
         return term(lambda x: (weight * jax.nn.relu(jnp.sum(x) - 100) * jnp.ones(3), {}), image, 0)
 
     for image in (jnp.full((2, 2, 1), 0.5), jnp.zeros((2, 2, 1))):
-        found, slope = jax.jit(jax.value_and_grad(value))(2.0, image)
-        assert found == (term is penalties.misalignment) and slope == 0
+        penalty, slope = jax.jit(jax.value_and_grad(value))(2.0, image)
+        assert penalty == (term is penalties.misalignment) and slope == 0
 
 
 @pytest.mark.parametrize("change", [{"gradient_penalty": -0.1}, {"alignment_penalty": np.nan}])

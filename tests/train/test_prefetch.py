@@ -25,14 +25,14 @@ def counted(n, seconds=0.0, closed=None):
 
 
 def test_every_batch_is_placed_in_order():
-    with prefetched(counted(20), lambda batch: -batch) as following:
-        assert [following([])[0] for _ in range(20)] == [-i for i in range(20)]
+    with prefetched(counted(20), lambda batch: -batch) as next_batch:
+        assert [next_batch([])[0] for _ in range(20)] == [-i for i in range(20)]
 
 
 def test_the_generator_is_closed_though_it_has_more_to_give():
     closed = []
-    with prefetched(counted(10**9, closed=closed), lambda batch: batch) as following:
-        assert following([])[0] == 0
+    with prefetched(counted(10**9, closed=closed), lambda batch: batch) as next_batch:
+        assert next_batch([])[0] == 0
     assert closed == [True]
 
 
@@ -41,14 +41,14 @@ def test_what_the_reading_raises_is_raised_here_after_what_was_read():
         yield 1
         raise ValueError("the third image")
 
-    with prefetched(broken(), lambda batch: batch) as following:
-        assert following([])[0] == 1
+    with prefetched(broken(), lambda batch: batch) as next_batch:
+        assert next_batch([])[0] == 1
         with pytest.raises(ValueError, match="the third image"):
-            following([])
+            next_batch([])
 
 
 def test_a_wait_counts_unless_the_devices_work_meanwhile():
-    with prefetched(counted(4, seconds=0.2), lambda batch: batch) as following:
-        assert following([Array(False)])[1] == 0
-        assert following([Array(True)])[1] > 0.05
-        assert following([Array(True), {"loss": Array(False)}])[1] == 0
+    with prefetched(counted(4, seconds=0.2), lambda batch: batch) as next_batch:
+        assert next_batch([Array(False)])[1] == 0
+        assert next_batch([Array(True)])[1] > 0.05
+        assert next_batch([Array(True), {"loss": Array(False)}])[1] == 0

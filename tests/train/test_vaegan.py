@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -34,8 +35,8 @@ def test_an_image_goes_to_a_latent_and_back(variant, size, mean):
         logits = networks["discriminator"].apply(own, image[None], train=False)
         return encode(image), deviation(image), decode(encode(image)), logits
 
-    found = [x.shape for x in jax.eval_shape(shapes, variables, image)]
-    assert found == [(10,), (10,), image.shape, (1,)]
+    outputs = [x.shape for x in jax.eval_shape(shapes, variables, image)]
+    assert outputs == [(10,), (10,), image.shape, (1,)]
 
 
 def test_a_size_that_a_table_has_not_is_refused():
@@ -48,13 +49,17 @@ def test_a_size_that_a_table_has_not_is_refused():
 def test_in_a_network_s_turn_no_other_moves():
     config = vaegan_digits.get_config()
     config.model.width, config.model.latent, config.data.image_size = 2, 2, 8
-    whole = task.create(config)
-    networks, adam = whole.train_step.args[:2]
-    state = whole.init()
+    networks, adam = vaegan.create(config.model, 8), optax.adam(1e-3)
+    state = task.create(config).init()
     images = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 8, 8, 1)), jnp.float32)
-    loss = partial(task._generator_loss, images, 0.01, key=jax.random.key(0))
-    turn = partial(task._turn, networks, adam, name="generator", objective=loss)
-    device = jax.vmap(lambda state: turn(state=state), None, 0, "batch", 1)
+
+    def objective(run):
+        return task.generator_loss(run, images, jax.random.key(0), 0.01)
+
+    def turn(state):
+        return task.step_one_network(networks, adam, state, "generator", objective)
+
+    device = jax.vmap(turn, None, 0, "batch", 1)
     after = jax.tree.map(lambda x: x[0], jax.jit(device)(state)[0])
     for part in ("params", "batch_stats", "opt_state"):
         for name in networks:

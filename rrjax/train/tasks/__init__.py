@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 from flax import struct
+from jax import lax
+
+from rrjax.data.augment import Batch
 
 
 class TrainState(struct.PyTreeNode):
@@ -23,6 +26,11 @@ class TrainState(struct.PyTreeNode):
     fixed: Any = None
 
 
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvalStep = Callable[[TrainState, Batch], Metrics]
+
+
 class Task(NamedTuple):
     """The functions the loop drives; a batch here is one device's, the axis is called "batch".
 
@@ -34,9 +42,14 @@ class Task(NamedTuple):
     networks: other runs' networks that it needs, (name, network): the run's folder keeps a copy.
     """
 
-    init: Callable
-    train_step: Callable
-    eval_step: Callable
+    init: Callable[[], TrainState]
+    train_step: TrainStep
+    eval_step: EvalStep
     score: str
     fixed: Any = None
     networks: Sequence[tuple[str, Any]] = ()
+
+
+def device_key(key: jax.Array, step: jax.Array) -> jax.Array:
+    """Return the key of one step on this device; only under the axis "batch"."""
+    return jax.random.fold_in(jax.random.fold_in(key, step), lax.axis_index("batch"))

@@ -4,13 +4,16 @@ Losses of pixels, of features and of a discriminator that is trained in turn, in
 its step comes first. As in the authors' code all are sums, over pixels, features and images.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from ml_collections import ConfigDict
 
 from rrjax import runs
 from rrjax.data.augment import augmented, pixels
@@ -18,14 +21,15 @@ from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding
 from rrjax.models.autoencoder import Networks
 from rrjax.runs import checkpoints
-from rrjax.train.tasks import Task, TrainState, optimizer
+from rrjax.train.tasks import EvalStep, Metrics, Task, TrainState, TrainStep, device_key, optimizer
 
 ENCODER = "encoder"  # its copy's place in the run's folder
 PIXEL_LOSSES = {"l1": jnp.abs, "l2": jnp.square}
+Optimizers = dict[str, optax.GradientTransformation]  # one a trained network, by its name
 
 
-def source(config, workdir: str) -> runs.Frozen:
-    """Load the network to invert; in a run that goes on, the copy that its folder keeps.
+def source(config: ConfigDict, workdir: str | Path) -> runs.Frozen:
+    """Load the network to invert; in a run that is resumed, the copy that its folder keeps.
 
     Raises:
       BadInput: if there is none, or the run has begun with another one.
@@ -41,8 +45,11 @@ def source(config, workdir: str) -> runs.Frozen:
     return runs.load(copy)
 
 
-def create(config, steps_per_epoch: int, network: runs.Frozen) -> Task:
+def create(config: ConfigDict, steps_per_epoch: int, network: runs.Frozen) -> Task:
     """Make the task of a training config (`configs/autoencoder_digits.py`); `network` is inverted.
+
+    Batches hold "image" uint8 (B, H, W, C); for training the color changes that were drawn, for
+    evaluation "index" int32 (B,) and "mask" float (B,).
 
     Raises:
       BadInput: naming a field that is not possible.
@@ -51,20 +58,78 @@ def create(config, steps_per_epoch: int, network: runs.Frozen) -> Task:
     folded, arrays = folding.fold(network.model, network.variables)
     size = config.data.image_size
     networks = autoencoder.create(config, folded, arrays, size)
-    adams = _adams(config, steps_per_epoch)
-    init_key, train_key, test_key = jax.random.split(jax.random.key(config.seed), 3)
-    shape = (size, size, len(folded.mean))
+    optimizers = _optimizers(config, steps_per_epoch)
+    init_key, train_key, eval_key = jax.random.split(jax.random.key(config.seed), 3)
+
+    def init():
+        shape = (size, size, len(folded.mean))
+        variables = autoencoder.init(networks, arrays, shape, init_key)
+        params = variables["params"]
+        return TrainState(
+            step=jnp.array(0, jnp.int32),
+            opt_state={name: tx.init(params[name]) for name, tx in optimizers.items()},
+            **variables,
+        )
+
     return Task(
-        init=partial(_init, networks, arrays, adams, shape, init_key),
-        train_step=partial(_train_step, networks, adams, config, train_key),
-        eval_step=partial(_eval_step, networks, config, test_key),
+        init=init,
+        train_step=make_train_step(networks, optimizers, config, train_key),
+        eval_step=make_eval_step(networks, config, eval_key),
         score="psnr",
         fixed=arrays,
         networks=[(ENCODER, network)],
     )
 
 
-def _check(config) -> None:
+def make_train_step(
+    networks: Networks, optimizers: Optimizers, config: ConfigDict, root_key: jax.Array
+) -> TrainStep:
+    """Make the training step of one device."""
+
+    def train_step(state, batch):
+        """Step the discriminator, if there is one, and then the decoder."""
+        key = device_key(root_key, state.step)
+        noise_key, real_key, decoded_key, decoder_key = jax.random.split(key, 4)
+        images = augmented(batch)
+        encode, compare = map(jax.vmap, autoencoder.frozen_encoder(networks, state.fixed))
+        noise_keys = jax.random.split(noise_key, len(images))
+        features = encode(_noisy(images, config.noise, noise_keys))
+        target = compare(images)
+
+        def decode(params):
+            variables = {"params": params, "batch_stats": state.batch_stats["decoder"]}
+            return autoencoder.decode(networks, variables, features)
+
+        # The images are decoded once, for the losses of both networks.
+        decoded, pullback, stats = jax.vjp(decode, state.params["decoder"], has_aux=True)
+        metrics, logits_of = {}, None
+        if networks.discriminator:
+            batch = images, decoded, target
+            state, metrics = _step_discriminator(
+                networks,
+                optimizers,
+                config.loss.discriminator,
+                (real_key, decoded_key),
+                state,
+                batch,
+            )
+            discriminate = _discriminator(networks, state.params["discriminator"], target)
+            own_stats = state.batch_stats["discriminator"]
+
+            def logits_of(decoded):
+                return discriminate(decoder_key, own_stats, decoded)[0]
+
+        loss = partial(decoder_loss, config.loss, images, target, compare, logits_of)
+        (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(decoded)
+        (grads,) = pullback(gradient)
+        state = _updated(optimizers, "decoder", state, grads, stats)
+        metrics |= {name: value / len(images) for name, value in terms.items()}
+        return state.replace(step=state.step + 1), lax.pmean(metrics, "batch")
+
+    return train_step
+
+
+def _check(config: ConfigDict) -> None:
     loss, rates = config.loss, config.optimizer
     if config.micro_batches != 1:
         raise BadInput(
@@ -86,57 +151,20 @@ def _check(config) -> None:
         )
 
 
-def _adams(config, steps_per_epoch: int) -> dict[str, optax.GradientTransformation]:
-    """Return an optimizer a network; their rates fall alike."""
-    ours = config.optimizer
-    rate = optimizer.rate(ours, config.epochs, steps_per_epoch)
-    times = ours.discriminator_rate / ours.learning_rate
-    adams = {"decoder": optax.adam(rate, ours.b1, ours.b2)}
+def _optimizers(config: ConfigDict, steps_per_epoch: int) -> Optimizers:
+    """Return Adam for each network; both rates follow the config's schedule."""
+    fields = config.optimizer
+    rate = optimizer.rate(fields, config.epochs, steps_per_epoch)
+    ratio = fields.discriminator_rate / fields.learning_rate
+    optimizers = {"decoder": optax.adam(rate, fields.b1, fields.b2)}
     if config.loss.adversarial:
-        adams["discriminator"] = optax.adam(lambda step: times * rate(step), ours.b1, ours.b2)
-    return adams
-
-
-def _init(networks: Networks, arrays, adams, shape, key: jax.Array) -> TrainState:
-    variables = autoencoder.init(networks, arrays, shape, key)
-    return TrainState(
-        step=jnp.array(0, jnp.int32),
-        opt_state={name: adam.init(variables["params"][name]) for name, adam in adams.items()},
-        **variables,
-    )
-
-
-def _train_step(networks: Networks, adams, config, key: jax.Array, state: TrainState, batch):
-    """Step the discriminator, if there is one, and then the decoder."""
-    key = jax.random.fold_in(jax.random.fold_in(key, state.step), lax.axis_index("batch"))
-    noise_key, *keys = jax.random.split(key, 4)
-    images = augmented(batch)
-    encode, compare = map(jax.vmap, autoencoder.frozen_encoder(networks, state.fixed))
-    features = encode(_noisy(images, config.noise, jax.random.split(noise_key, len(images))))
-    target = compare(images)
-
-    def decode(params):
-        variables = {"params": params, "batch_stats": state.batch_stats["decoder"]}
-        return autoencoder.decode(networks, variables, features)
-
-    # The images are decoded once, and both losses look at them.
-    decoded, pullback, stats = jax.vjp(decode, state.params["decoder"], has_aux=True)
-    metrics, judge = {}, None
-    if networks.discriminator:
-        state, metrics = _discriminate(
-            networks, adams, config.loss, keys[:2], state, (images, decoded, target)
+        optimizers["discriminator"] = optax.adam(
+            lambda step: ratio * rate(step), fields.b1, fields.b2
         )
-        judge = partial(_judged, networks, state.params["discriminator"], keys[2])
-        judge = partial(judge, state.batch_stats["discriminator"], target=target)
-    loss = partial(_loss, config.loss, compare, judge, images, target)
-    (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(decoded)
-    (grads,) = pullback(gradient)
-    state = _updated(adams, "decoder", state, grads, stats)
-    metrics |= {name: value / len(images) for name, value in terms.items()}
-    return state.replace(step=state.step + 1), lax.pmean(metrics, "batch")
+    return optimizers
 
 
-def _noisy(images, level: float, keys):
+def _noisy(images: jax.Array, level: float, keys: jax.Array) -> jax.Array:
     """Add noise of `level` / 255, clipped as the paper's is, to what is encoded."""
     if not level:
         return images
@@ -144,49 +172,80 @@ def _noisy(images, level: float, keys):
     return jnp.clip(images + level / 255 * noise, 0, 1)
 
 
-def _loss(weights, compare, judge, images, target, decoded):
-    """Return what a decoder's images cost, a sum over them, and its terms."""
+def decoder_loss(
+    weights: ConfigDict,
+    images: jax.Array,
+    target: jax.Array,
+    compare: Callable[[jax.Array], jax.Array] | None,
+    logits_of: Callable[[jax.Array], jax.Array] | None,
+    decoded: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Return what the decoded images cost, a sum over them, and its unweighted terms.
+
+    Args:
+      weights: the config's `loss`.
+      images: (N, H, W, C), float in [0,1].
+      target: their features, as `compare` gives them.
+      compare: images -> features; only for a feature loss.
+      logits_of: images -> the discriminator's logits, (N,); None where there is none.
+      decoded: (N, H, W, C).
+    """
     terms = {"pixel": jnp.sum(PIXEL_LOSSES[weights.norm](decoded - images))}
     if weights.feature:
         terms["feature"] = jnp.sum((compare(decoded) - target) ** 2)
-    if judge:
-        terms["adversarial"] = -jnp.sum(jax.nn.log_sigmoid(judge(decoded)[0]))
+    if logits_of:
+        terms["adversarial"] = -jnp.sum(jax.nn.log_sigmoid(logits_of(decoded)))
     total = sum(weights[name] * value for name, value in terms.items())
     return total, terms | {"loss": total}
 
 
-def _judged(networks: Networks, params, key, stats, images, *, target):
-    """Return the discriminator's logits of images, and its statistics after them."""
-    logits, updates = networks.discriminator.apply(
-        {"params": params, "batch_stats": stats},
-        images,
-        target,
-        train=True,
-        mutable=["batch_stats"],
-        rngs={"dropout": key},
-    )
-    return logits, updates["batch_stats"]
+def _step_discriminator(
+    networks: Networks,
+    optimizers: Optimizers,
+    weight: float,
+    keys: tuple[jax.Array, jax.Array],
+    state: TrainState,
+    batch: tuple[jax.Array, jax.Array, jax.Array],
+) -> tuple[TrainState, Metrics]:
+    """Step the discriminator on images and decoded ones; its metric is in nats an image."""
+    (real_key, decoded_key), (images, decoded, target) = keys, batch
 
+    def loss_fn(params):
+        discriminate = _discriminator(networks, params, target)
+        # Its BN statistics are updated by the images and then by the decoded ones.
+        real, stats = discriminate(real_key, state.batch_stats["discriminator"], images)
+        fake, stats = discriminate(decoded_key, stats, decoded)
+        nats = -jnp.sum(jax.nn.log_sigmoid(real) + jax.nn.log_sigmoid(-fake))
+        return weight * nats, (nats, stats)
 
-def _discriminate(networks: Networks, adams, weights, keys, state: TrainState, seen):
-    images, decoded, target = seen
-
-    def loss(params):
-        stats = state.batch_stats["discriminator"]
-        known, stats = _judged(networks, params, keys[0], stats, images, target=target)
-        caught, stats = _judged(networks, params, keys[1], stats, decoded, target=target)
-        nats = -jnp.sum(jax.nn.log_sigmoid(known) + jax.nn.log_sigmoid(-caught))
-        return weights.discriminator * nats, (nats, stats)
-
-    grads, (nats, stats) = jax.grad(loss, has_aux=True)(state.params["discriminator"])
-    state = _updated(adams, "discriminator", state, grads, stats)
+    grads, (nats, stats) = jax.grad(loss_fn, has_aux=True)(state.params["discriminator"])
+    state = _updated(optimizers, "discriminator", state, grads, stats)
     return state, {"discriminator": nats / len(images)}
 
 
-def _updated(adams, name: str, state: TrainState, grads, stats) -> TrainState:
+def _discriminator(networks: Networks, params: Any, target: jax.Array) -> Callable:
+    """Return (key, batch_stats, images) -> (logits, batch_stats after them), in train mode."""
+
+    def discriminate(key, batch_stats, images):
+        logits, updates = networks.discriminator.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            target,
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        return logits, updates["batch_stats"]
+
+    return discriminate
+
+
+def _updated(
+    optimizers: Optimizers, name: str, state: TrainState, grads: Any, stats: Any
+) -> TrainState:
     """Step one network; the losses are sums, over devices too."""
     grads, stats = lax.psum(grads, "batch"), lax.pmean(stats, "batch")
-    updates, opt_state = adams[name].update(grads, state.opt_state[name])
+    updates, opt_state = optimizers[name].update(grads, state.opt_state[name])
     return state.replace(
         params=state.params | {name: optax.apply_updates(state.params[name], updates)},
         batch_stats=state.batch_stats | {name: stats},
@@ -194,23 +253,28 @@ def _updated(adams, name: str, state: TrainState, grads, stats) -> TrainState:
     )
 
 
-def _eval_step(networks: Networks, config, key: jax.Array, state: TrainState, batch):
-    """Sum over images the PSNR, in dB, and the unweighted losses of pixels and features."""
-    encode, compare = autoencoder.frozen_encoder(networks, state.fixed)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    decode = autoencoder.frozen_decoder(networks, variables)
-    images, mask = pixels(batch["image"]), batch["mask"]
-    # A key an image, not a place in a batch: the result does not depend on batching.
-    keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
+def make_eval_step(networks: Networks, config: ConfigDict, root_key: jax.Array) -> EvalStep:
+    """Make the evaluation step of one device; `root_key` is of all images."""
 
-    def scores(image, seen):
-        decoded = decode(encode(seen))
-        return {
-            "psnr": -10 * jnp.log10(jnp.mean((decoded - image) ** 2) + 1e-8),  # the paper's
-            "pixel": jnp.sum(PIXEL_LOSSES[config.loss.norm](decoded - image)),
-            "feature": jnp.sum((compare(decoded) - compare(image)) ** 2),
-        }
+    def eval_step(state, batch):
+        """Sum over images the PSNR, in dB, and the unweighted losses of pixels and features."""
+        encode, compare = autoencoder.frozen_encoder(networks, state.fixed)
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        decode = autoencoder.frozen_decoder(networks, variables)
+        images, mask = pixels(batch["image"]), batch["mask"]
+        # A key an image, not a place in a batch: the result does not depend on batching.
+        keys = jax.vmap(partial(jax.random.fold_in, root_key))(batch["index"])
 
-    found = jax.vmap(scores)(images, _noisy(images, config.noise, keys))
-    sums = {name: (mask * values).sum() for name, values in found.items()}
-    return lax.psum(sums | {"count": mask.sum()}, "batch")
+        def scores(image, noisy):
+            decoded = decode(encode(noisy))
+            return {
+                "psnr": -10 * jnp.log10(jnp.mean((decoded - image) ** 2) + 1e-8),  # the paper's
+                "pixel": jnp.sum(PIXEL_LOSSES[config.loss.norm](decoded - image)),
+                "feature": jnp.sum((compare(decoded) - compare(image)) ** 2),
+            }
+
+        by_image = jax.vmap(scores)(images, _noisy(images, config.noise, keys))
+        sums = {name: (mask * values).sum() for name, values in by_image.items()}
+        return lax.psum(sums | {"count": mask.sum()}, "batch")
+
+    return eval_step

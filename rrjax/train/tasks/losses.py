@@ -9,16 +9,21 @@ twice, by the clean images and then by the adversarial; both forwards have the s
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import optax
+from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 
 LOSSES = ("cross_entropy", "trades")
+Aux = tuple[jax.Array, Any]  # logits, batch_stats
+Forward = Callable[[Any, jax.Array], Aux]
+Loss = Callable[[Forward, Any, jax.Array, jax.Array, jax.Array], tuple[jax.Array, Aux]]
 
 
-def create(config) -> Callable:
+def create(config: ConfigDict) -> Loss:
     """Make the loss of a training config's `loss`.
 
     Raises:
@@ -40,7 +45,15 @@ def create(config) -> Callable:
     return partial(mixed, config.clean_weight, config.label_smoothing)
 
 
-def mixed(clean_weight, smoothing, forward, batch_stats, clean, adversarial, labels):
+def mixed(
+    clean_weight: float,
+    smoothing: float,
+    forward: Forward,
+    batch_stats: Any,
+    clean: jax.Array,
+    adversarial: jax.Array,
+    labels: jax.Array,
+) -> tuple[jax.Array, Aux]:
     """Return clean_weight * CE(clean) + (1 - clean_weight) * CE(adversarial).
 
     Goodfellow et al. (2015), section 6, has weight 1/2; Madry et al. (2018) 0, which costs no clean
@@ -57,7 +70,15 @@ def mixed(clean_weight, smoothing, forward, batch_stats, clean, adversarial, lab
     return loss, (logits, batch_stats)
 
 
-def trades(beta, smoothing, forward, batch_stats, clean, adversarial, labels):
+def trades(
+    beta: float,
+    smoothing: float,
+    forward: Forward,
+    batch_stats: Any,
+    clean: jax.Array,
+    adversarial: jax.Array,
+    labels: jax.Array,
+) -> tuple[jax.Array, Aux]:
     """Return CE(clean) + beta * KL(clean || adversarial), gradients through both terms of the KL.
 
     Zhang et al. (2019), eq. 5, as their trades.py has it (beta = 1/lambda); there a second clean
@@ -72,7 +93,7 @@ def trades(beta, smoothing, forward, batch_stats, clean, adversarial, labels):
     return loss, (logits, batch_stats)
 
 
-def _cross_entropy(logits, labels, smoothing: float) -> jax.Array:
+def _cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
     """Average the cross-entropy with (1 - smoothing) * one_hot(label) + smoothing / classes."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     if smoothing:

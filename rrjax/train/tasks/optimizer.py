@@ -8,18 +8,24 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
+from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
+from rrjax.train.tasks import TrainState
 
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}
 SCHEDULES = ("step", "cosine", "linear", "cyclic")
 
 
-def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
+def create(config: ConfigDict, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
     """Make torch's SGD or Adam, of gradient + weight_decay * parameter, every trained parameter.
 
-    config: `optimizer` of `rrjax/runs/defaults.py`. Its rate is a function of the number of updates.
-    Adam's b1 is its `momentum`; b2 is 0.999 and eps 1e-8, as in Kingma and Ba (2015).
+    Adam's b1 is the config's `momentum`; b2 is 0.999 and eps 1e-8, as in Kingma and Ba (2015).
+
+    Args:
+      config: `optimizer` of `rrjax/runs/defaults.py`.
+      epochs: of the run.
+      steps_per_epoch: updates an epoch; the rate is a function of their number.
 
     Raises:
       BadInput: naming the field that is not possible.
@@ -34,6 +40,19 @@ def create(config, epochs: int, steps_per_epoch: int) -> optax.GradientTransform
         optax.stateless(lambda updates, _: trained(config.train_only, updates)),
         OPTIMIZERS[config.name](rate(config, epochs, steps_per_epoch), config.momentum),
     )
+
+
+def apply_gradients(
+    state: TrainState, tx: optax.GradientTransformation, grads: Any, batch_stats: Any
+) -> TrainState:
+    """Take one optimizer step on gradients that are averaged; the state's `step` stays.
+
+    BN statistics of layers that are not trained move on too, as in the reference's partial
+    training.
+    """
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state.replace(params=params, batch_stats=batch_stats, opt_state=opt_state)
 
 
 def trained(pattern: str, tree: Any) -> Any:
@@ -88,7 +107,7 @@ def _check_pattern(pattern: str) -> None:
         ) from error
 
 
-def rate(config, epochs: int, steps_per_epoch: int) -> Callable:
+def rate(config: ConfigDict, epochs: int, steps_per_epoch: int) -> Callable:
     """Return step -> learning rate, of the schedule that `optimizer` of a config names.
 
     Raises:

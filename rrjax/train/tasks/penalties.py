@@ -12,13 +12,17 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from rrjax.core import objectives
 from rrjax.errors import BadInput
 
+# (apply, images, labels) -> (scalar, metrics)
+Penalty = Callable[[objectives.Apply, jax.Array, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 
-def create(config) -> Callable | None:
-    """Make the penalty of a training config's `loss`: (apply, images, labels) -> (scalar, metrics).
+
+def create(config: ConfigDict) -> Penalty | None:
+    """Make the penalty of a training config's `loss`.
 
     None if neither penalty has a weight.
 
@@ -35,7 +39,15 @@ def create(config) -> Callable | None:
             f"alignment_penalty={config.alignment_penalty}: neither may be negative"
         )
     weights = {term: weight for term, weight in weights.items() if weight}
-    return partial(_weighted, weights) if weights else None
+    if not weights:
+        return None
+
+    def penalty(apply, images, labels):
+        means = {term: jax.vmap(partial(term, apply))(images, labels).mean() for term in weights}
+        metrics = {term.__name__: mean for term, mean in means.items()}
+        return sum(weight * means[term] for term, weight in weights.items()), metrics
+
+    return penalty
 
 
 def squared_gradient(apply: objectives.Apply, image: jax.Array, label: jax.Array) -> jax.Array:
@@ -52,9 +64,3 @@ def misalignment(apply: objectives.Apply, image: jax.Array, label: jax.Array) ->
     # safe_norm: a plain norm's gradient at zero is NaN.
     lengths = optax.safe_norm(image, 1e-12) * optax.safe_norm(gradient, 1e-12)
     return 1 - jnp.sum(image * gradient) / lengths
-
-
-def _weighted(weights: dict[Callable, float], apply, images, labels):
-    means = {term: jax.vmap(partial(term, apply))(images, labels).mean() for term in weights}
-    metrics = {term.__name__: mean for term, mean in means.items()}
-    return sum(weight * means[term] for term, weight in weights.items()), metrics

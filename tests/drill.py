@@ -1,10 +1,10 @@
-"""A fault drill: one training, disturbed at random moments, must end as if it never had been.
+"""A fault drill: one training, interrupted at random moments, ends as one that never was.
 
 python -m tests.drill --kills=30 --terms=30 --epochs=60 --workdir=runs/drill
 
 Trains digits adversarially twice: once undisturbed, once sent SIGKILL and SIGTERM in random order,
 each a random time after the process was started, while it imports, compiles, steps, evaluates or
-saves. Prints what came of every signal, and fails unless both runs hold the same bits.
+saves. Prints the result of every signal, and fails unless both runs hold the same bits.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def saved(workdir):
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with checkpoints.open_manager(workdir) as manager:
         step = manager.latest_step()
-        return step, checkpoints.restore(manager, step, device, **loop._items(like))
+        return step, checkpoints.restore(manager, step, device, **loop.checkpoint_items(like))
 
 
 def same(one, other):
@@ -79,36 +79,40 @@ def same(one, other):
     jax.tree.map(np.testing.assert_array_equal, arrays, other_arrays)
 
 
-def drill(root, epochs, signals, longest):
-    """Disturb one run by all of `signals` and another by none; count exit codes by signal."""
-    root = Path(root)
+def drill(root, epochs, signals, longest=None):
+    """Disturb one run by all of `signals` and another by none; count exit codes by signal.
+
+    longest: seconds to a signal, at most; None: as long as the undisturbed run took.
+    """
+    root, start = Path(root), time.monotonic()
     subprocess.run(command(root / "undisturbed", epochs), cwd=ROOT, check=True)
-    came, reached = Counter(), []
+    longest = longest or time.monotonic() - start
+    codes = Counter()
     for number in signals:
         code = disturb(root / "disturbed", epochs, number, longest)
         # 0: it was done before; -SIGTERM: it came before training had begun.
         assert code in (0, EXIT_STOPPED, -number), (
             f"{signal.Signals(number).name}: exit code {code}"
         )
-        came[signal.Signals(number).name, code] += 1
-        reached.append(steps_logged(root / "disturbed"))
-        print(signal.Signals(number).name, "exit", code, "at step", reached[-1], flush=True)
+        name, step = signal.Signals(number).name, steps_logged(root / "disturbed")
+        codes[name, code] += 1
+        print(name, "exit", code, "at step", step, flush=True)
     subprocess.run(command(root / "disturbed", epochs), cwd=ROOT, check=True)
     same(root / "undisturbed", root / "disturbed")
-    return came, reached
+    return codes
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in (("kills", 30), ("terms", 30), ("epochs", 60)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--longest", type=float, default=20.0, help="seconds to a signal, at most")
+    parser.add_argument("--longest", type=float, help="seconds to a signal, at most")
     parser.add_argument("--workdir", required=True)
     options = parser.parse_args()
     signals = [signal.SIGKILL] * options.kills + [signal.SIGTERM] * options.terms
     random.shuffle(signals)
-    came, _ = drill(options.workdir, options.epochs, signals, options.longest)
-    for (name, code), count in sorted(came.items()):
+    codes = drill(options.workdir, options.epochs, signals, options.longest)
+    for (name, code), count in sorted(codes.items()):
         print(f"{name}: exit code {code}, {count} times")
     print("the same bits at the end")
 
