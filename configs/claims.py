@@ -13,5 +13,5 @@ def get_config():
     config = ConfigDict()
     config.study = "claims"
     config.folders = ()  # folders of studies, a seed each; (): the workdir alone
-    config.eps = 2.0  # the robust network's radius of training, of those that proximity tried
+    config.eps = 2.0  # the robust network's radius of training; one of the radii of proximity
     return config.lock()

@@ -12,7 +12,7 @@ from rrjax.runs import defaults
 def get_config():
     config = defaults.study("synthesis")
     config.n = 30  # images of each task
-    config.steps = 60  # towards a class: generation, translation, sketches; theirs: 60
+    config.steps = 60  # towards a class: generation, translation, sketches; the paper's: 60
     config.eps = 8.0  # 40 (30)
     config.step_size = 0.2  # 1 (0.5)
     config.grain = 2  # block of pixels of the starts of generation; 4 (1)

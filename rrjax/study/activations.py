@@ -12,87 +12,104 @@ python -m rrjax.study --config=configs/activations.py --workdir=runs/quickstart
 from functools import partial
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from rrjax import data, runs
 from rrjax.core import vmapped
 from rrjax.core.vmapped import in_parts
-from rrjax.errors import BadInput
-from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
+
+COLUMNS = {
+    "network": "network",
+    "times_largest": "times the largest seen",
+    "cosine_with_most": "cosine with the most",
+    "cosine_with_least": "cosine with the least",
+    "ties_for_least": "images tied for least",
+}
 
 
-def run(config, workdir: str) -> None:
+def run(config: ConfigDict, workdir: str) -> None:
     """Show config.units units of every network."""
-    if config.units < 2 or not 1 <= config.shown <= config.n // 2 or config.batch_size < 1:
-        raise BadInput(
-            f"units={config.units}, shown={config.shown}, n={config.n}, batch_size="
-            f"{config.batch_size}: give at least 2 units, 1 image shown, n of twice as many"
-        )
+    # The images of either end are different ones.
+    require(config, units=2, shown=1, n=2 * config.shown, batch_size=1)
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
     images = data.eval_images(next(iter(networks.values())).config, config.n, rng)
     runs.make_folder(workdir)
-    rows, shown = [], []
+    rows, pictures = [], []
     for name, network in networks.items():
-        units, maxima, order, scores = _examine(network, images, config)
-        summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
-        rows.append({"network": name, "units": units.tolist(), **summary})
-        grid = {
-            f"unit {unit}": np.concatenate([maxima[i : i + 1], images[order[i]]])
-            for i, unit in enumerate(units)
+        units, observed = choose_units(network, images, config.units, config)
+        maxima = _maximize(network, units, images.shape[1:], config)
+        most, least = _extremes(observed[:, units], config.shown)
+        _, reached = vmapped.represent_images(network.apply, maxima, config.batch_size)
+        scores = {
+            "times_largest": times_largest(reached, units, observed),
+            "cosine_with_most": _cosines(reached, observed[most], units),
+            "cosine_with_least": _cosines(reached, observed[least], units),
+            "ties_for_least": _ties_for_least(observed[:, units]),
         }
-        file = figures.save_grid(workdir, f"activations_{len(shown)}", grid)
-        ends = f"the {config.shown} test images of most and of least activation"
-        shown.append((file, f"{name}: a unit's maximizing input, then {ends}"))
-    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
+        names = {"network": name, "units": units.tolist()}
+        rows.append(names | summarized(scores, config.seed))
+        ends = images[np.concatenate([most, least], axis=1)]
+        pictures.append(_picture(workdir, name, len(pictures), units, maxima, ends))
+    publish(workdir, config, "What excites a unit", _text(config), rows, COLUMNS, pictures)
 
 
-def _examine(network: runs.Frozen, images, config):
-    """Return units, their maximizing inputs, the images at either end (u, 2 shown), scores."""
-    _, reps = vmapped.represent_images(network.apply, images, config.batch_size)
-    units = vmapped.alive_units(reps, config.units, np.random.default_rng(config.seed))
+def _maximize(network: runs.Frozen, units, shape: tuple[int, ...], config) -> np.ndarray:
+    """Return the maximizing input of every unit: (units, H, W, C)."""
     apply = network.differentiable_apply(config.straight_through)
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
-    gray = np.full((len(units), *images.shape[1:]), 0.5, np.float32)
+    gray = np.full((len(units), *shape), 0.5, np.float32)
     maximize = partial(vmapped.visualize_images, apply, return_iterate="best", **options)
-    maxima = in_parts(maximize, config.batch_size, gray, units)
-    _, reached = vmapped.represent_images(network.apply, maxima, config.batch_size)
-    most = np.argsort(-reps[:, units], axis=0, kind="stable")[: config.shown].T
-    least = np.argsort(reps[:, units], axis=0, kind="stable")[: config.shown].T
-    near = [
-        np.array([_cosine(*each) for each in zip(reached, reps[ends], units, strict=True)])
-        for ends in (most, least)
-    ]
-    scores = {
-        "times the largest seen": reached[np.arange(len(units)), units] / reps[:, units].max(0),
-        "cosine with the most": near[0],
-        "cosine with the least": near[1],
-        "images tied for least": (reps[:, units] == reps[:, units].min(0)).sum(0),
-    }
-    return units, maxima, np.concatenate([most, least], axis=1), scores
+    return in_parts(maximize, config.batch_size, gray, units)
+
+
+def _extremes(activations: np.ndarray, shown: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which images have the most and the least of each unit, equal ones in their order.
+
+    activations: (N, units). Returns two arrays of indices, (units, shown).
+    """
+    most = np.argsort(-activations, axis=0, kind="stable")[:shown].T
+    least = np.argsort(activations, axis=0, kind="stable")[:shown].T
+    return most, least
+
+
+def _cosines(reached: np.ndarray, others: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Average for each unit the cosines between one representation and others, without the unit.
+
+    reached: (units, D). others: (units, shown, D). Returns (units,).
+    """
+    return np.array([_cosine(*each) for each in zip(reached, others, units, strict=True)])
 
 
 def _cosine(one: np.ndarray, others: np.ndarray, unit: int) -> float:
-    """Average the cosines between one representation and others, without `unit`."""
     one, others = np.delete(one, unit), np.delete(others, unit, axis=1)
     norms = np.linalg.norm(one) * np.linalg.norm(others, axis=1)
     return float(np.mean(others @ one / norms))
 
 
-def _section(config, rows: list[dict], shown: list) -> report.Section:
-    scores = [key for key in rows[0] if key not in ("network", "units")]
-    return report.Section(
-        name="activations",
-        title="What excites a unit",
-        text=[
-            "Each row: the input that maximizes a coordinate of the representation, the test "
-            "images for which it is largest, and those for which it is least.",
-            f"{config.units} units, {config.n} test images; {config.steps} l2 steps of "
-            f"{config.step_size:g} from mid-gray; mean and 95 % bootstrap interval over units. "
-            "Cosine: between the maximizing input's representation and those of the images at "
-            "either end, the unit left out.",
-        ],
-        header=["network", *scores],
-        rows=[[row["network"], *(report.with_interval(row[s]) for s in scores)] for row in rows],
-        figures=shown,
-    )
+def _ties_for_least(activations: np.ndarray) -> np.ndarray:
+    """Count the images that share each unit's least value: (N, units) to (units,)."""
+    return (activations == activations.min(0)).sum(0)
+
+
+def _picture(workdir, name: str, number: int, units, maxima, ends) -> tuple[str, str]:
+    grid = {
+        f"unit {unit}": np.concatenate([maxima[i : i + 1], ends[i]]) for i, unit in enumerate(units)
+    }
+    file = figures.save_grid(workdir, f"activations_{number}", grid)
+    shown = ends.shape[1] // 2
+    images = f"the {shown} test images of most and of least activation"
+    return file, f"{name}: a unit's maximizing input, then {images}"
+
+
+def _text(config) -> list[str]:
+    return [
+        "Each row: the input that maximizes a coordinate of the representation, the test images "
+        "for which it is largest, and those for which it is least.",
+        f"{config.units} units, {config.n} test images; {config.steps} l2 steps of "
+        f"{config.step_size:g} from mid-gray; mean and 95 % bootstrap interval over units. "
+        "Cosine: between the maximizing input's representation and those of the images at either "
+        "end, the unit left out.",
+    ]

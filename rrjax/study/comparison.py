@@ -1,4 +1,4 @@
-"""What studies share: their numbers checked, their scores summarized, their table published.
+"""What studies share: they check settings, choose units, summarize scores and publish a table.
 
 A row of results.json is a dict: text, numbers, and summaries ({"mean" or "median", "low", "high"}).
 Its keys are identifiers; what a reader sees above a column is a heading, which lives in a mapping
@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rrjax import runs
+from rrjax.core import vmapped
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import report
@@ -37,6 +38,36 @@ def summarized(scores: Mapping[str, np.ndarray], seed: int) -> Row:
     return {name: metrics.summarize(values, seed) for name, values in scores.items()}
 
 
+def choose_units(
+    network: runs.Frozen, images: np.ndarray, n: int, config: ConfigDict
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw `n` coordinates of the representation that are not the same for all of the images.
+
+    images: (N, H, W, C), float in [0,1]. config: its batch_size, and its seed, which decides.
+    Returns the units, (n,), and the representations of the images, (N, D).
+
+    Raises:
+      BadInput: if fewer units differ.
+    """
+    _, representations = vmapped.represent_images(network.apply, images, config.batch_size)
+    rng = np.random.default_rng(config.seed)
+    return vmapped.alive_units(representations, n, rng), representations
+
+
+def times_largest(reached: np.ndarray, units: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Divide what each unit has grown to by its largest value among the observed images.
+
+    Args:
+      reached: (..., units, D), the representations of the images that were grown for each unit.
+      units: (units,), coordinates of the representation.
+      observed: (N, D), the representations of the observed images.
+
+    Returns:
+      (..., units).
+    """
+    return reached[..., np.arange(len(units)), units] / observed[:, units].max(0)
+
+
 def publish(
     workdir: str,
     config: ConfigDict,
@@ -51,6 +82,11 @@ def publish(
     """Put a study's rows into results.json and report.html, and print its table.
 
     Args:
+      workdir: the folder.
+      config: of the study; config.study names the section.
+      title: the section's.
+      text: its paragraphs: what the pictures show, and what the numbers are.
+      rows: of results.json and of the table.
       columns: for each key of a row, in order, the heading of its column.
       figures: (file name under figures/, caption) pairs.
       digits: after the point, of summaries; a mapping gives them by key (2 where it has none).

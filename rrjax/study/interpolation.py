@@ -13,6 +13,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
@@ -35,7 +36,7 @@ COLUMNS = {
 }
 
 
-def run(config, workdir: str) -> None:
+def run(config: ConfigDict, workdir: str) -> None:
     """Walk between config.n pairs of test images with every network."""
     require(config, n=2, points=3, steps=1, batch_size=1)
     networks = runs.load_networks(config)
@@ -44,7 +45,7 @@ def run(config, workdir: str) -> None:
     images = data.eval_images(trained, 2 * config.n + config.gallery, rng)
     left, right, gallery = np.split(images, [config.n, 2 * config.n])
     runs.make_folder(workdir)
-    rows, shown = [], []
+    rows, pictures = [], []
     for name, network in networks.items():
         paths, distance = _walk(name, network, left, right, config)
         evaluator = runs.other_network(name, networks)
@@ -64,8 +65,8 @@ def run(config, workdir: str) -> None:
         }
         names = {"network": name, "evaluator": evaluator}
         rows.append(names | summarized(scores, config.seed))
-        shown.append(_picture(workdir, name, len(shown), left, right, paths, config))
-    publish(workdir, config, "Between two images", _text(config), rows, COLUMNS, shown)
+        pictures.append(_picture(workdir, name, len(pictures), left, right, paths, config))
+    publish(workdir, config, "Between two images", _text(config), rows, COLUMNS, pictures)
 
 
 @jax.jit
@@ -73,16 +74,16 @@ def _interpolate(apply, left, right, weights, **options):
     return jax.vmap(partial(representation.interpolate, apply, **options))(left, right, weights)
 
 
-def _between(network: runs.Frozen, left, right, weights, config, each=iter):
+def _between(network: runs.Frozen, left, right, weights, config, each=iter) -> tuple:
+    """Return images between pairs (n, H, W, C) by weights (n,), and the distances reached (n,)."""
     apply = network.differentiable_apply(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
-    found = in_parts(
-        partial(_interpolate, apply, **options), config.batch_size, left, right, weights, each=each
-    )
-    return found.x, found.value
+    interpolate = partial(_interpolate, apply, **options)
+    result = in_parts(interpolate, config.batch_size, left, right, weights, each=each)
+    return result.x, result.value
 
 
-def _walk(name: str, network: runs.Frozen, left, right, config):
+def _walk(name: str, network: runs.Frozen, left, right, config) -> tuple:
     """Return the images of every path, (n, points, H, W, C), and the distances reached."""
     weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), config.n)
     ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
@@ -109,8 +110,8 @@ def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, st
 
 def _text(config) -> list[str]:
     return [
-        "Each pair of rows: the mixtures of two test images' pixels, and images found by gradient "
-        "steps whose representations are the mixtures of the two representations.",
+        "Each pair of rows: the mixtures of two test images' pixels, and images reached by "
+        "gradient steps whose representations are the mixtures of the two representations.",
         f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
         f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
         "normalized, the mean of a path. To a real image: the least normalized representation "

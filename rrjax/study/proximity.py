@@ -3,128 +3,150 @@
 Engstrom et al. (2019), Figures 2, 4 and 5: from a source, within an l2 radius of it, the
 representation nearest to a target's. A standard network gives the target's to an image that people
 cannot tell from the source; with a robust one the image has to become like the target. Radii, steps
-and pairs are not in the paper; its distance is not normalized, its code's is, and so is ours.
+and pairs are not in the paper. Its distance is not normalized; that of its code is, as here.
 
 python -m rrjax.study --config=configs/proximity.py --workdir=runs/quickstart
 """
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import vmapped
+from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import Row, publish, require, summarized
 
 SHOWN = 8  # pairs a grid shows; the numbers are over all of them
 FREE = 1000.0  # the paper's eps: never binds
 
+COLUMNS = {
+    "network": "network",
+    "radius": "radius",
+    "distance": "distance",
+    "l2_distance": "l2 distance from the source",
+    "correlation_with_source": "correlation with the source",
+    "correlation_with_target": "correlation with the target",
+}
 
-def run(config, workdir: str) -> None:
+
+class Search(NamedTuple):
+    """The settings of one inversion: radius and step size are l2, in units of pixels in [0,1]."""
+
+    radius: float
+    step_size: float
+    steps: int
+
+
+def run(config: ConfigDict, workdir: str) -> None:
     """Search within every radius of config.radii, and without one, with every network."""
-    if config.n < 2 or min(config.steps, config.free_steps, config.batch_size) < 1:
-        raise BadInput(
-            f"n={config.n}, steps={config.steps}, free_steps={config.free_steps}, "
-            f"batch_size={config.batch_size}: give n of at least 2, the others of at least 1"
-        )
+    require(config, n=2, steps=1, free_steps=1, batch_size=1)
     if not config.radii or min(config.radii) <= 0:
         raise BadInput(f"radii={config.radii}: give at least one, all above 0")
     networks = runs.load_networks(config)
-    sources, targets = _pairs(next(iter(networks.values())), config)
+    sources, targets = _pairs(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
-    searches = [(radius, 2.5 * radius / config.steps, config.steps) for radius in config.radii]
-    searches.append((FREE, config.free_step_size, config.free_steps))
-    rows, shown = [], []
-    bar = tqdm(total=len(networks) * len(searches), disable=None, desc="proximity", unit="radius")
-    with bar:
+    searches = _searches(config)
+    rows, pictures = [], []
+    total = len(networks) * len(searches)
+    with tqdm(total=total, disable=None, desc="proximity", unit="radius") as bar:
         for name, network in networks.items():
             grid = {"source": sources}
             for search in searches:
-                found, scores = _search(network, sources, targets, search, config)
-                summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
-                rows.append({"network": name, "radius": search[0], **summary})
-                grid[_radius(search[0])] = found.x
+                result = _invert(network, sources, targets, search, config)
+                scores = summarized(_scores(result, sources, targets), config.seed)
+                rows.append({"network": name, "radius": search.radius} | scores)
+                grid[_label(search.radius)] = result.x
                 bar.update()
             grid["target"] = targets
-            file = figures.save_grid(
-                workdir,
-                f"proximity_{len(shown)}",
-                {label: images[:SHOWN] for label, images in grid.items()},
-            )
-            shown.append((file, f"{name}: the nearest to the target, by radius about the source"))
-    runs.publish(workdir, config, _section(config, rows, shown, workdir), {"rows": rows})
+            pictures.append(_picture(workdir, name, len(pictures), grid))
+    pictures.insert(0, _curves(workdir, rows))
+    title = "How near can representations be brought?"
+    publish(workdir, config, title, _text(config), rows, COLUMNS, pictures)
 
 
-def _pairs(network: runs.Frozen, config) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(trained: ConfigDict, config) -> tuple[np.ndarray, np.ndarray]:
     """Draw sources and targets of different classes, (n, H, W, C) each."""
     rng = np.random.default_rng(config.seed)
     half = 2 * config.n
-    images, labels = data.eval_examples(network.config, 2 * half, rng)
-    differ = np.flatnonzero(labels[:half] != labels[half:])[: config.n]
-    if len(differ) < config.n:
+    images, labels = data.eval_examples(trained, 2 * half, rng)
+    chosen = _of_different_classes(labels[:half], labels[half:], config.n)
+    return images[chosen], images[half + chosen]
+
+
+def _of_different_classes(labels: np.ndarray, others: np.ndarray, n: int) -> np.ndarray:
+    """Return the first `n` places where two rows of labels differ."""
+    differ = np.flatnonzero(labels != others)[:n]
+    if len(differ) < n:
         raise BadInput(f"only {len(differ)} pairs of different classes: set a smaller --config.n")
-    return images[differ], images[half + differ]
+    return differ
 
 
-def _search(network: runs.Frozen, sources, targets, search: tuple, config):
-    radius, step_size, steps = search
-    descend = network.differentiable_apply(config.straight_through)
+def _searches(config) -> list[Search]:
+    within = [Search(radius, 2.5 * radius / config.steps, config.steps) for radius in config.radii]
+    return [*within, Search(FREE, config.free_step_size, config.free_steps)]
+
+
+def _invert(network: runs.Frozen, sources, targets, search: Search, config) -> SearchResult:
     invert = partial(
         vmapped.invert_images,
         network.apply,
-        descend,
-        eps=radius,
-        step_size=step_size,
-        steps=steps,
+        network.differentiable_apply(config.straight_through),
+        eps=search.radius,
+        step_size=search.step_size,
+        steps=search.steps,
     )
-    found = in_parts(invert, config.batch_size, sources, targets)
-    moved = metrics.l2_distance(found.x, sources)
-    image_similarity = {
-        f"correlation with the {name}": metrics.image_similarity(found.x, images)["correlation"]
-        for name, images in (("source", sources), ("target", targets))
+    return in_parts(invert, config.batch_size, sources, targets)
+
+
+def _scores(result: SearchResult, sources, targets) -> dict[str, np.ndarray]:
+    with_source, with_target = (
+        metrics.image_similarity(result.x, images) for images in (sources, targets)
+    )
+    return {
+        "distance": result.value,
+        "l2_distance": metrics.l2_distance(result.x, sources),
+        "correlation_with_source": with_source["correlation"],
+        "correlation_with_target": with_target["correlation"],
     }
-    return found, {"distance": found.value, "moved": moved, **image_similarity}
 
 
-def _radius(radius: float) -> str:
+def _picture(workdir, name: str, number: int, grid: Mapping) -> tuple[str, str]:
+    shown = {label: images[:SHOWN] for label, images in grid.items()}
+    file = figures.save_grid(workdir, f"proximity_{number}", shown)
+    return file, f"{name}: the nearest to the target, by radius about the source"
+
+
+def _label(radius: float) -> str:
     return "free" if radius == FREE else f"{radius:g}"
 
 
-def _section(config, rows: list[dict], shown: list, workdir: str) -> report.Section:
+def _curves(workdir, rows: Sequence[Row]) -> tuple[str, str]:
+    """Draw the distance that is left within each radius, a curve a network."""
     curves = {}
     for row in rows:
         if row["radius"] != FREE:
-            radii, line = curves.setdefault(row["network"], ([], []))
+            radii, distances = curves.setdefault(row["network"], ([], []))
             radii.append(row["radius"])
-            line.append(row["distance"])
-    figure = figures.save_curves(
-        workdir,
-        "proximity",
-        curves,
-        xlabel="l2 radius",
-        ylabel="normalized distance of R",
-        ylim=None,
-    )
-    scores = [key for key in rows[0] if key not in ("network", "radius")]
-    return report.Section(
-        name="proximity",
-        title="How near can representations be brought?",
-        text=[
-            "From a source, within an l2 radius of it, the image whose representation is nearest "
-            "to a target's of another class. Distance is |R(x) - R(target)| / |R(target)|.",
-            f"n = {config.n} pairs; {config.steps} steps of 2.5 * radius / steps, free: "
-            f"{config.free_steps} of {config.free_step_size:g}; mean and 95 % bootstrap interval "
-            "over pairs; moved: the l2 norm of the change.",
-        ],
-        header=["network", "radius", *scores],
-        rows=[
-            [row["network"], _radius(row["radius"])]
-            + [report.with_interval(row[score]) for score in scores]
-            for row in rows
-        ],
-        figures=[(figure, "The distance that is left, by radius"), *shown],
-    )
+            distances.append(row["distance"])
+    axes = {"xlabel": "l2 radius", "ylabel": "normalized distance of R", "ylim": None}
+    file = figures.save_curves(workdir, "proximity", curves, **axes)
+    return file, "The distance that is left, by radius"
+
+
+def _text(config) -> list[str]:
+    return [
+        "From a source, within an l2 radius of it, the image whose representation is nearest to a "
+        "target's of another class. Distance is |R(x) - R(target)| / |R(target)|.",
+        f"n = {config.n} pairs; {config.steps} steps of 2.5 * radius / steps; free, within a "
+        f"radius of {FREE:g} that never binds: {config.free_steps} of {config.free_step_size:g}; "
+        "mean and 95 % bootstrap interval over pairs.",
+    ]

@@ -10,57 +10,92 @@ python -m rrjax.study --config=configs/synthesis.py --workdir=runs/quickstart
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
-from rrjax.core import attack, synthesis, vmapped
+from rrjax.core import attack, synthesis
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import choose_units, publish, require, summarized
 
 SHOWN = 10  # images a picture shows; the numbers are over all of them
-SEEN = "seen as the class by the other network"
-NEAR = "PSNR with the original, dB"
-INSIDE = "share of the change in the patch"
+
+# What is measured of a task's images.
+IS_CLASS = "seen as the class by the other network"
+PSNR = "PSNR with the original, dB"
+IN_PATCH = "share of the change in the patch"
+
+COLUMNS = {
+    "task": "task",
+    "network": "network",
+    "measure": "measure",
+    "before": "before",
+    "after": "after",
+}
 
 
-def run(config, workdir: str) -> None:
+class Material(NamedTuple):
+    """What all networks begin from; n images each, float in [0,1].
+
+    images: (n, H, W, C), of the test set. labels: their classes, (n,). other_labels: for each
+    another class, (n,). classes: those to generate, (n,). seeds: images to generate them from,
+    (n, H, W, C). patches: masks, (n, H, W, 1), 1 where an image is filled or painted.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    other_labels: np.ndarray
+    classes: np.ndarray
+    seeds: np.ndarray
+    patches: np.ndarray
+
+
+class Result(NamedTuple):
+    """What a task starts from and what it makes, (n, H, W, C) each, and for which classes (n,)."""
+
+    start: np.ndarray
+    output: np.ndarray
+    labels: np.ndarray
+
+
+def run(config: ConfigDict, workdir: str) -> None:
     """Do every task with every network."""
-    networks = runs.load_networks(config)
-    size = next(iter(networks.values())).config.data.image_size
-    _check(config, size)
-    rng = np.random.default_rng(config.seed)
-    material = _material(next(iter(networks.values())).config, config, rng)
-    runs.make_folder(workdir)
-    rows, shown = [], []
-    bar = tqdm(total=len(networks) * len(TASKS), disable=None, desc="synthesis", unit="task")
-    with bar:
-        for name, network in networks.items():
-            judge = networks[runs.other_network(name, networks)]
-            for task, make in TASKS.items():
-                start, made, label = make(network, material, config)
-                measure, scores = _scores(task, start, made, label, material, judge)
-                summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
-                rows.append({"network": name, "task": task, "measure": measure, **summary})
-                file = f"synthesis_{task.replace(' ', '_')}_{list(networks).index(name)}"
-                grid = {"start": start[:SHOWN], "made": made[:SHOWN]}
-                if measure == NEAR:
-                    grid["original"] = material["images"][:SHOWN]
-                shown.append((figures.save_grid(workdir, file, grid), f"{task}, {name}"))
-                bar.update()
-    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
-
-
-def _check(config, size: int) -> None:
     counts = ("steps", "fill_steps", "coarse_steps", "paint_steps", "grain", "coarse", "batch_size")
-    wrong = [f"{field}={config[field]}" for field in counts if config[field] < 1]
-    if config.n < 2 or wrong:
-        raise BadInput(f"n={config.n} (at least 2), {', '.join(wrong)} (at least 1)")
+    require(config, n=2, **dict.fromkeys(counts, 1))
+    networks = runs.load_networks(config)
+    trained = next(iter(networks.values())).config
+    _check_sizes(config, trained.data.image_size)
+    material = _material(trained, config)
+    runs.make_folder(workdir)
+    rows, pictures = [], []
+    total = len(networks) * len(TASKS)
+    with tqdm(total=total, disable=None, desc="synthesis", unit="task") as bar:
+        for task, (perform, measure) in TASKS.items():
+            for number, (name, network) in enumerate(networks.items()):
+                evaluator = networks[runs.other_network(name, networks)]
+                result = perform(network, material, config)
+                scores = _scores(measure, result, material, evaluator)
+                names = {"network": name, "task": task, "measure": measure}
+                rows.append(names | summarized(scores, config.seed))
+                grid = {"start": result.start, "output": result.output}
+                if measure == PSNR:
+                    grid["original"] = material.images
+                pictures.append(_picture(workdir, task, name, number, grid))
+                bar.update()
+    publish(
+        workdir, config, "Pictures made with a classifier", _text(config), rows, COLUMNS, pictures
+    )
+
+
+def _check_sizes(config, size: int) -> None:
     if size % config.grain or size % config.coarse or not 1 <= config.patch <= size:
         raise BadInput(
             f"grain={config.grain}, coarse={config.coarse}, patch={config.patch}: images have "
@@ -68,135 +103,154 @@ def _check(config, size: int) -> None:
         )
 
 
-def _material(trained, config, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw what all networks begin from: images, labels, starts, patches."""
+def _material(trained: ConfigDict, config) -> Material:
+    """Draw what all networks begin from; the seed decides."""
+    rng = np.random.default_rng(config.seed)
     images, labels = data.eval_examples(trained, config.n, rng)
     classes = np.arange(config.n) % trained.model.classes
-    pool, kinds = data.examples(trained, "train", 30 * trained.model.classes, rng)
-    starts = [
-        synthesis.seeds(pool[kinds == kind], 1, config.grain, rng)[0]
-        for kind in classes
-        if (kinds == kind).sum() > 1
+    return Material(
+        images=images,
+        labels=labels,
+        other_labels=(labels + 1) % trained.model.classes,
+        classes=classes,
+        seeds=_seeds(trained, classes, config.grain, rng),
+        patches=_patches(config.n, images.shape[1], config.patch, rng),
+    )
+
+
+def _seeds(trained: ConfigDict, classes, grain: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw an image for each of the classes, from a Gaussian fitted to its training images."""
+    pool, labels = data.examples(trained, "train", 30 * trained.model.classes, rng)
+    seeds = [
+        synthesis.seeds(pool[labels == label], 1, grain, rng)[0]
+        for label in classes
+        if (labels == label).sum() > 1
     ]
-    if len(starts) < config.n:
+    if len(seeds) < len(classes):
         raise BadInput(
             f"too few of {len(pool)} training images are of some of the {trained.model.classes} "
             "classes to draw starts of each"
         )
-    size = images.shape[1]
-    mask = np.zeros((config.n, size, size, 1), np.float32)
-    corners = rng.integers(0, size - config.patch + 1, (config.n, 2))
-    for i, (row, column) in enumerate(corners):
-        mask[i, row : row + config.patch, column : column + config.patch] = 1
-    return {
-        "images": images,
-        "labels": labels,
-        "classes": classes,
-        "other": (labels + 1) % trained.model.classes,
-        "starts": np.stack(starts),
-        "mask": mask,
-    }
+    return np.stack(seeds)
 
 
-def _moved(network, start, label, config, prefix: str = ""):
+def _patches(n: int, size: int, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw n masks, (n, size, size, 1): 1 in a square of `side` pixels, 0 elsewhere."""
+    patches = np.zeros((n, size, size, 1), np.float32)
+    corners = rng.integers(0, size - side + 1, (n, 2))
+    for patch, (row, column) in zip(patches, corners, strict=True):
+        patch[row : row + side, column : column + side] = 1
+    return patches
+
+
+def _towards_class(network: runs.Frozen, start, labels, config, prefix: str = "") -> Result:
     options = {field: config[prefix + field] for field in ("eps", "step_size", "steps")}
-    move = partial(attack.adversaries, network.apply, targeted=True, **options)
-    return start, in_parts(move, config.batch_size, start, label), label
+    step = partial(attack.adversaries, network.apply, targeted=True, **options)
+    return Result(start, in_parts(step, config.batch_size, start, labels), labels)
 
 
-def _generation(network, material, config):
-    return _moved(network, material["starts"], material["classes"], config)
+def _generation(network: runs.Frozen, material: Material, config) -> Result:
+    return _towards_class(network, material.seeds, material.classes, config)
 
 
-def _translation(network, material, config):
-    return _moved(network, material["images"], material["other"], config)
+def _translation(network: runs.Frozen, material: Material, config) -> Result:
+    return _towards_class(network, material.images, material.other_labels, config)
 
 
-def _sketches(network, material, config):
-    start = synthesis.sketches(material["images"])
-    return _moved(network, start, material["labels"], config)
+def _sketches(network: runs.Frozen, material: Material, config) -> Result:
+    start = synthesis.sketches(material.images)
+    return _towards_class(network, start, material.labels, config)
 
 
-def _super_resolution(network, material, config):
-    small = synthesis.coarse(material["images"], config.coarse)
+def _super_resolution(network: runs.Frozen, material: Material, config) -> Result:
+    small = synthesis.coarse(material.images, config.coarse)
     start = synthesis.enlarged(small, config.coarse).astype(np.float32)
-    return _moved(network, start, material["labels"], config, "coarse_")
+    return _towards_class(network, start, material.labels, config, "coarse_")
+
+
+def _inpainting(network: runs.Frozen, material: Material, config) -> Result:
+    images, patches, labels = material.images, material.patches, material.labels
+    start = np.where(patches == 1, images.mean((1, 2), keepdims=True), images)
+    options = {"eps": config.fill_eps, "step_size": config.fill_step_size}
+    options |= {"steps": config.fill_steps, "weight": config.fill_weight}
+    fill = partial(_fill, network.apply, **options)
+    return Result(start, in_parts(fill, config.batch_size, start, patches, labels), labels)
 
 
 @jax.jit
-def _filled(apply, images, masks, labels, **options):
+def _fill(apply, images, masks, labels, **options):
     return jax.vmap(partial(synthesis.inpaint, apply, **options))(images, masks, labels).x
 
 
-def _inpainting(network, material, config):
-    images, mask = material["images"], material["mask"]
-    start = np.where(mask == 1, images.mean((1, 2), keepdims=True), images)
-    options = {"eps": config.fill_eps, "step_size": config.fill_step_size}
-    options |= {"steps": config.fill_steps, "weight": config.fill_weight}
-    fill = partial(_filled, network.apply, **options)
-    return start, in_parts(fill, config.batch_size, start, mask, material["labels"]), None
+def _painting(network: runs.Frozen, material: Material, config) -> Result:
+    images, patches = material.images, material.patches
+    (unit,), _ = choose_units(network, images, 1, config)
+    options = {"eps": config.paint_eps, "step_size": config.paint_step_size}
+    paint = partial(_paint, network.apply, steps=config.paint_steps, **options)
+    units = np.full(len(images), unit)
+    output = in_parts(paint, config.batch_size, images, patches, units)
+    return Result(images, output, material.labels)
 
 
 @jax.jit
-def _painted(apply, images, masks, units, **options):
+def _paint(apply, images, masks, units, **options):
     return jax.vmap(partial(synthesis.paint, apply, **options))(images, masks, units).x
 
 
-def _painting(network, material, config):
-    images = material["images"]
-    _, known = vmapped.represent_images(network.apply, images, config.batch_size)
-    unit = vmapped.alive_units(known, 1, np.random.default_rng(config.seed))[0]
-    options = {"eps": config.paint_eps, "step_size": config.paint_step_size}
-    paint = partial(_painted, network.apply, steps=config.paint_steps, **options)
-    units = np.full(len(images), unit)
-    return images, in_parts(paint, config.batch_size, images, material["mask"], units), None
-
-
 TASKS = {
-    "generation": _generation,
-    "translation": _translation,
-    "sketches": _sketches,
-    "super-resolution": _super_resolution,
-    "inpainting": _inpainting,
-    "painting": _painting,
+    "generation": (_generation, IS_CLASS),
+    "translation": (_translation, IS_CLASS),
+    "sketches": (_sketches, IS_CLASS),
+    "super-resolution": (_super_resolution, PSNR),
+    "inpainting": (_inpainting, PSNR),
+    "painting": (_painting, IN_PATCH),
 }
 
 
-def _scores(task: str, start, made, label, material, judge) -> tuple[str, dict]:
-    """Measure a task before and after its steps."""
-    if task in ("generation", "translation", "sketches"):
-        return SEEN, {
-            when: np.asarray(judge(images)[0]).argmax(-1) == label
-            for when, images in (("before", start), ("after", made))
+def _scores(measure: str, result: Result, material: Material, evaluator) -> dict[str, np.ndarray]:
+    """Measure every image before the steps of a task and after them, (n,) each."""
+    start, output, labels = result
+    if measure == IN_PATCH:
+        patches = material.patches
+        # Of a change that is the same everywhere, the patch has its share of the pixels.
+        return {"before": patches.mean((1, 2, 3)), "after": _share_in(patches, output - start)}
+    if measure == IS_CLASS:
+        return {
+            "before": _is_class(evaluator, start, labels),
+            "after": _is_class(evaluator, output, labels),
         }
-    if task == "painting":
-        change = (made - start) ** 2
-        inside = (change * material["mask"]).sum((1, 2, 3)) / (change.sum((1, 2, 3)) + 1e-12)
-        return INSIDE, {"before": material["mask"].mean((1, 2, 3)), "after": inside}
-    original = jnp.asarray(material["images"])
-    return NEAR, {
-        when: metrics.image_similarity(jnp.asarray(images), original)["psnr"]
-        for when, images in (("before", start), ("after", made))
-    }
+    return {"before": _psnr(start, material.images), "after": _psnr(output, material.images)}
 
 
-def _section(config, rows: list[dict], shown: list) -> report.Section:
-    return report.Section(
-        name="synthesis",
-        title="Pictures made with a classifier",
-        text=[
-            "Gradient steps on an input: towards a class, from a Gaussian fitted to its images "
-            "(generation), an image of another class (translation), the edges of an image "
-            "(sketches) or a coarse image (super-resolution); within a patch, towards the image's "
-            "class (inpainting) or a unit (painting).",
-            f"n = {config.n}; mean and 95 % bootstrap interval over images, before the steps and "
-            "after. Before painting, the share is the patch's of the image.",
-        ],
-        header=["task", "network", "measure", "before", "after"],
-        rows=[
-            [row["task"], row["network"], row["measure"]]
-            + [report.with_interval(row[when]) for when in ("before", "after")]
-            for row in sorted(rows, key=lambda row: list(TASKS).index(row["task"]))
-        ],
-        figures=shown,
-    )
+def _share_in(patches: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Return the share of the squared change of images (n, H, W, C) that lies in patches: (n,)."""
+    squares = change**2
+    return (squares * patches).sum((1, 2, 3)) / (squares.sum((1, 2, 3)) + 1e-12)
+
+
+def _is_class(evaluator, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return which images the evaluator, images -> (logits, reps), gives their labels: (n,)."""
+    logits, _ = evaluator(images)
+    return np.asarray(logits).argmax(-1) == labels
+
+
+def _psnr(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
+    """Return the PSNR, in dB, of images (n, H, W, C) with their originals: (n,)."""
+    return metrics.image_similarity(jnp.asarray(images), jnp.asarray(originals))["psnr"]
+
+
+def _picture(workdir, task: str, name: str, number: int, grid: dict) -> tuple[str, str]:
+    file = f"synthesis_{task.replace(' ', '_')}_{number}"
+    shown = {label: images[:SHOWN] for label, images in grid.items()}
+    return figures.save_grid(workdir, file, shown), f"{task}, {name}"
+
+
+def _text(config) -> list[str]:
+    return [
+        "Gradient steps on an input: towards a class, from a Gaussian fitted to its images "
+        "(generation), an image of another class (translation), the edges of an image (sketches) "
+        "or a coarse image (super-resolution); within a patch, towards the image's class "
+        "(inpainting) or a unit (painting).",
+        f"n = {config.n}; mean and 95 % bootstrap interval over images, before the steps and "
+        "after. Before painting, the share is the patch's of the image.",
+    ]

@@ -9,6 +9,7 @@ python -m rrjax.study --config=configs/transfer.py --workdir=runs/quickstart
 """
 
 import numpy as np
+from ml_collections import ConfigDict
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -18,44 +19,48 @@ from rrjax import data, runs
 from rrjax.core import vmapped
 from rrjax.data import outside
 from rrjax.errors import BadInput
-from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import publish, require, summarized
 
 PATTERNS = "patterns"
+PIXELS = "pixels"
+
+COLUMNS = {
+    "network": "features",
+    "dimensions": "dimensions",
+    "linear_probe": "linear probe",
+    "nearest_neighbors": "nearest neighbors",
+}
 
 
-def run(config, workdir: str) -> None:
+def run(config: ConfigDict, workdir: str) -> None:
     """Probe every network's representations, and the pixels."""
-    if min(config.train_n, config.test_n) < 2 or not 1 <= config.neighbors <= config.train_n:
+    require(config, train_n=2, test_n=2, neighbors=1)
+    if config.neighbors > config.train_n:
         raise BadInput(
-            f"train_n={config.train_n}, test_n={config.test_n}, neighbors={config.neighbors}: "
-            "give at least 2 images of each, and no more neighbors than images"
+            f"neighbors={config.neighbors}, train_n={config.train_n}: give no more neighbors than "
+            "training images"
         )
     networks = runs.load_networks(config)
     trained = next(iter(networks.values())).config
-    train, test = (_examples(trained, split, config) for split in ("train", "test"))
+    train_images, train_labels = _examples(trained, "train", config)
+    test_images, test_labels = _examples(trained, "test", config)
     runs.make_folder(workdir)
-    rows, shown = [], []
-    for name in (*networks, "pixels"):
-        known, asked = (
-            _features(images, networks[name], config)
-            if name in networks
-            else images.reshape(len(images), -1)
-            for images in (train[0], test[0])
+    rows, pictures = [], []
+    for name in (*networks, PIXELS):
+        train, test = (
+            _features(images, networks.get(name), config) for images in (train_images, test_images)
         )
-        scores, nearest = _probe((known, train[1]), (asked, test[1]), config)
-        summary = {k: metrics.summarize(v, config.seed) for k, v in scores.items()}
-        rows.append({"features": name, "dimensions": known.shape[1], **summary})
-        grid = {
-            f"{i + 1}": np.concatenate([test[0][i : i + 1], train[0][nearest[i]]])
-            for i in range(min(config.shown, config.test_n))
-        }
-        file = figures.save_grid(workdir, f"transfer_{len(shown)}", grid)
-        shown.append((file, f"{name}: a test image, then its nearest among the training images"))
-    runs.publish(workdir, config, _section(config, rows, shown), {"rows": rows})
+        scores, neighbors = _probe((train, train_labels), (test, test_labels), config.neighbors)
+        names = {"network": name, "dimensions": train.shape[1]}
+        rows.append(names | summarized(scores, config.seed))
+        shown = test_images[: config.shown], train_images[neighbors[: config.shown]]
+        pictures.append(_picture(workdir, name, len(pictures), *shown))
+    title = "Representations on another data set"
+    publish(workdir, config, title, _text(config), rows, COLUMNS, pictures, digits=3)
 
 
-def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
+def _examples(trained: ConfigDict, split: str, config) -> tuple[np.ndarray, np.ndarray]:
     """Choose images (n, H, W, C) of the other data set, at the networks' size, and labels."""
     n = {"train": config.train_n, "test": config.test_n}[split]
     size, channels = trained.data.image_size, len(trained.model.mean)
@@ -67,36 +72,40 @@ def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
     return data.other_examples(trained, config.other, split, n, np.random.default_rng(config.seed))
 
 
-def _features(images, network: runs.Frozen, config) -> np.ndarray:
+def _features(images: np.ndarray, network: runs.Frozen | None, config) -> np.ndarray:
+    """Return a network's representations of images, (n, D); without a network, their pixels."""
+    if network is None:
+        return images.reshape(len(images), -1)
     return vmapped.represent_images(network.apply, images, config.batch_size)[1]
 
 
-def _probe(train: tuple, test: tuple, config) -> tuple[dict, np.ndarray]:
-    """Return which test examples each classifier gets right, and everyone's nearest neighbors."""
-    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    near = KNeighborsClassifier(config.neighbors, metric="cosine")
+def _probe(train: tuple, test: tuple, neighbors: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Train two classifiers on features, and evaluate them on others.
+
+    train, test: features (n, D) and labels (n,). Returns which test examples each classifier gets
+    right, and which training examples are the nearest to each, (test n, neighbors).
+    """
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(*train)
+    nearest = KNeighborsClassifier(neighbors, metric="cosine").fit(*train)
+    features, labels = test
     scores = {
-        "linear probe": linear.fit(*train).predict(test[0]) == test[1],
-        f"{config.neighbors} nearest neighbors": near.fit(*train).predict(test[0]) == test[1],
+        "linear_probe": linear.predict(features) == labels,
+        "nearest_neighbors": nearest.predict(features) == labels,
     }
-    return scores, near.kneighbors(test[0], return_distance=False)
+    return scores, nearest.kneighbors(features, return_distance=False)
 
 
-def _section(config, rows: list[dict], shown: list) -> report.Section:
-    scores = [key for key in rows[0] if key not in ("features", "dimensions")]
-    return report.Section(
-        name="transfer",
-        title="Representations on another data set",
-        text=[
-            f"Accuracy on {config.test_n} test images of {config.other.name}, of a linear probe "
-            f"and of {config.neighbors} nearest neighbors (by cosine) trained on "
-            f"{config.train_n}; mean and 95 % bootstrap interval over test images.",
-        ],
-        header=["features", "dimensions", *scores],
-        rows=[
-            [row["features"], str(row["dimensions"])]
-            + [report.with_interval(row[s], 3) for s in scores]
-            for row in rows
-        ],
-        figures=shown,
-    )
+def _picture(workdir, name: str, number: int, images, neighbors) -> tuple[str, str]:
+    """Show images (n, H, W, C), each in a row with its neighbors (n, k, H, W, C)."""
+    rows = np.concatenate([images[:, None], neighbors], axis=1)
+    grid = {f"{i + 1}": row for i, row in enumerate(rows)}
+    file = figures.save_grid(workdir, f"transfer_{number}", grid)
+    return file, f"{name}: a test image, then its nearest among the training images"
+
+
+def _text(config) -> list[str]:
+    return [
+        f"Accuracy on {config.test_n} test images of {config.other.name}, of a linear probe and of "
+        f"{config.neighbors} nearest neighbors (by cosine) trained on {config.train_n}; mean and "
+        "95 % bootstrap interval over test images.",
+    ]

@@ -30,15 +30,8 @@ CHEAP = ["linf_digits", "fast_digits", "free_digits", "trades_digits"]
 RAN |= {*CHEAP, *IMAGENET, *RIN, *CIFAR10, "prepare_imagenet", "prepare_folder", "bench_data"}
 RAN |= {"bench_cpu", "bench_gpu", "bench_retraining"}
 RAN |= {"import_torch", "import_lpips", "export_torch", "pretrain", "card", "untrained"}
-# Studies of the first paper, shrunk: the rows and the pictures that each network has in them.
-PICTURES = {
-    "proximity": (2, 1, ["--config.radii=(0.5,)", "--config.free_steps=2"]),
-    "interpolation": (1, 1, ["--config.points=3", "--config.gallery=4"]),
-    "visualization": (1, 1, ["--config.units=2"]),
-    "manipulation": (2, 2, ["--config.units=2"]),
-    "activations": (1, 1, ["--config.units=2", "--config.shown=1"]),
-}
-RAN |= {*PICTURES, "regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
+RAN |= {"proximity", "interpolation", "visualization", "manipulation", "activations"}
+RAN |= {"regularized", "transfer", "synthesis", "boundary", "retraining", "tradeoff"}
 RAN |= {"vaegan_digits", "manifold", "claims", "autoencoder_digits", "autoencoder_cifar10"}
 RAN |= {"penalized_digits", "kim_cifar10", "kim_mnist"}
 RAN |= {"autoencoder_alexnet", "reconstruction", "generation"}
@@ -151,71 +144,6 @@ def test_the_small_networks_of_kim(config, tmp_path):
     works("train", f"--config=configs/{config}", f"--workdir={tmp_path / 'run'}", *small)
     log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 1] and "test_adversarial_accuracy" in log[1]
-
-
-@pytest.mark.slow
-def test_inversion(trained, tmp_path):
-    arguments = [*networks(trained), "--config.steps=2", "--config.n=3"]
-    works("study", "--config=configs/inversion.py", f"--workdir={tmp_path}", *arguments)
-    rows = json.loads((tmp_path / "results.json").read_text())["inversion"]["rows"]
-    assert len(rows) == 2 * 3 * 2  # networks, targets, starts
-    assert all(row[score]["n"] == 3 for row in rows for score in ("distance", "ssim"))
-    page = (tmp_path / "report.html").read_text()
-    pictures = sorted((tmp_path / "figures").glob("*.png"))
-    assert len(pictures) == 6
-    for picture in pictures:
-        assert f'src="figures/{picture.name}"' in page
-        assert np.asarray(Image.open(picture)).std() > 1
-
-
-@pytest.mark.slow
-def test_inversion_of_unseen_classes_with_the_settings_of_the_paper(trained, tmp_path):
-    folder = tmp_path / "letters/test/a"
-    folder.mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 20, 20), np.uint8)
-    for i, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{i}.png")
-    arguments = [*networks(trained), "--config.targets=('unseen classes',)", "--config.n=2"]
-    arguments += [f"--config.unseen.path={tmp_path / 'letters'}", "--config.starts=('noise',)"]
-    arguments += ["--config.steps=3", "--config.chunk=2", f"--workdir={tmp_path / 'out'}"]
-    works("study", "--config=configs/inversion.py:paper", *arguments)
-    found = json.loads((tmp_path / "out/results.json").read_text())["inversion"]
-    assert [row["target"] for row in found["rows"]] == ["unseen classes"] * 2
-    assert (found["config"]["step_size"], found["config"]["straight_through"]) == (1.0, True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PICTURES)
-def test_the_studies_of_pictures(name, trained, tmp_path):
-    rows_each, pictures_each, small = PICTURES[name]
-    arguments = [*networks(trained), "--config.n=3", "--config.steps=2", "--config.batch_size=4"]
-    command = ["study", f"--config=configs/{name}.py", f"--workdir={tmp_path}"]
-    shown = works(*command, *arguments, *small).stdout
-    rows = json.loads((tmp_path / "results.json").read_text())[name]["rows"]
-    assert [row["network"] for row in rows] == ["standard"] * rows_each + ["robust"] * rows_each
-    page = (tmp_path / "report.html").read_text()
-    pictures = sorted((tmp_path / "figures").glob(f"{name}_*.png"))
-    assert len(pictures) == 2 * pictures_each
-    for picture in pictures:
-        assert f'src="figures/{picture.name}"' in page
-        assert np.asarray(Image.open(picture)).std() > 1
-    assert "| robust " in shown
-
-
-@pytest.mark.slow
-def test_regularized(trained, tmp_path):
-    arguments = [*networks(trained), "--config.units=2", "--config.steps=2"]
-    arguments += ["--config.regularized_steps=2", f"--workdir={tmp_path}"]
-    works("study", "--config=configs/regularized.py", *arguments)
-    rows = json.loads((tmp_path / "results.json").read_text())["regularized"]["rows"]
-    arms = [(network, m) for network in ("standard", "robust") for m in ("plain", "regularized")]
-    assert [(row["network"], row["method"]) for row in rows] == arms
-    # Where the spectrum falls as images' do, neighboring pixels differ less than noise's.
-    assert rows[1]["roughness"]["mean"] < rows[0]["roughness"]["mean"]
-    assert np.asarray(Image.open(tmp_path / "figures/regularized.png")).std() > 1
-    works("study", "--config=configs/claims.py", f"--workdir={tmp_path}")
-    rows = json.loads((tmp_path / "results.json").read_text())["claims"]["rows"]
-    assert [row["study"] for row in rows if row["of"]] == ["regularized"]
 
 
 @pytest.mark.slow
@@ -436,33 +364,6 @@ def test_boundary(tmp_path):
     turned = [row["energy along the data"] for row in (standard, robust)]
     assert turned[0]["high"] < turned[1]["low"]
     assert np.asarray(Image.open(tmp_path / "figures/boundary.png")).std() > 1
-
-
-@pytest.mark.slow
-def test_synthesis(trained, tmp_path):
-    steps = ("steps", "fill_steps", "coarse_steps", "paint_steps")
-    small = ["--config.n=3", *(f"--config.{field}=2" for field in steps)]
-    arguments = [*networks(trained), *small, f"--workdir={tmp_path}"]
-    works("study", "--config=configs/synthesis.py", *arguments)
-    rows = json.loads((tmp_path / "results.json").read_text())["synthesis"]["rows"]
-    assert len({row["task"] for row in rows}) == 6 and len(rows) == 12
-    assert len(list((tmp_path / "figures").glob("synthesis_*.png"))) == 12
-    for row in rows:
-        if row["task"] in ("inpainting", "super-resolution"):
-            assert row["before"]["mean"] > 5  # dB: a start is near its original
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("other", ["patterns", "digits"])
-def test_transfer(other, trained, tmp_path):
-    arguments = [*networks(trained), f"--config.other.name={other}", "--config.train_n=60"]
-    arguments += ["--config.test_n=20", "--config.shown=2", f"--workdir={tmp_path}"]
-    works("study", "--config=configs/transfer.py", *arguments)
-    rows = json.loads((tmp_path / "results.json").read_text())["transfer"]["rows"]
-    assert [row["features"] for row in rows] == ["standard", "robust", "pixels"]
-    assert rows[2]["dimensions"] == 256
-    assert all(row["linear probe"]["n"] == 20 for row in rows)
-    assert len(list((tmp_path / "figures").glob("transfer_*.png"))) == 3
 
 
 @pytest.mark.slow

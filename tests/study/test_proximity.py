@@ -1,0 +1,62 @@
+"""Proximity: pairs of different classes, searches of a radius each, and the command."""
+
+import json
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from commands import networks, refused, works
+from rrjax.core.pgd import SearchResult
+from rrjax.errors import BadInput
+from rrjax.study import proximity
+
+
+def test_pairs_are_the_first_of_different_classes():
+    labels, others = np.array([0, 1, 2, 3, 4]), np.array([0, 2, 2, 1, 5])
+    assert proximity._of_different_classes(labels, others, 2).tolist() == [1, 3]
+    assert proximity._of_different_classes(labels, others, 3).tolist() == [1, 3, 4]
+    with pytest.raises(BadInput, match=r"only 3 pairs .*: set a smaller --config\.n"):
+        proximity._of_different_classes(labels, others, 4)
+
+
+def test_the_steps_of_a_radius_go_two_and_a_half_times_as_far():
+    settings = {"radii": (1.0, 4.0), "steps": 10, "free_step_size": 0.1, "free_steps": 500}
+    searches = proximity._searches(ConfigDict(settings))
+    assert searches == [(1.0, 0.25, 10), (4.0, 1.0, 10), (1000.0, 0.1, 500)]
+
+
+def test_the_scores_of_two_results():
+    # The upper half is white, and the left half: images that do not correlate.
+    upper, left = np.zeros((2, 12, 12, 1), np.float32)
+    upper[:6], left[:, :6] = 1, 1
+    sources, targets = np.stack([upper, upper]), np.stack([left, left])
+    images = np.stack([upper, left])  # one has not moved, one has become its target
+    distance = np.array([0.9, 0.0])
+    scores = proximity._scores(SearchResult(images, distance, None, None), sources, targets)
+    assert scores["distance"] is distance
+    # The two halves differ in 72 of the 144 pixels, by 1.
+    np.testing.assert_allclose(scores["l2_distance"], [0, 72**0.5], rtol=1e-6)
+    np.testing.assert_allclose(scores["correlation_with_source"], [1, 0], atol=1e-6)
+    np.testing.assert_allclose(scores["correlation_with_target"], [0, 1], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_command(trained, tmp_path):
+    small = ["--config.n=3", "--config.steps=2", "--config.free_steps=2", "--config.batch_size=4"]
+    command = ["study", "--config=proximity", f"--workdir={tmp_path}", *networks(trained), *small]
+    shown = works(*command, "--config.radii=(0.5,)").stdout
+    rows = json.loads((tmp_path / "results.json").read_text())["proximity"]["rows"]
+    assert [(row["network"], row["radius"]) for row in rows] == [
+        (name, radius) for name in ("standard", "robust") for radius in (0.5, 1000.0)
+    ]
+    assert all(row["l2_distance"]["high"] <= 0.5001 for row in rows[::2])
+    assert "| robust " in shown
+    page = (tmp_path / "report.html").read_text()
+    pictures = sorted(picture.name for picture in (tmp_path / "figures").iterdir())
+    assert pictures == ["proximity.png", "proximity_0.png", "proximity_1.png"]
+    for picture in pictures:
+        assert f'src="figures/{picture}"' in page
+        assert np.asarray(Image.open(tmp_path / "figures" / picture)).std() > 1
+    assert "radii=(0.0,): give at least one" in refused(*command, "--config.radii=(0.0,)")
