@@ -16,6 +16,10 @@ from flax import struct
 
 from rrjax.core import attribution
 
+# The scores of an attribution that studies make of accuracies, and their keys in results.json:
+# ROAR, KAR, and DiffROAR (Shah et al. 2021), which compares the two.
+SCORES = {"ROAR": "roar", "KAR": "kar", "DiffROAR": "diff_roar"}
+
 
 class Ranked(NamedTuple):
     """Images (N, H, W, C), float in [0,1]; labels (N,); every pixel's rank (N, H, W), 0 first."""

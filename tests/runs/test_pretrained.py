@@ -84,8 +84,9 @@ def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
     judged(place / "a", "accuracy", asked, {"models": {"robust": cells}})
     cells = [cell(20, 8 / 255, 0.35, 1000), cell(20, 0.0, 0.8, 1000)]
     judged(place / "b", "accuracy", asked | {"restarts": 5}, {"models": {"robust": cells}})
-    asked = {"norm": "linf", "eps": 8 / 255, "source": "other"}
-    found = {"clean": accuracy(0.9), "transfer": accuracy(0.7)}
+    asked = {"norm": "linf", "eps": 8 / 255, "source": "other", "steps": 20, "more_steps": 100}
+    asked |= {"restarts": 5, "far": 8.0}
+    found = {"clean": accuracy(0.9), "transfer": accuracy(0.7), "pgd_margin": accuracy(0.25)}
     judged(place / "c", "masking", asked, {"networks": {"small": {"accuracy": found}}})
     asked = card_config.get_config()
     asked.update(name="small", judged=str(tmp_path / "judged"))
@@ -98,6 +99,7 @@ def test_a_card_says_how_it_was_trained_and_what_it_withstands(shelf, tmp_path):
         ["linf, PGD-20, worst of 5 starts", "8/255", "0.350 [0.250, 0.450]", "1,000"],
         ["linf, PGD-100", "8/255", "0.200 [0.100, 0.300]", "200"],
         ["linf, PGD-20", "8/255", "0.300 [0.200, 0.400]", "200"],
+        ["linf, PGD-20, margin", "8/255", "0.250 [0.150, 0.350]", "200"],
         ["linf, transfer from other", "8/255", "0.700 [0.600, 0.800]", "200"],
     ]
     assert "against l2 attacks of radius 3" in text and "a minute." in text
