@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
@@ -27,8 +28,12 @@ from rrjax.runs import report
 BASELINE = "Pillow loop"
 
 
-def run(config, workdir: str) -> None:
-    """Time every loader; write results.json and a section of report.html, and print the table."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Time every loader; write results.json and a section of report.html, and print the table.
+
+    Raises:
+      BadInput: for counts below 1, and for a file of config.path that is no JPEG.
+    """
     _check(config)
     runs.make_folder(workdir)
     contents = _files(config) if config.path else _photographs(config)
@@ -39,13 +44,12 @@ def run(config, workdir: str) -> None:
             rates[name].append(_rate(batches(), config))
     cores = len(os.sched_getaffinity(0))
     results = _summarize(rates, {name: one or cores for name, (_, one) in loaders.items()})
-    runs.write_results(workdir, "data", {"cores": cores, "n": len(contents), "loaders": results})
-    section = _report(config, contents, cores, results)
-    report.write_report(workdir, section)
-    print(" ".join(section.text), report.text_table(section.header, section.rows), sep="\n\n")
+    section = _section(config, contents, cores, results)
+    numbers = {"cores": cores, "n": len(contents), "loaders": results}
+    runs.publish(workdir, config, section, numbers)
 
 
-def _check(config) -> None:
+def _check(config: ConfigDict) -> None:
     for name in ("n", "batch_size", "batches", "rounds"):
         if config[name] < 1:
             raise BadInput(f"--config.{name}={config[name]}: it must be at least 1")
@@ -82,16 +86,16 @@ def _files(config) -> list[bytes]:
 def _loaders(config, contents) -> dict[str, tuple]:
     """Return name -> (() -> batches, the cores it can use; None: all)."""
     loaders = {BASELINE: (partial(_loop, config, contents), 1)}
-    for name, how in (("Pillow", _pillow), ("simplejpeg", decode)):
+    for name, decoder in (("Pillow", _pillow), ("simplejpeg", decode)):
         for workers in config.workers:
-            batches = partial(_pipeline, config, contents, how, workers)
+            batches = partial(_pipeline, config, contents, decoder, workers)
             loaders[f"rrjax, {name}, {workers} workers"] = (batches, None)
     if importlib.util.find_spec("tensorflow"):
         loaders["tf.data"] = (partial(_tf_data, config, contents), None)
     return loaders
 
 
-def _pillow(content: bytes, name: str) -> np.ndarray:
+def _pillow(content: bytes, _name: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
@@ -106,9 +110,9 @@ def _loop(config, contents) -> Iterator:
         yield {key: np.stack([record[key] for record in records]) for key in records[0]}
 
 
-def _pipeline(config, contents, how, workers: int) -> Iterator:
+def _pipeline(config, contents, decoder, workers: int) -> Iterator:
     source = sources.Source(
-        "bench", lambda i: how(contents[i], str(i)), np.zeros(len(contents), np.int32), ("any",)
+        "bench", lambda i: decoder(contents[i], str(i)), np.zeros(len(contents), np.int32), ("any",)
     )
     return pipeline.train_batches(
         sources.with_channels(source, 3),
@@ -169,7 +173,7 @@ def _summarize(rates: dict[str, list[float]], cores: dict[str, int]) -> list[dic
     ]
 
 
-def _report(config, contents, cores: int, results: list[dict]) -> report.Section:
+def _section(config: ConfigDict, contents, cores: int, results: list[dict]) -> report.Section:
     size = np.mean([len(content) for content in contents]) / 1000
     rows = [
         [

@@ -9,10 +9,12 @@ turn, so that what the machine does besides meets all of them.
 import time
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from rrjax import models, runs
 from rrjax.core import attribution
@@ -25,8 +27,12 @@ from rrjax.runs import report
 LOOP = "a loop of steps"
 
 
-def run(config, workdir: str) -> None:
-    """Time every program; write results.json and a section of report.html, and print the table."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Time every program; write results.json and a section of report.html, and print the table.
+
+    Raises:
+      BadInput: for counts below 1.
+    """
     if min(config.rounds, config.epochs, config.batch_size, *config.at_once) < 1:
         raise BadInput(
             f"--config.rounds={config.rounds}, epochs={config.epochs}, "
@@ -34,16 +40,16 @@ def run(config, workdir: str) -> None:
         )
     model = models.create(config.model)
     train, test = (_ranked(split, config) for split in ("train", "test"))
-    options = {
-        "invert_mask": False,
-        "fill": jnp.full((1,), 0.5),
-        "learning_rate": config.learning_rate,
-    }
-    options |= {"epochs": config.epochs, "batch_size": config.batch_size}
+    training = roar.Training(config.learning_rate, config.epochs, config.batch_size)
+    options = {"invert_mask": False, "fill": jnp.full((1,), 0.5)}
     grid = model, train, test, jnp.array(config.seeds), jnp.array(config.counts)
-    one = partial(roar.retrain, *grid, **options)
-    programs = {f"one program, {n} at once": partial(one, at_once=n) for n in config.at_once}
-    programs[LOOP] = partial(plainly, *grid, **options)
+    programs = {
+        f"one program, {n} at once": partial(
+            roar.retrain, *grid, training=training.replace(at_once=n), **options
+        )
+        for n in config.at_once
+    }
+    programs[LOOP] = partial(retrain_in_a_loop, *grid, training=training, **options)
     first = {name: _timed(program) for name, program in programs.items()}
     again = {name: [] for name in programs}
     for _ in range(config.rounds):
@@ -64,10 +70,18 @@ def run(config, workdir: str) -> None:
     runs.publish(workdir, config, _section(config, rows, len(train.labels)), {"rows": rows})
 
 
-def plainly(
-    model, train, test, seeds, counts, *, invert_mask, fill, learning_rate, epochs, batch_size
+def retrain_in_a_loop(
+    model: nn.Module,
+    train: roar.Ranked,
+    test: roar.Ranked,
+    seeds: jax.Array,
+    counts: jax.Array,
+    *,
+    invert_mask: bool,
+    fill: jax.Array,
+    training: roar.Training,
 ) -> np.ndarray:
-    """Do what `retraining.retrain` does, a network after the other and a step after the other.
+    """Do what `roar.retrain` does, a network after the other and a step after the other.
 
     Arguments and result as there; each step is a compiled program, as is each evaluation.
     """
@@ -79,12 +93,13 @@ def plainly(
         inputs, held_out = (occlude(s.images, s.ranks, count, fill) for s in (train, test))
         init_key, order_key = jax.random.split(jax.random.key(seed))
         params = _init(model, init_key, inputs[:1])
-        state = optax.adam(learning_rate).init(params)
-        for key in jax.random.split(order_key, epochs):
+        state = optax.adam(training.learning_rate).init(params)
+        size = training.batch_size
+        for key in jax.random.split(order_key, training.epochs):
             rows = np.asarray(jax.random.permutation(key, len(inputs)))
-            for part in rows[: len(rows) // batch_size * batch_size].reshape(-1, batch_size):
+            for part in rows[: len(rows) // size * size].reshape(-1, size):
                 batch = inputs[part], train.labels[part]
-                params, state = _step(model, params, state, *batch, learning_rate)
+                params, state = _step(model, params, state, *batch, training.learning_rate)
         return _accuracy(model, params, held_out, test.labels)
 
     return np.array([[accuracy(seed, count) for count in counts] for seed in seeds])
@@ -111,12 +126,15 @@ def _accuracy(model, params, images, labels):
     return jnp.mean(logits.argmax(-1) == labels)
 
 
-def _ranked(split: str, config) -> roar.Ranked:
+def _ranked(split: str, config: ConfigDict) -> roar.Ranked:
     records = list(sources.digits(split, config.image_size))
     images = jnp.asarray(pixels(np.stack([record["image"] for record in records])))
     labels = jnp.array([record["label"] for record in records])
     keys = jax.random.split(jax.random.key(config.seed), len(records))
-    draw = lambda key, image: attribution.ranks(attribution.random(image, key)[..., 0])  # noqa: E731
+
+    def draw(key, image):
+        return attribution.ranks(attribution.random(image, key)[..., 0])
+
     return roar.Ranked(images, labels, jax.vmap(draw)(keys, images))
 
 
@@ -126,7 +144,7 @@ def _timed(program) -> tuple[float, np.ndarray]:
     return time.perf_counter() - start, accuracy
 
 
-def _section(config, rows: list[dict], n: int) -> report.Section:
+def _section(config: ConfigDict, rows: list[dict], n: int) -> report.Section:
     networks = len(config.seeds) * len(config.counts)
     return report.Section(
         name="retraining_speed",

@@ -2,7 +2,7 @@
 
 python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench_cpu
 
-Where MadryLab's `robustness` is, it and a tuned PyTorch loop do the same work beside us
+Where MadryLab's `robustness` is installed, it and a tuned PyTorch loop do the same work
 (`launch/bench_peers.sh` installs both). In each round every program has its turn, so that what the
 machine does besides meets all of them; ratios are taken within a round.
 """
@@ -11,13 +11,15 @@ import copy
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
+from ml_collections import ConfigDict
 
 from rrjax import models, runs
 from rrjax.core import vmapped
@@ -27,25 +29,26 @@ from rrjax.runs import report
 from rrjax.train import parallel
 from rrjax.train.tasks import classifier
 
-OURS = "rrjax"
+RRJAX = "rrjax"  # the name of its program
 FIELDS = ("kind", "name", "variant", "size", "n")  # of a case
 
 
-def run(config, workdir: str) -> None:
-    """Time every case; write results.json and a section of report.html, and print the tables."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Time every case; write results.json and a section of report.html, and print the table.
+
+    Raises:
+      BadInput: for no rounds, and for a case that is none.
+    """
     cases = _cases(config)
     runs.make_folder(workdir)
     results = {"device": _device(), "ceiling": _ceiling(config.training.dtype), "cases": []}
-    print(f"{results['device']}: {_said(results['ceiling'])}", flush=True)
+    print(f"{results['device']}: {_ceiling_text(results['ceiling'])}", flush=True)
     for case in cases:
         for row in _case(config, case, results["ceiling"]):
             results["cases"].append(row)
             print(" ".join(_cells(row)), flush=True)
     results["compilation"] = _compilation(config, cases)
-    runs.write_results(workdir, config.name, results)
-    section = _section(config, results)
-    report.write_report(workdir, section)
-    print(*section.text, report.text_table(section.header, section.rows), sep="\n\n")
+    runs.publish(workdir, config, _section(config, results), results)
 
 
 def _cases(config) -> list[dict]:
@@ -53,10 +56,10 @@ def _cases(config) -> list[dict]:
         raise BadInput(f"--config.rounds={config.rounds}: it must be at least 1")
     cases = []
     for fields in config.cases:
-        if len(fields) != len(FIELDS) or fields[0] not in OUR or fields[-1] % jax.device_count():
+        if len(fields) != len(FIELDS) or fields[0] not in KINDS or fields[-1] % jax.device_count():
             raise BadInput(
                 f"--config.cases: {fields!r}: give ({', '.join(FIELDS)}), a kind of "
-                f"{', '.join(OUR)}, and as many images as divide by {jax.device_count()} devices"
+                f"{', '.join(KINDS)}, and as many images as divide by {jax.device_count()} devices"
             )
         cases.append(dict(zip(FIELDS, fields, strict=True)))
         models.create(_training(config, cases[-1]).model)
@@ -82,21 +85,13 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
     """Time one case with every program there is: a row each."""
     training = _training(config, case)
     images, labels = _batch(config.seed, case, training.model.classes)
-    work, memory = OUR[case["kind"]](config, training, images, labels)
-    programs = {OURS: work}
+    work, memory = KINDS[case["kind"]](config, training, images, labels)
+    programs = {RRJAX: work}
     if importlib.util.find_spec("robustness") and config.peers:
         from rrjax.bench import peers  # PyTorch is imported for this alone
 
         programs |= peers.programs(config, training, case["kind"], images, labels)
-    seconds = {name: [] for name in programs}
-    for program in programs.values():
-        for _ in range(config.warmup):
-            program()
-    for _ in range(config.rounds):
-        for name, program in programs.items():
-            start = time.perf_counter()
-            program()
-            seconds[name].append(time.perf_counter() - start)
+    seconds = _times(programs, config.warmup, config.rounds)
     flops = _passes(config, training, case["kind"]) * _forward_flops(training) * case["n"]
     return [
         {
@@ -106,11 +101,25 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
             "images_per_second": case["n"] / np.median(times),
             "flops_per_second": flops / np.median(times),
             "share_of_ceiling": flops / np.median(times) / ceiling["flops_per_second"],
-            "bytes": memory if name == OURS else None,
-            "our_time": report.spread(np.array(seconds[OURS]) / np.array(times)),
+            "bytes": memory if name == RRJAX else None,
+            "time_ratio": report.spread(np.array(seconds[RRJAX]) / np.array(times)),
         }
         for name, times in seconds.items()
     ]
+
+
+def _times(programs: dict[str, Callable], warmup: int, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of every round by program; in each round every program has its turn."""
+    for program in programs.values():
+        for _ in range(warmup):
+            program()
+    seconds = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            start = time.perf_counter()
+            program()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
 def _batch(seed: int, case: dict, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +128,7 @@ def _batch(seed: int, case: dict, classes: int) -> tuple[np.ndarray, np.ndarray]
     return rng.integers(0, 256, shape, np.uint8), rng.integers(0, classes, case["n"], np.int32)
 
 
-def _our_training(config, training, images, labels) -> tuple[Callable, int]:
+def _training_step(_config, training, images, labels) -> tuple[Callable, int]:
     task = classifier.create(training, steps_per_epoch=1000)
     step = parallel.data_parallel(task.train_step, donate=True)
     batch = parallel.place({"image": images, "label": labels})
@@ -134,7 +143,7 @@ def _our_training(config, training, images, labels) -> tuple[Callable, int]:
     return work, _bytes(step)
 
 
-def _our_evaluation(config, training, images, labels) -> tuple[Callable, int]:
+def _evaluation_step(_config, training, images, labels) -> tuple[Callable, int]:
     task = classifier.create(training, steps_per_epoch=1000)
     everyone = {"index": np.arange(len(labels), dtype=np.int32), "mask": np.ones(len(labels))}
     batch = parallel.place({"image": images, "label": labels, **everyone})
@@ -143,7 +152,7 @@ def _our_evaluation(config, training, images, labels) -> tuple[Callable, int]:
     return lambda: jax.block_until_ready(step(state, batch)), _bytes(step)
 
 
-def _our_inversion(config, training, images, labels) -> tuple[Callable, int]:
+def _inversion(config, training, images, _labels) -> tuple[Callable, int]:
     model = models.create(training.model)
     apply = models.frozen(model, models.init(model, jax.random.key(0), images.shape[1:]))
     targets = pixels(jnp.asarray(images))
@@ -153,11 +162,11 @@ def _our_inversion(config, training, images, labels) -> tuple[Callable, int]:
     return lambda: jax.block_until_ready(step(*arguments, **options)), _bytes(step)
 
 
-OUR = {
-    "adversarial": _our_training,
-    "standard": _our_training,
-    "evaluation": _our_evaluation,
-    "inversion": _our_inversion,
+KINDS = {
+    "adversarial": _training_step,
+    "standard": _training_step,
+    "evaluation": _evaluation_step,
+    "inversion": _inversion,
 }
 
 
@@ -170,7 +179,7 @@ def _bytes(step) -> int:
 def _passes(config, training, kind: str) -> int:
     """Count forward passes; a gradient of the image costs as much again, one of the network too.
 
-    The attack: a forward and the image's gradient a step, and a forward to judge its last iterate.
+    The attack: a forward and the image's gradient a step, and a forward for its last iterate.
     """
     return {
         "standard": 3,
@@ -221,9 +230,7 @@ def _compilation(config, cases: list[dict]) -> list[dict]:
     images, labels = _batch(config.seed, cases[0], training.model.classes)
     batch = parallel.place({"image": images, "label": labels})
     rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
-        compilation_cache.reset_cache()
+    with _empty_cache():
         for steps in config.compiled_steps:
             training.attack.steps = steps
             row = {"steps": steps}
@@ -240,11 +247,25 @@ def _compilation(config, cases: list[dict]) -> list[dict]:
     return rows
 
 
+@contextmanager
+def _empty_cache() -> Iterator[None]:
+    """Give jax an empty cache of compiled programs for a while, and then its own again."""
+    before = jax.config.jax_compilation_cache_dir
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            jax.config.update("jax_compilation_cache_dir", folder)
+            compilation_cache.reset_cache()
+            yield
+        finally:
+            jax.config.update("jax_compilation_cache_dir", before)
+            compilation_cache.reset_cache()
+
+
 def _device() -> str:
     return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
 
 
-def _said(ceiling: dict) -> str:
+def _ceiling_text(ceiling: dict) -> str:
     return (
         f"a matrix product reaches {ceiling['flops_per_second'] / 1e12:.3g} TFLOP/s, "
         f"a copy {ceiling['bytes_per_second'] / 1e9:.3g} GB/s"
@@ -260,7 +281,7 @@ def _cells(row: dict) -> list[str]:
         f"{row['flops_per_second'] / 1e12:.3g}",
         f"{row['share_of_ceiling']:.0%}",
         "" if row["bytes"] is None else f"{row['bytes'] / 2**30:.2f}",
-        report.with_interval(row["our_time"], 2),
+        report.with_interval(row["time_ratio"], 2),
     ]
 
 
@@ -273,11 +294,11 @@ def _section(config, results: dict) -> report.Section:
         name=config.name,
         title="Speed",
         text=[
-            f"{results['device']}, {config.training.dtype}: {_said(results['ceiling'])}. "
+            f"{results['device']}, {config.training.dtype}: {_ceiling_text(results['ceiling'])}. "
             f"Attack: {config.training.attack.norm}, {config.training.attack.steps} steps; of an "
             f"evaluation {config.evaluation_steps}, of an inversion {config.inversion_steps}. "
-            f"Median [least, greatest] of {config.rounds} rounds; our time over theirs, within a "
-            "round.",
+            f"Median [least, greatest] of {config.rounds} rounds; rrjax's time over the "
+            "program's, within a round.",
             f"Compiling the first case's training step, after tracing it: {compiled}.",
         ],
         header=[
@@ -288,7 +309,7 @@ def _section(config, results: dict) -> report.Section:
             "TFLOP/s",
             "of ceiling",
             "GiB",
-            "our time / theirs",
+            "rrjax's time over it",
         ],
         rows=[_cells(row) for row in results["cases"]],
         figures=[],

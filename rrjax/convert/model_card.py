@@ -10,6 +10,7 @@ from rrjax import cli, runs
 from rrjax.errors import BadInput
 from rrjax.runs import pretrained, report
 from rrjax.runs.files import replace_text
+from rrjax.study import masking
 
 
 def write(config: ConfigDict, workdir: str | Path) -> None:
@@ -76,12 +77,13 @@ def _of_masking(results: dict) -> Iterator[tuple[str, float, str, dict]]:
     if "masking" not in results:
         return
     section = results["masking"]
-    asked = section["config"]
+    settings = section["config"]
+    labels = masking.attack_labels(settings)
+    labels["transfer"] = f"transfer from {settings['source']}"
     for result in section["networks"].values():
         for attack, summary in result["accuracy"].items():
-            if attack == "transfer":
-                attack = f"transfer from {asked['source']}"
-            yield asked["norm"], 0.0 if attack == "clean" else asked["eps"], attack, summary
+            eps = 0.0 if attack == "clean" else settings["eps"]
+            yield settings["norm"], eps, labels[attack], summary
 
 
 def card(name: str, rows: Sequence[tuple[str, ...]]) -> str:

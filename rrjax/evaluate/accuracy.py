@@ -7,6 +7,7 @@ python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 """
 
 import jax
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
@@ -16,16 +17,22 @@ from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
 
 
-def run(config, workdir: str) -> None:
-    """Evaluate config.standard and config.robust ("" leaves one out), and those of config.more."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Evaluate config.standard and config.robust ("" leaves one out), and those of config.more.
+
+    results.json gets "models": for each network a summary, "steps" and "eps" for each attack.
+
+    Raises:
+      BadInput: for networks that cannot be loaded, and for values that are no attack.
+    """
     _check(config)
     networks = runs.load_networks(config)
     runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
-    runs.publish(workdir, config, _report(config, results, workdir), {"models": results})
+    runs.publish(workdir, config, _section(config, results, workdir), {"models": results})
 
 
-def _check(config) -> None:
+def _check(config: ConfigDict) -> None:
     numbers = (*config.eps, *config.steps, config.batch_size)
     plain = all(isinstance(number, int | float) for number in numbers)
     if not (plain and config.eps and config.steps and min(config.eps) >= 0):
@@ -36,28 +43,24 @@ def _check(config) -> None:
         raise BadInput(f"n={config.n}: give a number of test images, or 0 for all of them")
 
 
-def _evaluate(name: str, network: runs.Frozen, config) -> list[dict]:
+def _evaluate(name: str, network: runs.Frozen, config: ConfigDict) -> list[dict]:
     """Return a summary of accuracy for each number of steps and each eps."""
     grid = [(steps, eps) for steps in config.steps for eps in config.eps]
     fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
-    hits = robustness.robust_accuracy_mask(
+    batches = data.eval_batches(network.config, config.batch_size, config.n, config.seed)
+    masks = robustness.robust_accuracy_mask(
         network.apply,
-        tqdm(
-            data.eval_batches(network.config, config.batch_size, config.n, config.seed),
-            disable=None,
-            desc=f"accuracy of {name}",
-            unit="batch",
-        ),
+        tqdm(batches, disable=None, desc=f"accuracy of {name}", unit="batch"),
         jax.random.key(config.seed),
         [attack.protocol(eps, steps) | fixed for steps, eps in grid],
     )
     return [
-        {"steps": steps, "eps": eps, **metrics.summarize(survived, config.seed)}
-        for (steps, eps), survived in zip(grid, hits, strict=True)
+        {"steps": steps, "eps": eps, **metrics.summarize(correct, config.seed)}
+        for (steps, eps), correct in zip(grid, masks, strict=True)
     ]
 
 
-def _report(config, results: dict, workdir: str) -> report.Section:
+def _section(config: ConfigDict, results: dict, workdir: str) -> report.Section:
     header = ["network", "PGD steps", *(f"eps {eps:g}" for eps in config.eps)]
     rows, curves = [], {}
     for name, cells in results.items():
@@ -84,7 +87,7 @@ def _report(config, results: dict, workdir: str) -> report.Section:
     )
 
 
-def _starts(config) -> str:
+def _starts(config: ConfigDict) -> str:
     if config.random_start == "none":
         return ""
     return f", worst of {config.restarts} {config.random_start} starts"

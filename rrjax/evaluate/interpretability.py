@@ -1,7 +1,8 @@
 """How good is an attribution? Scores of one image's map that retrain nothing; vmap for many.
 
-Objectives (image -> scalar) and attributions (image -> map) are those of `rrjax.core.attribution`. A map
-of zeros has neither shares nor a direction: what divides by its size is NaN.
+Objectives (image -> scalar) and attributions (image -> map) are those of
+`rrjax.core.attribution`. A map of zeros has neither shares nor a direction: what divides by its
+size is NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +36,7 @@ def complexity(importance: jax.Array) -> jax.Array:
 
 
 def deletion(
-    objective: Objective, image: jax.Array, places: jax.Array, counts: jax.Array, fill: jax.Array
+    objective: Objective, image: jax.Array, ranks: jax.Array, counts: jax.Array, fill: jax.Array
 ) -> jax.Array:
     """Return the objective without the most important pixels, for each of `counts`, (K,).
 
@@ -44,32 +45,35 @@ def deletion(
     Args:
       objective: such as the probability of the predicted class.
       image: (H, W, C).
-      places: of its pixels, (H, W), as `attribution.ranks` gives them.
+      ranks: of its pixels, (H, W), as `attribution.ranks` gives them.
       counts: how many pixels go, (K,) integers.
       fill: what takes their place, such that it broadcasts to the image.
     """
-    return _curve(lambda n: objective(attribution.occlude(image, places, n, fill)), counts)
+    return _curve(lambda n: objective(attribution.occlude(image, ranks, n, fill)), counts)
 
 
 def insertion(
-    objective: Objective, image: jax.Array, places: jax.Array, counts: jax.Array, fill: jax.Array
+    objective: Objective, image: jax.Array, ranks: jax.Array, counts: jax.Array, fill: jax.Array
 ) -> jax.Array:
     """Return the objective of the most important pixels alone, the others `fill`, (K,).
 
     Petsiuk et al. (2018); arguments as in `deletion`. Rises early if the importance is right.
     """
-    return _curve(lambda n: objective(attribution.occlude(image, places, n, fill, True)), counts)
+    return _curve(lambda n: objective(attribution.occlude(image, ranks, n, fill, True)), counts)
 
 
 def road(
-    objective: Objective, image: jax.Array, places: jax.Array, counts: jax.Array, key: jax.Array
+    objective: Objective, image: jax.Array, ranks: jax.Array, counts: jax.Array, key: jax.Array
 ) -> jax.Array:
-    """Return `deletion` with the pixels imputed from the others (Rong et al. 2022), (K,)."""
-    return _curve(lambda n: objective(attribution.noisy_linear(image, places < n, key)), counts)
+    """Return `deletion` with the pixels imputed from the others (Rong et al. 2022), (K,).
+
+    Arguments as in `deletion`; key: of the small noise on what is imputed.
+    """
+    return _curve(lambda n: objective(attribution.noisy_linear(image, ranks < n, key)), counts)
 
 
 def area(curve: jax.Array, counts: jax.Array) -> jax.Array:
-    """Return the mean height of a curve over its counts, by trapezia."""
+    """Return the mean height of a curve (K,) over its counts (K,), rising, by trapezia."""
     return jnp.trapezoid(curve, counts) / (counts[-1] - counts[0])
 
 
@@ -91,9 +95,9 @@ def sensitivity_n(
     whole = objective(image)
 
     def sample(key):
-        places = attribution.ranks(jax.random.uniform(key, image.shape[:2]))
-        part = attribution.occlude(attributed, places, n, 0.0, True)
-        return part.sum(), whole - objective(attribution.occlude(image, places, n, fill))
+        ranks = attribution.ranks(jax.random.uniform(key, image.shape[:2]))
+        part = attribution.occlude(attributed, ranks, n, 0.0, True)
+        return part.sum(), whole - objective(attribution.occlude(image, ranks, n, fill))
 
     sums, losses = jax.lax.map(sample, jax.random.split(key, subsets))
     return jnp.corrcoef(sums, losses)[0, 1]
@@ -129,13 +133,13 @@ def max_sensitivity(
 
     Yeh et al. (2019): l2 norms; uniform noise of up to `radius`, in units of pixels in [0,1].
     """
-    there = attribute(image)
+    reference = attribute(image)
 
     def sample(key):
         noise = jax.random.uniform(key, image.shape, image.dtype, -radius, radius)
-        return jnp.linalg.norm(attribute(image + noise) - there)
+        return jnp.linalg.norm(attribute(image + noise) - reference)
 
-    return jax.lax.map(sample, jax.random.split(key, n)).max() / jnp.linalg.norm(there)
+    return jax.lax.map(sample, jax.random.split(key, n)).max() / jnp.linalg.norm(reference)
 
 
 def alignment(image: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -152,7 +156,9 @@ def edge_similarity(image: jax.Array, importance: jax.Array) -> jax.Array:
     """Return the SSIM of an importance (H, W), not below 0, with the image's Sobel edges.
 
     Each is divided by its largest value (Adebayo et al. 2018).
-    Raises BadInput for an image of less than 11 x 11 pixels.
+
+    Raises:
+      BadInput: for an image of less than 11 x 11 pixels.
     """
     edges = attribution.magnitude(attribution.sobel(image))
     scaled = [(x / x.max())[None, ..., None] for x in (importance, edges)]
@@ -171,7 +177,7 @@ def cascading_randomization(
     layers: Sequence[str],
     image: jax.Array,
 ) -> jax.Array:
-    """Return a map's image_similarity to the network's as its layers are randomized, (len(layers),).
+    """Correlate a network's map with those of it with ever more layers randomized: (len(layers),).
 
     Adebayo et al. (2018): at k, Spearman's correlation of the map with that of the network whose
     layers[: k + 1] are drawn anew. Where it stays near 1 the map does not show what was learned.
@@ -189,17 +195,17 @@ def cascading_randomization(
     unknown = sorted(set(layers) - set(variables["params"]))
     if unknown:
         raise BadInput(f"no layers {unknown}: choose from {', '.join(variables['params'])}")
-    place = {layer: i for i, layer in enumerate(layers)}
-    there = attribute(variables, image)
+    position = {layer: i for i, layer in enumerate(layers)}
+    reference = attribute(variables, image)
 
-    def image_similarity(k):
+    def correlation(k):
         def leaf(path, learned, drawn):
-            return jnp.where(place.get(path[1].key, len(layers)) <= k, drawn, learned)
+            return jnp.where(position.get(path[1].key, len(layers)) <= k, drawn, learned)
 
         mixed = jax.tree_util.tree_map_with_path(leaf, variables, fresh)
-        return spearman(there, attribute(mixed, image))
+        return spearman(reference, attribute(mixed, image))
 
-    return jax.lax.map(image_similarity, jnp.arange(len(layers)))
+    return jax.lax.map(correlation, jnp.arange(len(layers)))
 
 
 def _curve(score: Callable[[jax.Array], jax.Array], counts: jax.Array) -> jax.Array:

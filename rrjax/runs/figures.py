@@ -1,14 +1,18 @@
-"""Image grids and curves, as PNG. Takes arrays; knows no study."""
+"""Image grids and curves, as PNG. Takes arrays; knows no study.
+
+Figures are objects of their own, without pyplot: neither its backend, which belongs to a notebook
+that imports rrjax, nor MPLBACKEND has to do with them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only: no window system is asked for
-
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+
+from rrjax.runs import report
+
+Summary = Mapping[str, float]
 
 
 def save_grid(
@@ -22,7 +26,8 @@ def save_grid(
     columns = max(len(images) for images in rows.values())
     margin = 0.15 + 0.09 * max(map(len, rows))  # inches, for the longest label
     size = (margin + side * columns, side * len(rows))
-    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False)
+    figure = Figure(figsize=size)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
     for (label, images), line in zip(rows.items(), axes, strict=True):
         for axis in line:
             axis.set_axis_off()
@@ -40,19 +45,25 @@ def save_grid(
 def save_curves(
     workdir: str | Path,
     name: str,
-    curves: Mapping[str, tuple[Sequence[float], Sequence[dict[str, float]]]],
+    curves: Mapping[str, tuple[Sequence[float], Sequence[Summary]]],
     *,
     xlabel: str,
     ylabel: str,
     ylim: tuple[float, float] | None = (-0.05, 1.05),
 ) -> str:
-    """Write figures/`name`.png: a curve a label, x against summaries with mean, low and high."""
+    """Write figures/`name`.png and return the file name: a curve a label, with a band about it.
+
+    curves: for each label x, and as many summaries: a mean or a median, low and high. More than 6
+    have their legend beside them. ylim: None fits the axis to the curves.
+    """
     many = len(curves) > 6  # more labels than a corner has room for
-    figure, axis = plt.subplots(figsize=(9, 4.5) if many else (6, 3.6))
+    figure = Figure(figsize=(9, 4.5) if many else (6, 3.6))
+    axis = figure.subplots()
     for i, (label, (x, summaries)) in enumerate(curves.items()):
-        mean, low, high = (np.array([s[k] for s in summaries]) for k in ("mean", "low", "high"))
+        center = np.array([report.center(summary) for summary in summaries])
+        low, high = (np.array([s[end] for s in summaries]) for end in ("low", "high"))
         style = {"marker": "o" if len(x) < 30 else "", "linestyle": "-" if i < 10 else "--"}
-        (line,) = axis.plot(x, mean, markersize=4, label=label, **style)
+        (line,) = axis.plot(x, center, markersize=4, label=label, **style)
         axis.fill_between(
             x, low, high, alpha=0.05 if many else 0.2, color=line.get_color(), linewidth=0
         )
@@ -73,8 +84,12 @@ def save_points(
     xlabel: str,
     ylabel: str,
 ) -> str:
-    """Write figures/`name`.png: points (x, y) for each label, and their line of least squares."""
-    figure, axis = plt.subplots(figsize=(6, 3.6))
+    """Write figures/`name`.png: points (x, y) for each label, and their line of least squares.
+
+    Return the file name.
+    """
+    figure = Figure(figsize=(6, 3.6))
+    axis = figure.subplots()
     for label, points in series.items():
         x, y = np.array(points).T
         dots = axis.scatter(x, y, s=20, label=label)
@@ -95,29 +110,30 @@ def save_planes(
     labels: np.ndarray,
     panels: Mapping[str, tuple[Callable, np.ndarray]],
 ) -> str:
-    """Write figures/`name`.png: a panel each for two classes of points (N, 2) in [0,1].
+    """Write figures/`name`.png and return the file name: panels of two classes of points.
 
-    panels: for each label a score, (M, 2) -> (M,), whose sign says the side, and attacked points.
+    points: (N, 2), in [0,1]; labels: (N,), 0 or 1. panels: for each label a score, (M, 2) -> (M,),
+    whose sign says the side of the boundary, and the attacked points of class 1, (K, 2).
     """
     size = (4 * len(panels), 4.3)
-    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     line = np.linspace(-0.1, 1.1, 121, dtype=np.float32)
     grid = np.stack(np.meshgrid(line, line), axis=-1)
-    for (label, (score, moved)), axis in zip(panels.items(), axes[0], strict=True):
+    for (label, (score, attacked)), axis in zip(panels.items(), axes[0], strict=True):
         side = np.asarray(score(grid.reshape(-1, 2))).reshape(grid.shape[:2])
         axis.contourf(line, line, side > 0, levels=1, cmap="coolwarm", alpha=0.25)
         axis.scatter(*points.T, c=labels, s=2, cmap="coolwarm")
-        axis.scatter(*moved.T, s=2, color="black", alpha=0.3)
-        start, end = points[labels == 1].mean(0), moved.mean(0)
+        axis.scatter(*attacked.T, s=2, color="black", alpha=0.3)
+        start, end = points[labels == 1].mean(0), attacked.mean(0)
         axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "linewidth": 2})
         axis.set(title=label, xlim=(-0.1, 1.1), ylim=(-0.1, 1.1), xticks=[], yticks=[])
         axis.set_aspect("equal")
     return _save(figure, workdir, name)
 
 
-def _save(figure, workdir: str | Path, name: str) -> str:
+def _save(figure: Figure, workdir: str | Path, name: str) -> str:
     folder = Path(workdir) / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=120)
-    plt.close(figure)
     return f"{name}.png"

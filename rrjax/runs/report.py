@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Section:
 def write_report(workdir: str | Path, section: Section, settings: Mapping | None = None) -> Path:
     """Put one study's section into the folder's report.html, beside those of other studies.
 
-    settings: what repeats it, a plain dict; shown folded.
+    settings: the config that repeats it, as a plain dict; shown folded. Return the page's path.
     """
     workdir = Path(workdir)
     sections = workdir / "sections"
@@ -52,7 +53,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
 
-def spread(values) -> dict[str, float]:
+def spread(values: npt.ArrayLike) -> dict[str, float]:
     """Summarize repeats for `with_interval`: their median, least and greatest."""
     return {"median": np.median(values), "low": np.min(values), "high": np.max(values)}
 

@@ -2,7 +2,7 @@
 
 Rojas-Gomez et al. (2022), their anomaly detection: a decoder of a frozen network's features is
 trained on one class alone, and a test image of any class is scored by how badly the decoder makes
-it from the best code that a search finds, which starts at noise. They do not say which error is the
+it from the best code of a search, which starts at noise. They do not say which error is the
 score: all three are here. Not in the paper: the decoder of the image's own features, without a
 search ("encoded"), and the mean image of the class in the decoder's place ("mean image"), which
 shows what the score is worth by itself.
@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
@@ -23,14 +24,24 @@ from rrjax.core import anomaly
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import require, section, summarized
 
 SHOWN = 5  # images of the class, and as many others, that a grid shows
 SCORES = ("pixel", "feature", "sum")
 
 
-def run(config, workdir: str) -> None:
-    """Score test images of all classes with every decoder `config.root`/NETWORK_CLASS."""
+COLUMNS = {"network": "network", "class": "class", "method": "method"}
+COLUMNS |= {score: score for score in SCORES}
+
+
+def run(config: ConfigDict, workdir: str) -> None:
+    """Score test images of all classes with every decoder `config.root`/NETWORK_CLASS.
+
+    Raises:
+      BadInput: for decoders that cannot be loaded or are not of one class, and for values that are
+        too small.
+    """
     _check(config)
     cells = [(name, each) for name in config.networks for each in config.classes]
     decoders = {cell: _load("{}_{}".format(*cell), config) for cell in cells}
@@ -38,16 +49,16 @@ def run(config, workdir: str) -> None:
     rows, pictures = [], []
     for (name, each), decoder in decoders.items():
         images, anomalous = _examples(decoder, config)
-        made = _made(decoder, images, f"{name}, {each}", config)
-        for way, (_, scores) in made.items():
-            rows.append({"network": name, "class": each, "way": way})
-            for score in SCORES:
-                rows[-1][score] = metrics.auroc(scores[score], anomalous, config.seed)
+        outputs = _outputs(decoder, images, f"{name}, {each}", config)
+        for method, (_, scores) in outputs.items():
+            areas = {s: metrics.auroc(scores[s], anomalous, config.seed) for s in SCORES}
+            rows.append({"network": name, "class": each, "method": method} | areas)
         if each == config.classes[0]:
-            pictures.append(_picture(workdir, name, each, images, anomalous, made))
+            pictures.append(_picture(workdir, name, each, images, anomalous, outputs))
     means = _means(rows, config)
-    section = _section(config, rows, means, pictures)
-    runs.publish(workdir, config, section, {"rows": rows, "means": means})
+    title, text = "Anomalies, by a decoder of one class", _text(config, rows[0]["pixel"]["n"])
+    part = section(config, title, text, means + rows, COLUMNS, pictures, digits=3)
+    runs.publish(workdir, config, part, {"rows": rows, "means": means})
 
 
 def _check(config) -> None:
@@ -55,11 +66,9 @@ def _check(config) -> None:
         raise BadInput(
             f"networks={config.networks}, classes={config.classes}: give at least one of each"
         )
-    if config.batch_size < 1 or config.step_size <= 0 or min(config.n, config.steps) < 0:
-        raise BadInput(
-            f"batch_size={config.batch_size}, step_size={config.step_size}: they must be positive; "
-            f"n={config.n} may be 0 for all test images, steps={config.steps} for no search"
-        )
+    require(config, batch_size=1, n=0, steps=0)  # n of 0: all; steps of 0: no search
+    if not config.step_size > 0:
+        raise BadInput(f"step_size={config.step_size}: it must be positive")
 
 
 def _load(folder: str, config) -> runs.Autoencoder:
@@ -99,32 +108,33 @@ def _encoded(encode, decode, compare, images, **weights):
 def _searched(encode, decode, compare, images, index, *, seed, steps, step_size, **weights):
     def one(image, i):
         score = anomaly.scores(decode, compare, image, **weights)
-        code = jax.eval_shape(encode, image)
-        start = jax.random.normal(jax.random.fold_in(jax.random.key(seed), i), code.shape)
-        found = anomaly.search(score, start, step_size=step_size, steps=steps)
-        return decode(found.x), score(found.x)
+        shape = jax.eval_shape(encode, image).shape
+        start = jax.random.normal(jax.random.fold_in(jax.random.key(seed), i), shape)
+        code = anomaly.search(score, start, step_size=step_size, steps=steps).x
+        return decode(code), score(code)
 
     return jax.vmap(one)(images, index)
 
 
-def _made(decoder: runs.Autoencoder, images, label: str, config) -> dict[str, tuple]:
-    """Return for each way what takes an image's place, (n, H, W, C), and its scores, (n,) each."""
+def _outputs(decoder: runs.Autoencoder, images, label: str, config) -> dict[str, tuple]:
+    """Return what takes an image's place, (n, H, W, C), and its scores, (n,) each, by method."""
     weights = {"pixel_weight": config.pixel_weight, "feature_weight": config.feature_weight}
     encode, decode, compare = decoder.encode, decoder.decode, decoder.compare
-    known, _ = data.examples(decoder.config, "train", 0, np.random.default_rng(config.seed))
-    mean = jax.tree_util.Partial(_constant, jnp.asarray(known.mean(0)))
-    size, found = config.batch_size, {}
+    training, _ = data.examples(decoder.config, "train", 0, np.random.default_rng(config.seed))
+    mean = jax.tree_util.Partial(_constant, jnp.asarray(training.mean(0)))
+    size, outputs = config.batch_size, {}
     if config.steps:
         options = {"seed": config.seed, "steps": config.steps, "step_size": config.step_size}
         search = partial(_searched, encode, decode, compare, **options, **weights)
         bar = partial(tqdm, desc=label, disable=None, leave=False, unit="batch")
-        found["searched"] = in_parts(search, size, images, np.arange(len(images)), each=bar)
-    for way, made in (("encoded", decode), ("mean image", mean)):
-        found[way] = in_parts(partial(_encoded, encode, made, compare, **weights), size, images)
-    return found
+        outputs["searched"] = in_parts(search, size, images, np.arange(len(images)), each=bar)
+    for method, make in (("encoded", decode), ("mean image", mean)):
+        score = partial(_encoded, encode, make, compare, **weights)
+        outputs[method] = in_parts(score, size, images)
+    return outputs
 
 
-def _constant(image, code):
+def _constant(image, _code):
     return image
 
 
@@ -134,56 +144,41 @@ def _means(rows: list[dict], config) -> list[dict]:
         return []
     means = []
     first, *others = config.networks
-    for way in dict.fromkeys(row["way"] for row in rows):
-        found = {
-            name: {
-                score: np.array([row[score]["mean"] for row in rows if _of(row, name, way)])
-                for score in SCORES
-            }
-            for name in config.networks
-        }
-        found |= {
-            f"{name} less {first}": {s: found[name][s] - found[first][s] for s in SCORES}
+    for method in dict.fromkeys(row["method"] for row in rows):
+        areas = {name: _areas(rows, name, method) for name in config.networks}
+        areas |= {
+            f"{name} less {first}": {s: areas[name][s] - areas[first][s] for s in SCORES}
             for name in others
         }
-        for name, scores in found.items():
-            numbers = {s: metrics.summarize(values, config.seed) for s, values in scores.items()}
-            means.append({"network": name, "class": "mean", "way": way} | numbers)
+        for name, scores in areas.items():
+            names = {"network": name, "class": "mean", "method": method}
+            means.append(names | summarized(scores, config.seed))
     return means
 
 
-def _of(row: dict, name: str, way: str) -> bool:
-    return (row["network"], row["way"]) == (name, way)
+def _areas(rows: list[dict], name: str, method: str) -> dict[str, np.ndarray]:
+    """Return a network's areas by score, (classes,) each."""
+    own = [row for row in rows if (row["network"], row["method"]) == (name, method)]
+    return {score: np.array([row[score]["mean"] for row in own]) for score in SCORES}
 
 
-def _picture(workdir: str, name: str, each: str, images, anomalous, made) -> tuple[str, str]:
+def _picture(workdir: str, name: str, each: str, images, anomalous, outputs) -> tuple[str, str]:
     chosen = [*np.flatnonzero(~anomalous)[:SHOWN], *np.flatnonzero(anomalous)[:SHOWN]]
-    grid = {"image": images[chosen]} | {way: stack[chosen] for way, (stack, _) in made.items()}
+    grid = {"image": images[chosen]}
+    grid |= {method: stack[chosen] for method, (stack, _) in outputs.items()}
     file = figures.save_grid(workdir, f"anomaly_{name}", grid)
     return file, f"{name}, decoder of class {each}: images of it, then of others"
 
 
-def _section(config, rows: list[dict], means: list[dict], pictures) -> report.Section:
-    n = rows[0]["pixel"]["n"]
-    how = f"from noise, {config.steps} steps of {config.step_size:g}, falling to a twentieth."
-    search = f"Searched: {how}" if config.steps else "No code was searched for."
-    return report.Section(
-        name="anomaly",
-        title="Anomalies, by a decoder of one class",
-        text=[
-            f"Area under the ROC curve of {n} test images of all classes: the chance that an image "
-            "of another class scores higher than one of the decoder's. 95 % bootstrap interval "
-            "over images; of the mean over classes, over classes. Scores: the l1 distance of "
-            "pixels, the squared l2 distance of features, and their sum, weighted by "
-            f"{config.pixel_weight:g} and {config.feature_weight:g}.",
-            "Encoded: the decoder of the image's own features. Mean image: that of the class's "
-            "training images, in the decoder's place, which has learned nothing. " + search,
-        ],
-        header=["network", "class", "way", *SCORES],
-        rows=[
-            [row["network"], row["class"], row["way"]]
-            + [report.with_interval(row[score], 3) for score in SCORES]
-            for row in means + rows
-        ],
-        figures=pictures,
-    )
+def _text(config, n: int) -> list[str]:
+    schedule = f"from noise, {config.steps} steps of {config.step_size:g}, falling to a twentieth."
+    search = f"Searched: {schedule}" if config.steps else "No code was searched for."
+    return [
+        f"Area under the ROC curve of {n} test images of all classes: the chance that an image of "
+        "another class scores higher than one of the decoder's. 95 % bootstrap interval over "
+        "images; of the mean over classes, over classes. Scores: the l1 distance of pixels, the "
+        "squared l2 distance of features, and their sum, weighted by "
+        f"{config.pixel_weight:g} and {config.feature_weight:g}.",
+        "Encoded: the decoder of the image's own features. Mean image: that of the class's "
+        f"training images, in the decoder's place, which has learned nothing. {search}",
+    ]

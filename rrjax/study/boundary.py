@@ -2,8 +2,8 @@
 
 Kim et al. (2019), section 4.1: two narrow classes in the plane. A standard network's boundary is
 tilted towards the data, its gradients point away from them; adversarial training turns both. The
-paper shows three pictures; the numbers are ours: the share of the loss gradient's energy along the
-data, and where an attack carries the points.
+paper shows three pictures. Not in the paper: numbers for them, the share of the loss gradient's
+energy along the data, and where an attack carries the points.
 
 python -m rrjax.study --config=configs/boundary.py --workdir=runs/boundary
 """
@@ -15,26 +15,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from rrjax import runs
 from rrjax.core import attack, objectives
 from rrjax.errors import BadInput
 from rrjax.runs import figures, report
+from rrjax.study.comparison import publish, require
 
 _dense = partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 NETWORK = nn.Sequential([_dense(128), nn.relu, _dense(2)])
 MEAN, COVARIANCE = (1.2, 0.1), ((0.1, -0.01), (-0.01, 0.002))  # of one class; the other's mean: -
-UNIT = 2.0  # the paper's points lie in [-1,1], ours as pixels in [0,1]
+UNIT = 2.0  # the paper's points lie in [-1,1], these as pixels in [0,1]
+
+COLUMNS = {
+    "train_eps": "trained with eps",
+    "accuracy": "accuracy",
+    "angle_to_data": "angle to the data",
+    "angle_to_means": "angle to the means",
+    "distance_from_data": "distance from the data",
+    "energy_along_data": "energy along the data",
+}
 
 
-def run(config, workdir: str) -> None:
-    """Train a network for every radius and seed, attack it, and draw the first seed's."""
-    counts = ("n", "epochs", "batch_size", "steps")
-    wrong = [f"{field}={config[field]}" for field in counts if config[field] < 1]
-    if wrong or not config.seeds or not config.train_eps or min(config.train_eps) < 0:
+def run(config: ConfigDict, workdir: str) -> None:
+    """Train a network for every radius and seed, attack it, and draw the first seed's.
+
+    Raises:
+      BadInput: for counts below 1, without seeds or radii, and for a radius below 0.
+    """
+    require(config, n=1, epochs=1, batch_size=1, steps=1)
+    if not config.seeds or not config.train_eps or min(config.train_eps) < 0:
         raise BadInput(
-            f"{', '.join(wrong)} seeds={config.seeds}, train_eps={config.train_eps}: give counts "
-            "of at least 1, at least one seed and at least one radius, none below 0"
+            f"seeds={config.seeds}, train_eps={config.train_eps}: give at least one seed and at "
+            "least one radius, none below 0"
         )
     runs.make_folder(workdir)
     points, labels = _points(config)
@@ -42,18 +56,15 @@ def run(config, workdir: str) -> None:
     rows, panels = [], {}
     for eps in config.train_eps:
         params = jax.jit(jax.vmap(partial(_train, config, points, labels, eps)))(keys)
-        measured, moved = jax.jit(jax.vmap(partial(_measure, config, points, labels)))(params)
-        spread = {name: report.spread(np.asarray(values)) for name, values in measured.items()}
-        spread |= {"values": {name: np.asarray(values) for name, values in measured.items()}}
-        rows.append({"train_eps": eps, **spread})
+        numbers, attacked = jax.jit(jax.vmap(partial(_measure, config, points, labels)))(params)
+        values = {name: np.asarray(each) for name, each in numbers.items()}
+        spreads = {name: report.spread(each) for name, each in values.items()}
+        rows.append({"train_eps": eps, **spreads, "values": values})
         first = jax.tree.map(lambda x: x[0], params)
-        panels["standard" if eps == 0 else f"eps {eps:g}"] = (first, np.asarray(moved[0]))
-    runs.publish(
-        workdir,
-        config,
-        _section(config, rows, _picture(workdir, points, labels, panels)),
-        {"rows": rows},
-    )
+        panels["standard" if eps == 0 else f"eps {eps:g}"] = (first, np.asarray(attacked[0]))
+    picture = _picture(workdir, points, labels, panels)
+    title = "Where gradients point"
+    publish(workdir, config, title, _text(config), rows, COLUMNS, [picture], digits=3)
 
 
 def _points(config) -> tuple[np.ndarray, np.ndarray]:
@@ -90,10 +101,10 @@ def _train(config, points, labels, eps, key):
 
     def advance(carry, batch):
         params, state = carry
-        moved = _attacked(config, _network(params), *batch, eps)
+        attacked = _attacked(config, _network(params), *batch, eps)
 
         def loss(params):
-            logits, _ = jax.vmap(_network(params))(moved)
+            logits, _ = jax.vmap(_network(params))(attacked)
             return optax.softmax_cross_entropy_with_integer_labels(logits, batch[1]).mean()
 
         updates, state = adam.update(jax.grad(loss)(params), state)
@@ -129,17 +140,17 @@ def _measure(config, points, labels, params):
     energy = (gradients**2).sum(1)
     # Where the loss is 0 to the last bit there is no gradient to point anywhere.
     share = jnp.where(energy > 0, (gradients @ along) ** 2 / energy, jnp.nan)
-    moved = _attacked(config, apply, points, labels, config.attack_eps)
-    step = (moved - points)[labels == 1].mean(0)
-    off = jnp.abs((moved[:, None] - centers[None]) @ across).min(1)
+    attacked = _attacked(config, apply, points, labels, config.attack_eps)
+    step = (attacked - points)[labels == 1].mean(0)
+    off = jnp.abs((attacked[:, None] - centers[None]) @ across).min(1)
     numbers = {
         "accuracy": (logits.argmax(-1) == labels).mean(),
-        "energy along the data": jnp.nanmean(share),
-        "angle to the data": _angle(step, along),
-        "angle to the means": _angle(step, centers[1] - centers[0]),
-        "distance from the data": UNIT * off.mean(),
+        "energy_along_data": jnp.nanmean(share),
+        "angle_to_data": _angle(step, along),
+        "angle_to_means": _angle(step, centers[1] - centers[0]),
+        "distance_from_data": UNIT * off.mean(),
     }
-    return numbers, moved
+    return numbers, attacked
 
 
 def _angle(one, other):
@@ -150,34 +161,22 @@ def _angle(one, other):
 
 def _picture(workdir: str, points, labels, panels: dict) -> tuple[str, str]:
     drawn = {}
-    for name, (params, moved) in panels.items():
+    for name, (params, attacked) in panels.items():
         apply = _network(params)
         margin = jax.jit(jax.vmap(lambda point, f=apply: jnp.diff(f(point)[0])[0]))
-        drawn[name] = (margin, moved[labels == 1])
+        drawn[name] = (margin, attacked[labels == 1])
     file = figures.save_planes(workdir, "boundary", points, labels, drawn)
     return file, "The boundary, both classes, and where the attack carries the second (dark)"
 
 
-def _section(config, rows: list[dict], picture: tuple[str, str]) -> report.Section:
-    scores = [name for name in rows[0] if name not in ("train_eps", "values")]
-    return report.Section(
-        name="boundary",
-        title="Where gradients point",
-        text=[
-            "Two narrow classes in the plane. A standard network separates them by a tilted "
-            "boundary, and its gradients point away from the data; adversarial training turns "
-            "both.",
-            f"{config.n} points a class; an attack of l2 radius {config.attack_eps:g}, points in "
-            f"[-1,1]; median [least, greatest] of {len(config.seeds)} networks. Energy along the "
-            "data: the share of the loss gradient's square that lies along the classes' principal "
-            "axis, the mean over points. Angles, in degrees: between the mean step of the second "
-            "class and that axis, or the line through the classes' means. Distance: of attacked "
-            "points from the nearer class's axis.",
-        ],
-        header=["trained with eps", *scores],
-        rows=[
-            [f"{row['train_eps']:g}", *(report.with_interval(row[s], 3) for s in scores)]
-            for row in rows
-        ],
-        figures=[picture],
-    )
+def _text(config) -> list[str]:
+    return [
+        "Two narrow classes in the plane. A standard network separates them by a tilted boundary, "
+        "and its gradients point away from the data; adversarial training turns both.",
+        f"{config.n} points a class; an attack of l2 radius {config.attack_eps:g}, points in "
+        f"[-1,1]; median [least, greatest] of {len(config.seeds)} networks. Energy along the data: "
+        "the share of the loss gradient's square that lies along the classes' principal axis, the "
+        "mean over points. Angles, in degrees: between the mean step of the second class and that "
+        "axis, or the line through the classes' means. Distance: of attacked points from the "
+        "nearer class's axis.",
+    ]

@@ -92,11 +92,45 @@ def publish(
       digits: after the point, of summaries; a mapping gives them by key (2 where it has none).
       more: what else results.json gets beside "rows".
     """
+    part = section(config, title, text, rows, columns, figures, digits)
+    runs.publish(workdir, config, part, {"rows": rows, **more})
+
+
+def section(
+    config: ConfigDict,
+    title: str,
+    text: Sequence[str],
+    rows: Sequence[Row],
+    columns: Mapping[str, str],
+    figures: Sequence[tuple[str, str]],
+    digits: int | Mapping[str, int] = 2,
+) -> report.Section:
+    """Make a study's part of report.html; for a table of other rows than those of results.json.
+
+    Arguments are `publish`'s. A cell whose row has no such key is empty.
+    """
     places = digits if isinstance(digits, Mapping) else dict.fromkeys(columns, digits)
     cells = [[_cell(row.get(key, ""), places.get(key, 2)) for key in columns] for row in rows]
     header = list(columns.values())
-    section = report.Section(config.study, title, text, header, cells, figures)
-    runs.publish(workdir, config, section, {"rows": rows, **more})
+    return report.Section(config.study, title, text, header, cells, figures)
+
+
+def by_norm(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Group networks' rows by (attribution, norm of training); eps 0 belongs to every norm.
+
+    A row has "attribution", "norm" and "eps". Norms are sorted, attributions in the rows' order.
+    """
+    norms = sorted({row["norm"] for row in rows if row["eps"]})
+    attributions = dict.fromkeys(row["attribution"] for row in rows)
+    return {
+        (each, norm): [
+            row
+            for row in rows
+            if row["attribution"] == each and (row["norm"] == norm or not row["eps"])
+        ]
+        for norm in norms
+        for each in attributions
+    }
 
 
 def _cell(value: Any, digits: int) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
@@ -20,15 +21,55 @@ from rrjax.data import folder, outside
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import section, summarized
 
 SHOWN = 4  # images a grid shows; the numbers are over all of them
 OBSERVED = "noisy image"
 AT_ONCE = 2**17  # pixels that are scored together
 
 
-def run(config, workdir: str) -> None:
-    """Denoise the same images at every level of noise with every autoencoder of config.networks."""
+COLUMNS = {
+    "sigma": "sigma",
+    "network": "network",
+    "decoder": "decoder",
+    "trained_sigma": "trained with",
+    "psnr": "PSNR",
+    "gain": "gain",
+    "ssim": "SSIM",
+    "lpips": "LPIPS",
+}
+
+
+def run(config: ConfigDict, workdir: str) -> None:
+    """Denoise the same images at every level of noise with every autoencoder of config.networks.
+
+    Raises:
+      BadInput: for autoencoders or images that cannot be loaded or do not fit each other, without a
+        level, and for fewer than two images.
+    """
+    _check(config)
+    load = partial(runs.load_autoencoder, checkpoint=config.checkpoint, data=config.data)
+    networks = {path: load(path) for path in config.networks}
+    images = _images(networks, config)
+    reasons = [lpips.why_not(config.lpips, *image.shape[:2]) for image in images]
+    without_lpips = next(filter(None, reasons), "")
+    denoisers = {OBSERVED: lambda image: image}
+    denoisers |= {path: partial(denoise, network) for path, network in networks.items()}
+    runs.make_folder(workdir)
+    outputs = _outputs(denoisers, images, config)
+    score = partial(_scores, images=images, net="" if without_lpips else config.lpips)
+    scores = {key: score(each) for key, each in outputs.items()}
+    rows = [_row(key, scores, networks, config) for key in scores]
+    pictures = [_picture(workdir, sigma, images, outputs) for sigma in config.sigmas]
+    text = _text(config, len(images))
+    shown = [{"lpips": without_lpips} | row for row in rows]
+    digits = {"lpips": 3}
+    part = section(config, "Noise, taken away", text, shown, COLUMNS, pictures, digits)
+    runs.publish(workdir, config, part, {"rows": rows})
+
+
+def _check(config) -> None:
     if not config.networks or not config.sigmas or min(config.sigmas) <= 0:
         raise BadInput(
             f"networks={config.networks}, sigmas={config.sigmas}: give at least one network, and "
@@ -38,25 +79,13 @@ def run(config, workdir: str) -> None:
         raise BadInput(
             f"n={config.n}: give at least 2, or 0 for all test images or all images of a folder"
         )
-    load = partial(runs.load_autoencoder, checkpoint=config.checkpoint, data=config.data)
-    networks = {path: load(path) for path in config.networks}
-    images = _images(networks, config)
-    reasons = [lpips.why_not(config.lpips, *image.shape[:2]) for image in images]
-    without_lpips = next(filter(None, reasons), "")
-    denoisers = {OBSERVED: lambda image: image}
-    denoisers |= {path: partial(denoise, network) for path, network in networks.items()}
-    runs.make_folder(workdir)
-    made = _made(denoisers, images, config)
-    judge = partial(_scores, images=images, net="" if without_lpips else config.lpips)
-    scores = {key: judge(found) for key, found in made.items()}
-    rows = [_row(key, scores, networks, config) for key in scores]
-    pictures = [_picture(workdir, sigma, images, made) for sigma in config.sigmas]
-    section = _section(config, rows, pictures, images, without_lpips)
-    runs.publish(workdir, config, section, {"rows": rows})
 
 
 def denoise(network: runs.Autoencoder, image: np.ndarray) -> np.ndarray:
-    """Encode and decode an image (H, W, C) of any size: its edges are repeated, then cut off."""
+    """Encode and decode an image (H, W, C), float in [0,1], of any size.
+
+    Its edges are repeated to a multiple of the network's stride, and cut off again.
+    """
     height, width, _ = image.shape
     return np.asarray(network(_padded(network, image)[None])[0, :height, :width])
 
@@ -69,7 +98,8 @@ def _padded(network: runs.Autoencoder, image):
 def noisy(image: np.ndarray, sigma: float, seed: int, index: int) -> np.ndarray:
     """Add noise of a standard deviation of sigma / 255, and clip to [0,1] as the paper does.
 
-    Image `index` has the same noise at every sigma, but for its size.
+    image: (H, W, C), float in [0,1]. Image `index` has the same noise at every sigma, but for its
+    size.
     """
     noise = np.random.default_rng((seed, index)).standard_normal(image.shape)
     return np.clip(image + sigma / 255 * noise, 0, 1).astype(np.float32)
@@ -97,53 +127,52 @@ def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
     return images
 
 
-def _made(denoisers: dict[str, Callable], images, config) -> dict[tuple, list[np.ndarray]]:
+def _outputs(denoisers: dict[str, Callable], images, config) -> dict[tuple, list[np.ndarray]]:
     """Return what every denoiser makes of the noisy images: (sigma, denoiser) -> (H, W, C) each."""
     keys = [(sigma, name) for sigma in config.sigmas for name in denoisers]
-    made = {}
+    outputs = {}
     with tqdm(total=len(keys) * len(images), disable=None, desc="denoising", unit="image") as bar:
         for sigma, name in keys:
-            made[sigma, name] = []
+            outputs[sigma, name] = []
             for i, image in enumerate(images):
-                seen = noisy(image, sigma, config.seed, i)
-                made[sigma, name].append(denoisers[name](seen))
+                observed = noisy(image, sigma, config.seed, i)
+                outputs[sigma, name].append(denoisers[name](observed))
                 bar.update()
-    return made
+    return outputs
 
 
-def _scores(made, images, net: str) -> dict[str, np.ndarray]:
+def _scores(outputs, images, net: str) -> dict[str, np.ndarray]:
     """Score images against clean ones, (n,) each, those of one shape together."""
-    found = {}
+    scores = {}
     for shape in {image.shape for image in images}:
         rows = [i for i, image in enumerate(images) if image.shape == shape]
-        stacks = (np.stack([stack[i] for i in rows]) for stack in (made, images))
+        stacks = (np.stack([stack[i] for i in rows]) for stack in (outputs, images))
         size = max(1, AT_ONCE // (shape[0] * shape[1]))
-        for name, values in in_parts(partial(_judge, net=net), size, *stacks).items():
-            found.setdefault(name, np.zeros(len(images)))[rows] = values
-    return found
+        for name, values in in_parts(partial(_of_one_shape, net=net), size, *stacks).items():
+            scores.setdefault(name, np.zeros(len(images)))[rows] = values
+    return scores
 
 
-def _judge(made, images, *, net: str) -> dict:
+def _of_one_shape(outputs, images, *, net: str) -> dict:
     """Score images (N, H, W, C); LPIPS if a network is named."""
-    image_similarity = metrics.image_similarity(made, images)
-    scores = {name: image_similarity[name] for name in ("psnr", "ssim")}
-    return scores | ({"lpips": lpips.distance(made, images, net)} if net else {})
+    similarity = metrics.image_similarity(outputs, images)
+    scores = {name: similarity[name] for name in ("psnr", "ssim")}
+    return scores | ({"lpips": lpips.distance(outputs, images, net)} if net else {})
 
 
 def _row(key: tuple[float, str], scores: dict, networks: dict, config) -> dict:
     """Summarize over images; the gain is in pairs with the noisy image."""
     sigma, name = key
-    found = scores[key] | {"gain": scores[key]["psnr"] - scores[sigma, OBSERVED]["psnr"]}
-    summaries = {each: metrics.summarize(values, config.seed) for each, values in found.items()}
+    gain = scores[key]["psnr"] - scores[sigma, OBSERVED]["psnr"]
     facts = {"sigma": sigma, "network": name}
     if name in networks:
         trained = networks[name].config
-        facts |= {"decoder": trained.model.decoder, "trained sigma": trained.noise}
-    return facts | summaries
+        facts |= {"decoder": trained.model.decoder, "trained_sigma": trained.noise}
+    return facts | summarized(scores[key] | {"gain": gain}, config.seed)
 
 
-def _picture(workdir: str, sigma: float, images, made: dict) -> tuple[str, str]:
-    grid = {name: found[:SHOWN] for (level, name), found in made.items() if level == sigma}
+def _picture(workdir: str, sigma: float, images, outputs: dict) -> tuple[str, str]:
+    grid = {name: stack[:SHOWN] for (level, name), stack in outputs.items() if level == sigma}
     side = max(0.9, max(max(image.shape) for image in images) / 120)  # inches: no pixel is lost
     file = figures.save_grid(
         workdir, f"denoising_{sigma:g}", {"clean": images[:SHOWN]} | grid, side
@@ -151,23 +180,10 @@ def _picture(workdir: str, sigma: float, images, made: dict) -> tuple[str, str]:
     return file, f"Noise of {sigma:g}/255"
 
 
-def _section(config, rows: list[dict], pictures, images, without_lpips: str) -> report.Section:
-    def cells(row):
-        trained = f"{row['trained sigma']:g}" if "trained sigma" in row else ""
-        numbers = [report.with_interval(row[name]) for name in ("psnr", "gain", "ssim")]
-        perceived = without_lpips or report.with_interval(row["lpips"], 3)
-        return [row["network"], row.get("decoder", ""), trained, *numbers, perceived]
-
-    return report.Section(
-        name="denoising",
-        title="Noise, taken away",
-        text=[
-            f"n = {len(images)} images ({config.images}); Gaussian noise of sigma/255, clipped to "
-            "[0,1]; mean and 95 % bootstrap interval over images. Gain: PSNR (dB) less that of the "
-            f"noisy image. LPIPS by {config.lpips}, the lower the better. Images are padded to a "
-            "multiple of the decoder's stride, and cut back.",
-        ],
-        header=["sigma", "network", "decoder", "trained with", "PSNR", "gain", "SSIM", "LPIPS"],
-        rows=[[f"{row['sigma']:g}", *cells(row)] for row in rows],
-        figures=pictures,
-    )
+def _text(config, n: int) -> list[str]:
+    return [
+        f"n = {n} images ({config.images}); Gaussian noise of sigma/255, clipped to [0,1]; mean "
+        "and 95 % bootstrap interval over images. Gain: PSNR (dB) less that of the noisy image. "
+        f"LPIPS by {config.lpips}, the lower the better. Images are padded to a multiple of the "
+        "decoder's stride, and cut back.",
+    ]

@@ -14,60 +14,69 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from rrjax import data, runs
 from rrjax.core import gaussian, representation, vmapped
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.vmapped import in_parts, timed
 from rrjax.errors import BadInput
-from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import require, section, summarized
 
 SHOWN = 3  # pairs of which the paths are shown
-SCORES = ("distance reached", "to a real image", "accuracy")
+
+COLUMNS = {
+    "network": "network",
+    "evaluator": "evaluated by",
+    "images": "images",
+    "distance_reached": "distance reached",
+    "to_real": "to a real image",
+    "accuracy": "accuracy",
+    "seconds": "seconds an image",
+}
 
 
-def run(config, workdir: str) -> None:
-    """Mix and draw features with every autoencoder of the config."""
-    _check(config)
-    found = runs.load_autoencoders(config)
-    trained = next(iter(found.values())).config
+def run(config: ConfigDict, workdir: str) -> None:
+    """Mix and draw features with every autoencoder of the config.
+
+    Raises:
+      BadInput: for autoencoders that cannot be loaded, and for counts that are too small.
+    """
+    require(config, n=2, gallery=2, samples=2, points=3, steps=1, batch_size=1, train_n=0)
+    if not config.step_size > 0:
+        raise BadInput(f"step_size={config.step_size}: it must be positive")
+    autoencoders = runs.load_autoencoders(config)
+    trained = next(iter(autoencoders.values())).config
     rng = np.random.default_rng(config.seed)
     images, labels = data.examples(trained, "test", 2 * config.n + config.gallery, rng)
     left, right, gallery = np.split(images, [config.n, 2 * config.n])
     examples = data.examples(trained, "train", config.train_n, rng)
     runs.make_folder(workdir)
     rows, pictures = [], []
-    for number, (name, autoencoder) in enumerate(found.items()):
-        judge = runs.other_network(name, found)
+    for number, (name, autoencoder) in enumerate(autoencoders.items()):
         flat = _flat(autoencoder)
         middles, paths = _between(flat, left, right, config)
         drawn, classes = _drawn(flat, examples, config)
         decoded = _decoded(flat, gallery, config)
-        known = labels[2 * config.n :]
-        labeled = {"samples": (drawn, classes), "test images, decoded": (decoded, known)}
-        labeled["test images"] = (gallery, known)
-        for kind, row in _rows(found[judge].encoder, gallery, middles, labeled, config).items():
-            rows.append({"network": name, "judge": judge, "images": kind} | row)
+        reference = labels[2 * config.n :]
+        labeled = {"samples": (drawn, classes), "test images, decoded": (decoded, reference)}
+        labeled["test images"] = (gallery, reference)
+        evaluator = runs.other_network(name, autoencoders)
+        scored = _rows(autoencoders[evaluator].encoder, gallery, middles, labeled, config)
+        names = {"network": name, "evaluator": evaluator}
+        rows += [names | {"images": kind} | row for kind, row in scored.items()]
         grids = {"between": ("between two test images", paths)}
         grids["samples"] = ("drawn for each class", _by_class(drawn, classes))
         for file, (caption, grid) in grids.items():
             file = figures.save_grid(workdir, f"generation_{file}_{number}", grid)
             pictures.append((file, f"{name}: {caption}"))
-    runs.publish(workdir, config, _section(config, rows, pictures), {"rows": rows})
-
-
-def _check(config) -> None:
-    if min(config.n, config.gallery, config.samples) < 2 or config.points < 3:
-        raise BadInput(
-            f"n={config.n}, gallery={config.gallery}, samples={config.samples}, "
-            f"points={config.points}: give 2 of each at least, 3 points"
-        )
-    if min(config.steps, config.batch_size) < 1 or config.step_size <= 0 or config.train_n < 0:
-        raise BadInput(
-            f"steps={config.steps}, batch_size={config.batch_size}, step_size={config.step_size}: "
-            f"they must be positive; train_n={config.train_n} may be 0 for all"
-        )
+    title = "New images from features"
+    shown = [
+        row | ({"seconds": f"{row['seconds']:.2g}"} if "seconds" in row else {}) for row in rows
+    ]
+    part = section(config, title, _text(config), shown, COLUMNS, pictures, digits=3)
+    runs.publish(workdir, config, part, {"rows": rows})
 
 
 def _flat(autoencoder: runs.Autoencoder) -> Manifold:
@@ -120,26 +129,26 @@ def _reached(flat, images, left, right):
 
 
 def _between(flat: Manifold, left, right, config) -> tuple[dict, dict]:
-    """Return each way's middles, distances and seconds an image; and a few whole paths."""
+    """Return each method's middles, distances and seconds an image; and a few whole paths."""
     apply = representation.of_features(flat.encode)
     search = partial(_search, apply, step_size=config.step_size)
-    ways = {"pixels": _blend, "decoder": partial(_mix, flat)}
-    ways["search"] = partial(search, steps=config.steps)
-    compiling = ways | {"search": partial(search, steps=1)}
+    methods = {"pixels": _blend, "decoder": partial(_mix, flat)}
+    methods["search"] = partial(search, steps=config.steps)
+    compiling = methods | {"search": partial(search, steps=1)}
     shown = min(SHOWN, len(left))
     ends = [np.repeat(stack[:shown], config.points, axis=0) for stack in (left, right)]
     weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), shown)
     halves = np.full(len(left), 0.5, np.float32)
     middles, paths = {}, {}
-    for way, make in ways.items():
+    for method, make in methods.items():
         path = in_parts(make, config.batch_size, *ends, weights)
-        paths |= {(i, way): images for i, images in enumerate(np.split(path, shown))}
+        paths |= {(i, method): images for i, images in enumerate(np.split(path, shown))}
         pairs = (config.batch_size, left, right, halves)
-        in_parts(compiling[way], *pairs)
+        in_parts(compiling[method], *pairs)
         images, seconds = timed(in_parts, make, *pairs)
         reached = in_parts(partial(_reached, flat), config.batch_size, images, left, right)
-        middles[f"between two, by {way}"] = (images, reached, seconds / len(left))
-    return middles, {f"{way} {i + 1}": paths[i, way] for i, way in sorted(paths)}
+        middles[f"between two, by {method}"] = (images, reached, seconds / len(left))
+    return middles, {f"{method} {i + 1}": paths[i, method] for i, method in sorted(paths)}
 
 
 def _drawn(flat: Manifold, examples, config) -> tuple[np.ndarray, np.ndarray]:
@@ -163,51 +172,36 @@ def _by_class(drawn, classes) -> dict[str, np.ndarray]:
     return {f"class {label}": drawn[classes == label][:10] for label in np.unique(classes)}
 
 
-def _rows(judge: runs.Frozen, gallery, middles: dict, labeled: dict, config) -> dict[str, dict]:
-    """Judge all that was made, by kind."""
+def _rows(evaluator: runs.Frozen, gallery, middles: dict, labeled: dict, config) -> dict[str, dict]:
+    """Score all that was made as another network sees it, by kind."""
 
-    def near(images):
-        return vmapped.nearest_distance(judge.apply, images, gallery, config.batch_size)
+    def distances(images):
+        return vmapped.nearest_distance(evaluator.apply, images, gallery, config.batch_size)
 
-    def seen(images, labels):
-        logits, _ = vmapped.represent_images(judge.apply, images, config.batch_size)
+    def correct(images, labels):
+        logits, _ = vmapped.represent_images(evaluator.apply, images, config.batch_size)
         return logits.argmax(-1) == labels
 
     rows = {}
     for kind, (images, reached, seconds) in middles.items():
-        scores = {"distance reached": reached, "to a real image": near(images)}
-        rows[kind] = {"seconds": seconds} | _summaries(scores, config)
+        scores = {"distance_reached": reached, "to_real": distances(images)}
+        rows[kind] = {"seconds": seconds} | summarized(scores, config.seed)
     for kind, (images, labels) in labeled.items():
-        scores = {"to a real image": near(images), "accuracy": seen(images, labels)}
-        rows[kind] = _summaries(scores, config)
-    del rows["test images"]["to a real image"]  # they are the real images
+        scores = {"accuracy": correct(images, labels)}
+        if kind != "test images":  # which are the real images
+            scores = {"to_real": distances(images)} | scores
+        rows[kind] = summarized(scores, config.seed)
     return rows
 
 
-def _summaries(scores: dict, config) -> dict[str, dict]:
-    return {name: metrics.summarize(values, config.seed) for name, values in scores.items()}
-
-
-def _section(config, rows: list[dict], pictures: list) -> report.Section:
-    return report.Section(
-        name="generation",
-        title="New images from features",
-        text=[
-            "Between two test images: the mixture of their pixels; the image that gradient steps "
-            "find, from there, for the mixture of their features; that mixture decoded. Samples: "
-            "features drawn from a Gaussian with the mean and covariance of a class's training "
-            "images, decoded. The judge is another encoder: the least normalized representation "
-            f"distance to {config.gallery} real test images, and whether it sees the class.",
-            f"n = {config.n} pairs, {config.samples} samples a class; {config.steps} l2 steps of "
-            f"{config.step_size:g}; {config.batch_size} images at a time; mean and 95 % bootstrap "
-            "interval over images. Distance reached: to the mixture of the features, in its norm.",
-        ],
-        header=["network", "judge", "images", *SCORES, "seconds an image"],
-        rows=[
-            [row["network"], row["judge"], row["images"]]
-            + [report.with_interval(row[s], 3) if s in row else "" for s in SCORES]
-            + [f"{row['seconds']:.2g}" if "seconds" in row else ""]
-            for row in rows
-        ],
-        figures=pictures,
-    )
+def _text(config) -> list[str]:
+    return [
+        "Between two test images: the mixture of their pixels; the image that gradient steps find, "
+        "from there, for the mixture of their features; that mixture decoded. Samples: features "
+        "drawn from a Gaussian with the mean and covariance of a class's training images, decoded. "
+        "They are evaluated by another encoder: the least normalized representation distance to "
+        f"{config.gallery} real test images, and whether it sees the class.",
+        f"n = {config.n} pairs, {config.samples} samples a class; {config.steps} l2 steps of "
+        f"{config.step_size:g}; {config.batch_size} images at a time; mean and 95 % bootstrap "
+        "interval over images. Distance reached: to the mixture of the features, in its norm.",
+    ]

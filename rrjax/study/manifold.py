@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from scipy import stats
 
 from rrjax import data, runs
@@ -21,14 +22,34 @@ from rrjax.core.manifold import Manifold
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import require, section, summarized
 
+LOSSES = {"cross_entropy": objectives.cross_entropy, "margin": objectives.margin}
 POINTS = ("projection", "nearest", "sample")
 SHOWN = 8  # images a grid shows; the numbers are over all of them
 
 
-def run(config, workdir: str) -> None:
-    """Attack every network and measure how far its examples are from config.manifold."""
+COLUMNS = {
+    "network": "network",
+    "loss": "loss",
+    "distance": "distance",
+    "over_clean": "over the clean image's",
+    "less_than_first": "less than the first network's",
+    "success": "success",
+    "gradient_energy": "energy of the gradient",
+    "attack_energy": "energy of the attack",
+    "mode": "mode",
+}
+
+
+def run(config: ConfigDict, workdir: str) -> None:
+    """Attack every network and measure how far its examples are from config.manifold.
+
+    Raises:
+      BadInput: for networks or a manifold that cannot be loaded or are of other images, for values
+        that are no attack, and where fewer than two images are left to count.
+    """
     _check(config)
     networks = runs.load_networks(config)
     trained = next(iter(networks.values())).config
@@ -36,44 +57,42 @@ def run(config, workdir: str) -> None:
     rng = np.random.default_rng(config.seed)
     images, labels = data.examples(trained, "test", config.n, rng)
     runs.make_folder(workdir)
-    clean = _distances(learned, images, config)
-    rows = [{"network": "none", "loss": "", "distance": clean}]
-    grid = {"image": images, "its point": _points(learned, images, config)}
+    points = _points(learned, images, config)
+    rows = [{"network": "none", "loss": "", "distance": metrics.l2_distance(points, images)}]
+    grid = {"image": images, "its point": points}
     for name, network in networks.items():
         for loss in config.losses:
-            attacked = _attacked(network, images, labels, loss, config)
-            row = _measured(network, learned, images, labels, attacked, loss, config)
-            rows.append({"network": name, "loss": loss, **row})
-        grid[f"{name}: gradient"] = _shown(_gradients(network, images, labels, loss, config))
-        grid[f"{name}: attacked"] = attacked
-        grid[f"{name}: its point"] = _points(learned, attacked, config)
-    kept = [_kept(networks, row, images, config) for row in rows]
-    summaries = [_summary(row, rows, k, config) for row, k in zip(rows, kept, strict=True)]
+            measured = _measured(network, learned, images, labels, loss, config)
+            rows.append({"network": name, "loss": loss, **measured})
+        last = rows[-1]
+        grid[f"{name}: gradient"] = _shown(last["gradient"])
+        grid[f"{name}: attacked"] = last["attacked"]
+        grid[f"{name}: its point"] = _points(learned, last["attacked"], config)
+    counted = [_counted(networks, row, images, config) for row in rows]
+    summaries = [_summary(row, rows, c, config) for row, c in zip(rows, counted, strict=True)]
     grid = {label: stack[:SHOWN] for label, stack in grid.items()}
     pictures = [
-        (_curves(workdir, rows, kept, config), "How far from the manifold: densities"),
+        (_curves(workdir, rows, counted, config), "How far from the manifold: densities"),
         (figures.save_grid(workdir, "manifold", grid), "Gradients, large attacks, their points"),
     ]
     # Of all directions, where there are more latents than pixels.
     chance = min(1.0, learned.encode(jnp.asarray(images[0])).size / images[0].size)
-    section = _section(config, summaries, pictures, chance)
-    runs.publish(workdir, config, section, {"rows": summaries, "chance": chance})
+    text = _text(config, summaries[0]["distance"]["n"], chance)
+    shown = [row | {"mode": f"{row['mode']:.2f}"} for row in summaries]
+    part = section(config, "How far from the data's manifold?", text, shown, COLUMNS, pictures)
+    runs.publish(workdir, config, part, {"rows": summaries, "chance": chance})
 
 
 def _check(config) -> None:
-    unknown = set(config.losses) - {"cross_entropy", "margin"}
+    unknown = set(config.losses) - set(LOSSES)
     if config.point not in POINTS or unknown or not config.losses:
         raise BadInput(
             f"point={config.point!r}, losses={config.losses}: choose one of {POINTS}, and from "
-            "cross_entropy and margin"
+            f"{' and '.join(LOSSES)}"
         )
-    counts = (config.steps, config.refine_steps, config.dimension, config.batch_size)
-    if min(counts) < 1 or min(config.eps, config.step_size) <= 0 or config.n < 0:
-        raise BadInput(
-            f"steps={config.steps}, refine_steps={config.refine_steps}, "
-            f"dimension={config.dimension}, batch_size={config.batch_size}, eps={config.eps}, "
-            f"step_size={config.step_size}: they must be positive; n={config.n} may be 0 for all"
-        )
+    require(config, steps=1, refine_steps=1, dimension=1, batch_size=1, n=0)  # n of 0: all
+    if not (config.eps > 0 and config.step_size > 0):
+        raise BadInput(f"eps={config.eps}, step_size={config.step_size}: they must be positive")
     if config.where_standard_fails and not config.standard:
         raise BadInput("where_standard_fails needs a standard network: set --config.standard")
 
@@ -81,10 +100,10 @@ def _check(config) -> None:
 def _manifold(trained, config) -> Manifold:
     size, channels = trained.data.image_size, len(trained.model.mean)
     if config.manifold != "pca":
-        own = runs.read_config(config.manifold)
-        if (own.data.image_size, len(own.model.mean)) != (size, channels):
+        other = runs.read_config(config.manifold)
+        if (other.data.image_size, len(other.model.mean)) != (size, channels):
             raise BadInput(
-                f"{config.manifold}: of {own.data.image_size} pixels and {len(own.model.mean)} "
+                f"{config.manifold}: of {other.data.image_size} pixels and {len(other.model.mean)} "
                 f"channels; the networks' images have {size} and {channels}"
             )
         return runs.load_manifold(config.manifold, config.checkpoint)
@@ -111,21 +130,19 @@ def _points(learned: Manifold, images, config) -> np.ndarray:
     return in_parts(project, config.batch_size, images, np.arange(len(images)))
 
 
-def _distances(learned: Manifold, images, config) -> np.ndarray:
-    return metrics.l2_distance(_points(learned, images, config), images)
-
-
 def _attacked(network: runs.Frozen, images, labels, loss: str, config) -> np.ndarray:
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
     options |= {"norm": "l2", "loss": loss, "return_iterate": "last"}
-    attacked = partial(attack.adversaries, network.apply, **options)
-    return in_parts(attacked, config.batch_size, images, labels)
+    attacks = partial(attack.adversaries, network.apply, **options)
+    return in_parts(attacks, config.batch_size, images, labels)
 
 
 @partial(jax.jit, static_argnames="loss")
 def _gradient(apply, images, labels, *, loss: str):
-    objective = {"cross_entropy": objectives.cross_entropy, "margin": objectives.margin}[loss]
-    return jax.vmap(lambda image, label: jax.grad(objective(apply, label))(image))(images, labels)
+    def of_image(image, label):
+        return jax.grad(LOSSES[loss](apply, label))(image)
+
+    return jax.vmap(of_image)(images, labels)
 
 
 def _gradients(network: runs.Frozen, images, labels, loss: str, config) -> np.ndarray:
@@ -147,54 +164,55 @@ def _predictions(network: runs.Frozen, images, config) -> np.ndarray:
     return logits.argmax(-1)
 
 
-def _measured(network, learned, images, labels, attacked, loss: str, config) -> dict:
-    """Return what one attack on one network does, an array (n,) each."""
+def _measured(network, learned: Manifold, images, labels, loss: str, config) -> dict:
+    """Return what one attack on one network does, an array (n, ...) each."""
+    attacked = _attacked(network, images, labels, loss, config)
     gradients = _gradients(network, images, labels, loss, config)
-    energy = partial(_energies, learned)
-    along = in_parts(energy, config.batch_size, images, gradients, attacked - images)
+    energies = in_parts(
+        partial(_energies, learned), config.batch_size, images, gradients, attacked - images
+    )
     return {
-        "distance": _distances(learned, attacked, config),
+        "distance": metrics.l2_distance(_points(learned, attacked, config), attacked),
         "success": _predictions(network, attacked, config) != labels,
-        "energy of the gradient": along[0],
-        "energy of the attack": along[1],
+        "gradient_energy": energies[0],
+        "attack_energy": energies[1],
+        "gradient": gradients,
         "attacked": attacked,
     }
 
 
-def _kept(networks: dict, row: dict, images, config) -> np.ndarray:
+def _counted(networks: dict, row: dict, images, config) -> np.ndarray:
     """Say of each image whether it counts in a row: (n,)."""
     if not config.where_standard_fails or not row["loss"]:
         return np.full(len(images), True)
     before, after = (
         _predictions(networks["standard"], stack, config) for stack in (images, row["attacked"])
     )
-    kept = before != after
-    if kept.sum() < 2:
+    counted = before != after
+    if counted.sum() < 2:
         raise BadInput(
             f"the attack on {row['network']} moves the standard network's prediction of "
-            f"{kept.sum()} images of {len(images)}: set --config.where_standard_fails=False"
+            f"{counted.sum()} images of {len(images)}: set --config.where_standard_fails=False"
         )
-    return kept
+    return counted
 
 
-def _summary(row: dict, rows: list[dict], kept: np.ndarray, config) -> dict:
+def _summary(row: dict, rows: list[dict], counted: np.ndarray, config) -> dict:
     """Summarize a row over images, beside the clean ones and the first network's, in pairs."""
     clean = rows[0]["distance"]
     first = next(r for r in rows[1:] if r["loss"] == row["loss"]) if row["loss"] else row
-    numbers = {
+    scores = {
         "distance": row["distance"],
-        "over the clean image's": row["distance"] / clean,
-        "less than the first network's": first["distance"] - row["distance"],
+        "over_clean": row["distance"] / clean,
+        "less_than_first": first["distance"] - row["distance"],
     }
-    for name in ("success", "energy of the gradient", "energy of the attack"):
-        if name in row:
-            numbers[name] = row[name]
-    found = {"network": row["network"], "loss": row["loss"]}
-    for name, values in numbers.items():
-        # A gradient of zeros points nowhere.
-        values = values[kept & np.isfinite(values)]
-        found[name] = metrics.summarize(values, config.seed)
-    return found | {"mode": _mode(_scaled(row["distance"][kept], clean))}
+    names = ("success", "gradient_energy", "attack_energy")
+    scores |= {name: row[name] for name in names if name in row}
+    # A gradient of zeros points nowhere.
+    scores = {name: values[counted & np.isfinite(values)] for name, values in scores.items()}
+    summaries = summarized(scores, config.seed)
+    mode = _mode(_scaled(row["distance"][counted], clean))
+    return {"network": row["network"], "loss": row["loss"], **summaries, "mode": mode}
 
 
 def _scaled(distance, clean) -> np.ndarray:
@@ -213,12 +231,12 @@ def _mode(scaled) -> float:
     return float(AXIS[_density(scaled).argmax()])
 
 
-def _curves(workdir: str, rows: list[dict], kept, config) -> str:
+def _curves(workdir: str, rows: list[dict], counted, config) -> str:
     clean = rows[0]["distance"]
     curves = {}
-    for row, counts in zip(rows, kept, strict=True):
+    for row, of_row in zip(rows, counted, strict=True):
         if row["loss"] in ("", config.losses[0]):
-            density = _density(_scaled(row["distance"][counts], clean))
+            density = _density(_scaled(row["distance"][of_row], clean))
             label = row["network"] if row["loss"] else "clean images"
             curves[label] = (AXIS, [{"mean": d, "low": d, "high": d} for d in density])
     return figures.save_curves(
@@ -237,29 +255,15 @@ def _shown(gradients) -> np.ndarray:
     return 0.5 + gradients / np.where(size > 0, 2 * size, 1)
 
 
-def _section(config, rows: list[dict], pictures, chance: float) -> report.Section:
-    scores = list(rows[1])[2:-1]
-    point = {"projection": "its encoding decoded", "nearest": "the nearest found"}
-    return report.Section(
-        name="manifold",
-        title="How far from the data's manifold?",
-        text=[
-            "Large attacks on each network, and their l2 distance from their point on the "
-            f"manifold ({point.get(config.point, 'a sample of those it may stand for')}); paired "
-            "with the clean image and with the same attack on the first network. Energy: the share "
-            "of the squared norm that lies in the manifold's tangent at the clean image; by "
-            f"chance {chance:.3f}.",
-            f"{rows[0]['distance']['n']} test images; l2 attacks of {config.steps} steps of "
-            f"{config.step_size:g} in a ball of {config.eps:g}; mean and 95 % bootstrap interval "
-            "over images. Mode: of the density, on the axis on which clean images lie from 0 to 1, "
-            "as in the paper's figures.",
-        ],
-        header=["network", "loss", *scores, "mode"],
-        rows=[
-            [row["network"], row["loss"]]
-            + [report.with_interval(row[s]) if s in row else "" for s in scores]
-            + [f"{row['mode']:.2f}"]
-            for row in rows
-        ],
-        figures=pictures,
-    )
+def _text(config, n: int, chance: float) -> list[str]:
+    points = {"projection": "its encoding decoded", "nearest": "the nearest that a search reached"}
+    point = points.get(config.point, "a sample of those it may stand for")
+    return [
+        "Large attacks on each network, and their l2 distance from their point on the manifold "
+        f"({point}); paired with the clean image and with the same attack on the first network. "
+        "Energy: the share of the squared norm that lies in the manifold's tangent at the clean "
+        f"image; by chance {chance:.3f}.",
+        f"{n} test images; l2 attacks of {config.steps} steps of {config.step_size:g} in a ball of "
+        f"{config.eps:g}; mean and 95 % bootstrap interval over images. Mode: of the density, on "
+        "the axis on which clean images lie from 0 to 1, as in the paper's figures.",
+    ]

@@ -9,13 +9,15 @@ python -m rrjax.study --config=configs/masking.py --workdir=runs/quickstart
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
@@ -24,18 +26,26 @@ from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
+from rrjax.study.comparison import require
 
 NORMS = ("l2", "linf")
 
 
-def run(config, workdir: str) -> None:
-    """Attack every network of config.networks in every way, in the ball of config.norm and eps."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Attack every network of config.networks in every way, in the ball of config.norm and eps.
+
+    results.json gets "networks": for each one "accuracy", a summary for each of `attack_labels`
+    that was tried, and "loss", a summary for each of config.curve.
+
+    Raises:
+      BadInput: for networks that cannot be loaded, and for values that are no attack.
+    """
     _check(config)
     load = partial(runs.load, checkpoint=config.checkpoint, data=config.data)
     networks = {path: load(path) for path in config.networks}
     source = load(config.source)
     runs.make_folder(workdir)
-    results = {path: _judge(network, source, config, path) for path, network in networks.items()}
+    results = {path: _evaluate(network, source, config, path) for path, network in networks.items()}
     runs.publish(workdir, config, _section(config, results, workdir), {"networks": results})
 
 
@@ -45,45 +55,59 @@ def _check(config) -> None:
             f"norm={config.norm!r}, networks={config.networks}, curve={config.curve}: give a norm "
             f"of {NORMS}, at least one network and at least one number of steps"
         )
-    counts = (config.steps, config.more_steps, config.restarts, config.batch_size, *config.curve)
-    if min(counts) < 1 or min(config.eps, config.far) <= 0 or config.n < 0:
+    require(config, steps=1, more_steps=1, restarts=1, batch_size=1, n=0)  # n of 0: all
+    if min(config.curve) < 1 or not (config.eps > 0 and config.far > 0):
         raise BadInput(
-            f"steps={config.steps}, more_steps={config.more_steps}, restarts={config.restarts}, "
-            f"batch_size={config.batch_size}, curve={config.curve}, eps={config.eps}, "
-            f"far={config.far}: they must be positive; n={config.n} may be 0 for all"
+            f"curve={config.curve}, eps={config.eps}, far={config.far}: they must be positive"
         )
 
 
-def _attacks(config) -> dict[str, dict]:
-    """Return our attacks by name: options of `attack.adversary`."""
-    pgd = {"norm": config.norm} | attack.protocol(config.eps, config.steps)
-    name = f"PGD-{config.steps}"
-    starts = {"random_start": "uniform", "restarts": config.restarts}
+def attack_labels(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a reader sees of every attack, by its key in results.json.
+
+    config: the study's, or as a plain dict, as results.json has it.
+    """
+    pgd = f"PGD-{config['steps']}"
     return {
-        "clean": pgd | attack.protocol(0.0, config.steps),
-        name: pgd,
-        f"PGD-{config.more_steps}": pgd | attack.protocol(config.eps, config.more_steps),
-        f"{name}, {config.restarts} starts": pgd | starts,
-        f"{name}, margin": pgd | {"loss": "margin"},
-        f"{name}, {config.far:g} eps": pgd | attack.protocol(config.far * config.eps, config.steps),
+        "clean": "clean",
+        "pgd": pgd,
+        "pgd_more_steps": f"PGD-{config['more_steps']}",
+        "pgd_restarts": f"{pgd}, {config['restarts']} starts",
+        "pgd_margin": f"{pgd}, margin",
+        "pgd_far": f"{pgd}, {config['far']:g} eps",
+        "transfer": "transfer",
+        "foolbox_pgd": f"foolbox {pgd}",
+        "foolbox_deepfool": "foolbox DeepFool",
     }
 
 
-def _judge(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict:
+def _attacks(config) -> dict[str, dict]:
+    """Return the attacks that rrjax makes, by key: options of `attack.adversary`."""
+    pgd = {"norm": config.norm} | attack.protocol(config.eps, config.steps)
+    return {
+        "clean": pgd | attack.protocol(0.0, config.steps),
+        "pgd": pgd,
+        "pgd_more_steps": pgd | attack.protocol(config.eps, config.more_steps),
+        "pgd_restarts": pgd | {"random_start": "uniform", "restarts": config.restarts},
+        "pgd_margin": pgd | {"loss": "margin"},
+        "pgd_far": pgd | attack.protocol(config.far * config.eps, config.steps),
+    }
+
+
+def _evaluate(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict:
     """Return a summary of accuracy for each attack, and of the loss for each number of steps."""
     attacks = _attacks(config)
     key = jax.random.key(config.seed)
     batches = list(data.eval_batches(network.config, config.batch_size, config.n, config.seed))
     bar = partial(tqdm, disable=None, unit="batch")
-    hits = robustness.robust_accuracy_mask(
+    masks = robustness.robust_accuracy_mask(
         network.apply, bar(batches, path), key, list(attacks.values())
     )
-    accuracy = dict(zip(attacks, hits, strict=True))
-    outside = {"transfer": partial(_transferred, network, source, config)} | _foolbox(
-        network, config
-    )
-    for name, correct_under_attack in outside.items():
-        accuracy[name] = _over(bar(batches, f"{path}, {name}"), correct_under_attack)
+    accuracy = dict(zip(attacks, masks, strict=True))
+    others = {"transfer": partial(_correct_after_transfer, network, source, config)}
+    others |= _foolbox(network, config)
+    for name, correct in others.items():
+        accuracy[name] = _over(bar(batches, f"{path}, {attack_labels(config)[name]}"), correct)
     loss = [
         _over(bar(batches, f"{path}, {steps} steps"), partial(_loss, network, config, steps))
         for steps in config.curve
@@ -95,14 +119,14 @@ def _judge(network: runs.Frozen, source: runs.Frozen, config, path: str) -> dict
     }
 
 
-def _over(batches, judge: Callable) -> np.ndarray:
-    """Collect judge(images, labels), (N,), over the real examples of every batch."""
-    found = []
+def _over(batches, score: Callable) -> np.ndarray:
+    """Collect score(images, labels), (N,), over the real examples of every batch."""
+    parts = []
     for batch in batches:
         images = pixels(jnp.asarray(batch["image"]))
-        values = np.asarray(judge(images, jnp.asarray(batch["label"])))
-        found.append(values[batch["mask"] == 1])
-    return np.concatenate(found)
+        values = np.asarray(score(images, jnp.asarray(batch["label"])))
+        parts.append(values[batch["mask"] == 1])
+    return np.concatenate(parts)
 
 
 @jax.jit
@@ -110,23 +134,26 @@ def _logits(apply, images):
     return jax.vmap(apply)(images)[0]
 
 
-def _transferred(network, source, config, images, labels):
+def _correct_after_transfer(network, source, config, images, labels):
     """Say which of the source's adversarial examples the network still classifies right."""
     options = attack.protocol(config.eps, config.steps)
-    found = attack.adversaries(source.apply, images, labels, norm=config.norm, **options)
-    return _logits(network.apply, found).argmax(-1) == labels
+    adversarial = attack.adversaries(source.apply, images, labels, norm=config.norm, **options)
+    return _logits(network.apply, adversarial).argmax(-1) == labels
 
 
 def _loss(network, config, steps: int, images, labels):
     """Return the cross-entropy that PGD of that many steps reaches, in nats."""
     options = attack.protocol(config.eps, steps)
-    found = attack.adversaries(network.apply, images, labels, norm=config.norm, **options)
-    logits = _logits(network.apply, found)
+    adversarial = attack.adversaries(network.apply, images, labels, norm=config.norm, **options)
+    logits = _logits(network.apply, adversarial)
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
 def _foolbox(network, config) -> dict[str, Callable]:
-    """Return foolbox's PGD, with our steps, and its DeepFool; nothing where it is not installed."""
+    """Return foolbox's PGD, of the same steps, and its DeepFool, by key; {} without foolbox.
+
+    Each says of (images, labels) which are classified right after the attack, (N,).
+    """
     if importlib.util.find_spec("foolbox") is None:
         return {}
     import foolbox  # a check only: the package does not need it
@@ -139,10 +166,8 @@ def _foolbox(network, config) -> dict[str, Callable]:
     pgd, deepfool = kinds[config.norm]
     step_size = 2.5 * config.eps / config.steps
     attacks = {
-        f"foolbox PGD-{config.steps}": pgd(
-            steps=config.steps, abs_stepsize=step_size, random_start=False
-        ),
-        "foolbox DeepFool": deepfool(),
+        "foolbox_pgd": pgd(steps=config.steps, abs_stepsize=step_size, random_start=False),
+        "foolbox_deepfool": deepfool(),
     }
 
     def correct_under_attack(attack_, images, labels):
@@ -157,7 +182,7 @@ def _section(config, results: dict, workdir: str) -> report.Section:
     figure = figures.save_curves(
         workdir, "masking", curves, xlabel="attack steps", ylabel="cross-entropy, nats", ylim=None
     )
-    names = list(next(iter(results.values()))["accuracy"])
+    keys = list(next(iter(results.values()))["accuracy"])
     n = next(iter(results.values()))["accuracy"]["clean"]["n"]
     return report.Section(
         name="masking",
@@ -170,8 +195,11 @@ def _section(config, results: dict, workdir: str) -> report.Section:
         ],
         header=["attack", *results],
         rows=[
-            [name, *(report.with_interval(r["accuracy"][name], 3) for r in results.values())]
-            for name in names
+            [
+                attack_labels(config)[key],
+                *(report.with_interval(r["accuracy"][key], 3) for r in results.values()),
+            ]
+            for key in keys
         ],
         figures=[(figure, "The loss that PGD reaches, against its steps: it must level off")],
     )

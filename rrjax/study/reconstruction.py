@@ -11,6 +11,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
@@ -18,55 +19,78 @@ from rrjax.core.vmapped import in_parts, timed
 from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import require, section, summarized
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 SCORES = ("psnr", "ssim", "lpips")
 NET = "alexnet"  # of LPIPS
 
 
-def run(config, workdir: str) -> None:
-    """Decode with every autoencoder of the config."""
+COLUMNS = {
+    "images": "images",
+    "network": "network",
+    "eps": "eps",
+    "method": "made by",
+    "psnr": "psnr",
+    "ssim": "ssim",
+    "lpips": "lpips",
+    "pair": "pair",
+    "psnr_more": "psnr more",
+    "ssim_more": "ssim more",
+    "seconds": "seconds an image",
+}
+DIGITS = dict.fromkeys(COLUMNS, 3) | {"psnr": 2, "psnr_more": 2}
+
+
+def run(config: ConfigDict, workdir: str) -> None:
+    """Decode with every autoencoder of the config.
+
+    Raises:
+      BadInput: for autoencoders that cannot be loaded or that take no images of these sizes, and
+        for counts that are too small.
+    """
     _check(config)
-    found = runs.load_autoencoders(config)
-    stacks = _images(next(iter(found.values())), config)
-    for autoencoder in found.values():
+    autoencoders = runs.load_autoencoders(config)
+    stacks = _images(next(iter(autoencoders.values())), config)
+    for autoencoder in autoencoders.values():
         for images in stacks.values():
             autoencoder.check(images.shape[1:])
     runs.make_folder(workdir)
     rows, pictures = [], []
     for kind, images in stacks.items():
-        arms = {(name, "decoder"): _decoded(each, images, config) for name, each in found.items()}
+        arms = {(name, "decoder"): _decoded(a, images, config) for name, a in autoencoders.items()}
         rows += _rows(kind, images, arms, config)
         pictures.append(_picture(workdir, kind, images, arms))
     if config.searched:
         kind, images = "test images, searched", stacks["test images"][: config.searched]
         arms = {}
-        for name, each in found.items():
-            arms[name, "decoder"] = _decoded(each, images, config)
-            arms[name, "search"] = _searched(each, images, config)
+        for name, autoencoder in autoencoders.items():
+            arms[name, "decoder"] = _decoded(autoencoder, images, config)
+            arms[name, "search"] = _searched(autoencoder, images, config)
         rows += _rows(kind, images, arms, config)
         pictures.append(_picture(workdir, kind, images, arms))
     for row in rows:
-        row["eps"] = found[row["network"]].encoder.config.attack.eps
-    if len(found) > 2:
+        row["eps"] = autoencoders[row["network"]].encoder.config.attack.eps
+    if len(autoencoders) > 2:
         pictures.insert(0, _curve(workdir, rows))
-    runs.publish(workdir, config, _section(config, rows, pictures), {"rows": rows})
+    shown = [_shown(row) for row in rows]
+    title = "Images from features"
+    part = section(config, title, _text(config), shown, COLUMNS, pictures, DIGITS)
+    runs.publish(workdir, config, part, {"rows": rows})
 
 
 def _check(config) -> None:
-    if config.n < 2 or config.photographs < 0 or config.photographs == 1 or not config.times:
+    require(config, n=2, photographs=0, searched=0, steps=1, batch_size=1)
+    if config.photographs == 1 or not config.times:
         raise BadInput(
-            f"n={config.n}, photographs={config.photographs}, times={config.times}: give n and "
-            "photographs of at least 2 (photographs of 0: none), and a size"
+            f"photographs={config.photographs}, times={config.times}: give no photographs, or at "
+            "least 2, and a size"
         )
-    if config.searched == 1 or not 0 <= config.searched <= config.n:
+    if config.searched == 1 or config.searched > config.n:
         raise BadInput(f"searched={config.searched}: give 0 for none, or 2 to n={config.n}")
-    if config.steps < 1 or config.batch_size < 1 or config.step_size <= 0:
-        raise BadInput(
-            f"steps={config.steps}, batch_size={config.batch_size}, step_size={config.step_size}: "
-            "they must be positive"
-        )
+    if not config.step_size > 0:
+        raise BadInput(f"step_size={config.step_size}: it must be positive")
 
 
 def _images(first: runs.Autoencoder, config) -> dict[str, np.ndarray]:
@@ -106,15 +130,15 @@ def _decode(decode, features):
 
 
 def _searched(autoencoder: runs.Autoencoder, images, config):
-    """Return images found from noise for the same features, and the seconds an image it took."""
+    """Search from noise for images of the same features; return the seconds an image too."""
     apply = representation.of_features(autoencoder.encode)
     starts = representation.noise(images.shape, np.random.default_rng(config.seed))
     search = partial(vmapped.invert_images, apply, apply, step_size=config.step_size)
     first = (stack[: config.batch_size] for stack in (starts, images))
     in_parts(partial(search, steps=1), config.batch_size, *first)  # compiles
     search = partial(search, steps=config.steps)
-    found, seconds = timed(in_parts, search, config.batch_size, starts, images)
-    return found.x, seconds / len(images)
+    inverted, seconds = timed(in_parts, search, config.batch_size, starts, images)
+    return inverted.x, seconds / len(images)
 
 
 def _rows(kind: str, images, arms: dict, config) -> list[dict]:
@@ -123,15 +147,13 @@ def _rows(kind: str, images, arms: dict, config) -> list[dict]:
     A decoder's pair is the first one, a search's the decoder of the same features.
     """
     rows, scored = [], {}
-    for (name, how), (made, seconds) in arms.items():
-        scores = scored[name, how] = _scores(made, images)
-        pair = (name, "decoder") if how == "search" else next(iter(scored))
-        row = {"images": kind, "network": name, "how": how, "side": images.shape[1]}
+    for (name, method), (outputs, seconds) in arms.items():
+        scores = scored[name, method] = _scores(outputs, images)
+        pair = (name, "decoder") if method == "search" else next(iter(scored))
+        more = {f"{s}_more": values - scored[pair][s] for s, values in scores.items()}
+        row = {"images": kind, "network": name, "method": method, "side": images.shape[1]}
         row |= {"seconds": seconds, "pair": ", ".join(pair)}
-        for score, values in scores.items():
-            row[score] = metrics.summarize(values, config.seed)
-            row[f"{score} more"] = metrics.summarize(values - scored[pair][score], config.seed)
-        rows.append(row)
+        rows.append(row | summarized(scores | more, config.seed))
     return rows
 
 
@@ -144,7 +166,8 @@ def _scores(decoded, images) -> dict[str, np.ndarray]:
 
 
 def _picture(workdir: str, kind: str, images, arms: dict) -> tuple[str, str]:
-    grid = {"image": images} | {f"{name}, {how}": x for (name, how), (x, _) in arms.items()}
+    grid = {"image": images}
+    grid |= {f"{name}, {method}": outputs for (name, method), (outputs, _) in arms.items()}
     file = "reconstruction_" + kind.replace(",", "").replace(" ", "_")
     grid = {label: stack[:SHOWN] for label, stack in grid.items()}
     return figures.save_grid(workdir, file, grid), f"{kind}: and what is made of their features"
@@ -166,37 +189,20 @@ def _curve(workdir: str, rows: list[dict]) -> tuple[str, str]:
     return file, "Test images, by the eps that the encoder was trained with"
 
 
-def _section(config, rows: list[dict], pictures: list) -> report.Section:
-    paired = [f"{score} more" for score in ("psnr", "ssim")]
+def _shown(row: dict) -> dict:
+    """Return what the table shows of a row: why there is no LPIPS, where there is none."""
+    why = lpips.why_not(NET, row["side"], row["side"])
+    return {"lpips": why} | row | {"seconds": f"{row['seconds']:.2g}"}
 
-    def cell(row, score):
-        digits = 2 if "psnr" in score else 3
-        why = lpips.why_not(NET, row["side"], row["side"])
-        return report.with_interval(row[score], digits) if score in row else why
 
-    return report.Section(
-        name="reconstruction",
-        title="Images from features",
-        text=[
-            "Each decoder was trained to invert one frozen encoder. The same test images, and "
-            "photographs of sizes it was not trained on, through each; PSNR in dB, SSIM, LPIPS "
-            "(less is better); and how much more than the pair's, image by image.",
-            f"n = {config.n} test images, {config.photographs} photographs of a size, "
-            f"{config.searched} searched: {config.steps} l2 steps of {config.step_size:g} on the "
-            "image from noise, until its features are the target's, beside what the decoder makes "
-            f"of the same features. {config.batch_size} images at a time; mean and 95 % bootstrap "
-            "interval over images.",
-        ],
-        header=[
-            *("images", "network", "eps", "made by", *SCORES),
-            *("pair", *paired, "seconds an image"),
-        ],
-        rows=[
-            [row["images"], row["network"], f"{row['eps']:g}", row["how"]]
-            + [cell(row, score) for score in SCORES]
-            + [row["pair"], *(cell(row, score) for score in paired)]
-            + [f"{row['seconds']:.2g}"]
-            for row in rows
-        ],
-        figures=pictures,
-    )
+def _text(config) -> list[str]:
+    return [
+        "Each decoder was trained to invert one frozen encoder. The same test images, and "
+        "photographs of sizes it was not trained on, through each; PSNR in dB, SSIM, LPIPS (less "
+        "is better); and how much more than the pair's, image by image.",
+        f"n = {config.n} test images, {config.photographs} photographs of a size, "
+        f"{config.searched} searched: {config.steps} l2 steps of {config.step_size:g} on the image "
+        "from noise, until its features are the target's, beside what the decoder makes of the "
+        f"same features. {config.batch_size} images at a time; mean and 95 % bootstrap interval "
+        "over images.",
+    ]

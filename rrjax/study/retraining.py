@@ -4,17 +4,18 @@ Kim et al. (2019), sections 3.1 and 3.2: every image loses the pixels that an at
 first (ROAR), or all others (KAR), fresh networks are trained on what is left, and the score is the
 area between their accuracy and that of random pixels. What later work asks for is here too:
 DiffROAR (Shah et al. 2021), the accuracy of the first pixels less that of the last, which needs no
-random pixels; and the controls that know no network but score all the same where the benchmark
+random pixels; and the controls that use no network but score all the same where the benchmark
 rewards something else: edges, and blurred maps (Rong et al. 2022).
 
 python -m rrjax.study --config=configs/retraining.py --workdir=runs/quickstart
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from scipy import stats
 from tqdm import tqdm
 
@@ -24,6 +25,7 @@ from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, roar
 from rrjax.runs import figures, report
+from rrjax.study.comparison import by_norm, require, section
 
 MAPS = {
     "gradient": attribution.gradient,
@@ -36,52 +38,64 @@ OBJECTIVES = {
     "margin": objectives.margin,
 }
 CONTROLS = {
-    "random": lambda image, key, sigma: attribution.random(image, key),
+    "random": lambda image, key, _sigma: attribution.random(image, key),
     "random, blurred": lambda image, key, sigma: attribution.blur(
         attribution.random(image, key), sigma
     ),
-    "edges": lambda image, key, sigma: attribution.sobel(image),
+    "edges": lambda image, _key, _sigma: attribution.sobel(image),
 }
-AREAS = {"ROAR": False, "KAR": True}  # whether the first pixels are kept, or lost
-SCORES = (*AREAS, "DiffROAR")  # which compares the two
+AREAS = {"ROAR": False, "KAR": True}  # whether the first-ranked pixels are kept
+
+COLUMNS = {
+    "network": "network",
+    "attribution": "attribution",
+    "roar": "ROAR",
+    "kar": "KAR",
+    "diff_roar": "DiffROAR",
+    "accuracy": "accuracy of the network",
+}
+
+# (network, attribution, whether the first pixels are kept) -> accuracies (seeds, percents).
+Accuracies = dict[tuple[str, str, bool], np.ndarray]
 
 
-def run(config, workdir: str) -> None:
-    """Score every attribution of every network, and the controls."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Score every attribution of every network, and the controls.
+
+    Raises:
+      BadInput: for networks that cannot be loaded, and for values that are no such study.
+    """
     _check(config)
     networks = runs.load_networks(config)
     trained = next(iter(networks.values())).config
     model = _model(trained, config)
     images = {split: _examples(trained, split, config) for split in ("train", "test")}
     runs.make_folder(workdir)
-    series = [(name, each) for name in networks for each in config.attributions]
-    if config.controls:
-        series.append((next(iter(networks)), "gradient, blurred"))
-    series += [("", each) for each in (CONTROLS if config.controls else ("random",))]
-    both = "DiffROAR" in config.scores
-    keeps = [keep for score, keep in AREAS.items() if both or score in config.scores]
-    variables = [network.variables for network in networks.values()]
-    cached = runs.disk_cache(workdir, "retraining", config, variables)
-    retrain = partial(_retrain, model, config)
-    accuracy = {}
-    bar = tqdm(total=len(keeps) * len(series), disable=None, desc="retraining", unit="series")
-    with bar:
-        for name, each in series:
-            ranked = cache(partial(_ranked, networks.get(name), each, images, config))
-            for keep in keeps:
-                make = partial(retrain, ranked, keep, config.percents)
-                accuracy[name, each, keep] = cached(f"{name}, {each}, {keep}", make)
-                bar.update()
+    series = _series(networks, config)
+    cached = runs.disk_cache(
+        workdir, "retraining", config, [network.variables for network in networks.values()]
+    )
+    accuracies = _accuracies(model, networks, series, images, cached, config)
     ranked = partial(_ranked, None, "random", images, config)
-    whole = cached("whole", partial(retrain, ranked, False, (0,)))
-    curves = {key: _curve(found, whole, key[2], trained) for key, found in accuracy.items()}
+    whole = cached("whole", partial(_retrain, model, config, ranked, False, (0,)))
+    classes = trained.model.classes
+    curves = {key: _curve(each, whole, key[2], classes) for key, each in accuracies.items()}
     rows = [
-        _row(config, name, each, accuracy, curves)
+        {"network": name or "none", "attribution": each}
+        | _scores(name, each, accuracies, curves, config)
         | _facts(networks.get(name), images["test"], config)
         for name, each in series
     ]
-    found = {"rows": rows, "trends": _trends(rows, config.scores), "whole": whole}
-    runs.publish(workdir, config, _section(config, found, curves, images, workdir), found)
+    trends = _trends(rows, config.scores)
+    pictures = [
+        _picture(workdir, score, curves, config) for score in config.scores if score in AREAS
+    ]
+    sizes = [len(labels) for _, labels in images.values()]
+    text = _text(config, whole, trends, sizes)
+    unscored = {roar.SCORES[score] for score in roar.SCORES if score not in config.scores}
+    columns = {key: heading for key, heading in COLUMNS.items() if key not in unscored}
+    part = section(config, "Which pixels matter?", text, rows, columns, pictures, digits=3)
+    runs.publish(workdir, config, part, {"rows": rows, "trends": trends, "whole": whole})
 
 
 def _check(config) -> None:
@@ -91,23 +105,44 @@ def _check(config) -> None:
             f"attributions={config.attributions}, objective={config.objective!r}: choose from "
             f"{tuple(MAPS)} and one of {tuple(OBJECTIVES)}"
         )
-    unknown = set(config.scores) - set(SCORES)
+    unknown = set(config.scores) - set(roar.SCORES)
     if unknown or not config.scores:
-        raise BadInput(f"scores={config.scores}: choose from {SCORES}")
+        raise BadInput(f"scores={config.scores}: choose from {tuple(roar.SCORES)}")
     percents = config.percents
     mirrored = sorted({100 - p for p in percents})
     if not percents or list(percents) != mirrored or percents[0] <= 0:
         raise BadInput(f"percents={percents}: give p and 100 - p both, rising, as (10, 50, 90)")
-    least = min(config.epochs, config.train_batch_size, config.batch_size, config.at_once)
-    if least < 1 or min(config.train_n, config.test_n) < 0 or not config.seeds:
+    # train_n, test_n of 0: all.
+    require(config, epochs=1, train_batch_size=1, batch_size=1, at_once=1, train_n=0, test_n=0)
+    if not (config.seeds and config.learning_rate > 0 and config.blur > 0):
         raise BadInput(
-            f"epochs={config.epochs}, train_batch_size={config.train_batch_size}, "
-            f"batch_size={config.batch_size}, at_once={config.at_once}: give at least 1; "
-            f"train_n={config.train_n}, test_n={config.test_n} may be 0 for all; "
-            f"seeds={config.seeds}: at least one"
+            f"seeds={config.seeds}, learning_rate={config.learning_rate}, blur={config.blur}: give "
+            "at least one seed, and the others above 0"
         )
-    if not (config.learning_rate > 0 and config.blur > 0):
-        raise BadInput(f"learning_rate={config.learning_rate}, blur={config.blur}: above 0")
+
+
+def _series(networks: dict, config) -> list[tuple[str, str]]:
+    """Return (network, attribution) of all that is scored; a control's network is ""."""
+    series = [(name, each) for name in networks for each in config.attributions]
+    if config.controls:
+        series.append((next(iter(networks)), "gradient, blurred"))
+    return series + [("", each) for each in (CONTROLS if config.controls else ("random",))]
+
+
+def _accuracies(model, networks: dict, series, images: dict, cached, config) -> Accuracies:
+    """Retrain without the pixels, with them alone, or both, as config.scores need."""
+    both = "DiffROAR" in config.scores
+    keeps = [keep for score, keep in AREAS.items() if both or score in config.scores]
+    accuracies = {}
+    total = len(keeps) * len(series)
+    with tqdm(total=total, disable=None, desc="retraining", unit="series") as bar:
+        for name, each in series:
+            ranked = cache(partial(_ranked, networks.get(name), each, images, config))
+            for keep in keeps:
+                make = partial(_retrain, model, config, ranked, keep, config.percents)
+                accuracies[name, each, keep] = cached(f"{name}, {each}, {keep}", make)
+                bar.update()
+    return accuracies
 
 
 def _model(trained, config):
@@ -182,38 +217,41 @@ def _retrain(model, config, ranked: Callable, keep: bool, percents) -> np.ndarra
         np.array(counts),
         invert_mask=keep,
         fill=train.images.mean((0, 1, 2)),
-        learning_rate=config.learning_rate,
-        epochs=config.epochs,
-        batch_size=config.train_batch_size,
-        at_once=config.at_once,
+        training=roar.Training(
+            config.learning_rate, config.epochs, config.train_batch_size, config.at_once
+        ),
     )
 
 
-def _curve(accuracy, whole, keep: bool, trained) -> np.ndarray:
-    """Return accuracy by what is removed, from nothing to everything: (seeds, percents + 2)."""
-    chance = np.full_like(whole, 1 / trained.model.classes)
+def _curve(accuracy, whole, keep: bool, classes: int) -> np.ndarray:
+    """Return accuracy by what is removed, from nothing to everything: (seeds, percents + 2).
+
+    accuracy: (seeds, percents). whole: with all pixels, (seeds, 1). Without any it is chance.
+    """
+    chance = np.full_like(whole, 1 / classes)
     # Of the kept, 90 % are where 10 % are removed.
     return np.concatenate([whole, accuracy[:, ::-1] if keep else accuracy, chance], axis=1)
 
 
-def _row(config, name: str, each: str, accuracy: dict, curves: dict) -> dict:
+def _scores(name: str, each: str, accuracies: Accuracies, curves: dict, config) -> dict:
+    """Return the scores of one attribution, over seeds, and the accuracies they are made of."""
     fractions = np.array([0, *config.percents, 100]) / 100
     scores = {}
     for score in config.scores:
         if score in AREAS:
             keep = AREAS[score]
-            ours, random = curves[name, each, keep], curves["", "random", keep]
-            area = roar.area(fractions, ours, random)
-            scores[score] = report.spread(area if keep else -area)
+            above = roar.area(fractions, curves[name, each, keep], curves["", "random", keep])
+            values = above if keep else -above
         else:
-            first, others = (accuracy[name, each, keep] for keep in (True, False))
-            scores[score] = report.spread((first - others[:, ::-1]).mean(1))
+            first, others = (accuracies[name, each, keep] for keep in (True, False))
+            values = (first - others[:, ::-1]).mean(1)
+        scores[roar.SCORES[score]] = report.spread(values)
     cells = {
-        "kept" if keep else "removed": accuracy[name, each, keep]
+        "kept" if keep else "removed": accuracies[name, each, keep]
         for keep in AREAS.values()
-        if (name, each, keep) in accuracy
+        if (name, each, keep) in accuracies
     }
-    return {"network": name or "none", "attribution": each, **scores, **cells}
+    return scores | cells
 
 
 def _facts(network: runs.Frozen | None, test, config) -> dict:
@@ -222,56 +260,49 @@ def _facts(network: runs.Frozen | None, test, config) -> dict:
         return {}
     images, labels = test
     logits, _ = vmapped.represent_images(network.apply, images, config.batch_size)
-    hits = metrics.summarize(logits.argmax(-1) == labels, config.seed)
-    return {"norm": network.config.attack.norm, "eps": network.config.attack.eps, "accuracy": hits}
+    accuracy = metrics.summarize(logits.argmax(-1) == labels, config.seed)
+    trained = network.config.attack
+    return {"norm": trained.norm, "eps": trained.eps, "accuracy": accuracy}
 
 
-def _trends(rows: list[dict], scores) -> list[dict]:
+def _trends(rows: list[dict], scores: Sequence[str]) -> list[dict]:
     """Correlate the scores with the radius of training, by ranks, where there are three radii."""
+    keys = [roar.SCORES[score] for score in scores]
     trends = []
-    named = [row for row in rows if "eps" in row]
-    for norm in sorted({row["norm"] for row in named if row["eps"]}):
-        for each in dict.fromkeys(row["attribution"] for row in named):
-            line = [
-                row
-                for row in named
-                if row["attribution"] == each and (row["norm"] == norm or not row["eps"])
-            ]
-            eps = [row["eps"] for row in line]
-            if len(set(eps)) > 2:
-                found = {s: stats.spearmanr(eps, [r[s]["mean"] for r in line])[0] for s in scores}
-                trends.append({"norm": norm, "attribution": each, "n": len(line), **found})
+    for (each, norm), line in by_norm([row for row in rows if "eps" in row]).items():
+        eps = [row["eps"] for row in line]
+        if len(set(eps)) > 2:
+            medians = {key: [report.center(row[key]) for row in line] for key in keys}
+            ranks = {key: stats.spearmanr(eps, medians[key])[0] for key in keys}
+            trends.append({"norm": norm, "attribution": each, "n": len(line), **ranks})
     return trends
 
 
-def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> report.Section:
+def _picture(workdir: str, score: str, curves: dict, config) -> tuple[str, str]:
+    """Draw the curves whose areas are a score, less those of random pixels."""
+    keep = AREAS[score]
+    random, sign = curves["", "random", keep], 1 if keep else -1
     removed = [0, *config.percents, 100]
-    pictures = []
-    for score in (score for score in config.scores if score in AREAS):
-        keep = AREAS[score]
-        random, sign = curves["", "random", keep], 1 if keep else -1
-        lines = {
-            f"{name} {each}".strip(): (
-                removed,
-                [report.spread(column) for column in sign * (curve - random).T],
-            )
-            for (name, each, kept), curve in curves.items()
-            if kept == keep
-        }
-        axes = {
-            "xlabel": "% of pixels removed",
-            "ylabel": f"accuracy {'above' if keep else 'below'} that with random pixels",
-        }
-        file = figures.save_curves(workdir, f"retraining_{score}", lines, **axes, ylim=None)
-        what = "all but the first-ranked" if keep else "the first-ranked"
-        pictures.append((file, f"{score}: {what} pixels are removed; the score is the area"))
-    trends = [
-        f"{trend['attribution']}, {trend['norm']}: "
-        + ", ".join(f"{score} {trend[score]:.2f}" for score in config.scores)
-        for trend in found["trends"]
-    ]
-    n_train, n_test = (len(labels) for _, labels in images.values())
-    whole = report.with_interval(report.spread(found["whole"]), 3)
+    lines = {
+        f"{name} {each}".strip(): (
+            removed,
+            [report.spread(column) for column in sign * (curve - random).T],
+        )
+        for (name, each, kept), curve in curves.items()
+        if kept == keep
+    }
+    axes = {
+        "xlabel": "% of pixels removed",
+        "ylabel": f"accuracy {'above' if keep else 'below'} that with random pixels",
+    }
+    file = figures.save_curves(workdir, f"retraining_{score}", lines, **axes, ylim=None)
+    what = "all but the first-ranked" if keep else "the first-ranked"
+    return file, f"{score}: {what} pixels are removed; the score is the area"
+
+
+def _text(config, whole, trends: list[dict], sizes: Sequence[int]) -> list[str]:
+    n_train, n_test = sizes
+    with_all = report.with_interval(report.spread(whole), 3)
     text = [
         "ROAR: the area by which accuracy falls faster without the first-ranked pixels than "
         "without random ones. KAR: by which it stays higher with them alone. DiffROAR: accuracy "
@@ -279,21 +310,15 @@ def _section(config, found: dict, curves: dict, images: dict, workdir: str) -> r
         "better; a control that scores says how much of a score needs no network.",
         f"{config.model} retrained on {n_train:,} images for {config.epochs} epochs, tested on "
         f"{n_test:,}; {config.percents} % of the pixels; median [least, greatest] of "
-        f"{len(config.seeds)} networks; with all pixels {whole}. Gradients of "
+        f"{len(config.seeds)} networks; with all pixels {with_all}. Gradients of "
         f"{config.objective} of the predicted label.",
     ]
-    if trends:
-        text.append("Rank correlation with the radius of training: " + "; ".join(trends) + ".")
-    return report.Section(
-        name="retraining",
-        title="Which pixels matter?",
-        text=text,
-        header=["network", "attribution", *config.scores, "accuracy of the network"],
-        rows=[
-            [row["network"], row["attribution"]]
-            + [report.with_interval(row[score], 3) for score in config.scores]
-            + [report.with_interval(row["accuracy"], 3) if "accuracy" in row else ""]
-            for row in found["rows"]
-        ],
-        figures=pictures,
-    )
+    correlations = [
+        f"{trend['attribution']}, {trend['norm']}: "
+        + ", ".join(f"{score} {trend[roar.SCORES[score]]:.2f}" for score in config.scores)
+        for trend in trends
+    ]
+    if correlations:
+        joined = "; ".join(correlations)
+        text.append(f"Rank correlation with the radius of training: {joined}.")
+    return text

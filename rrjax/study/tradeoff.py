@@ -7,67 +7,82 @@ squares. It reads what the study `retraining` left in the same folder.
 python -m rrjax.study --config=configs/tradeoff.py --workdir=runs/quickstart
 """
 
+from ml_collections import ConfigDict
 from scipy import stats
 
 from rrjax import runs
 from rrjax.errors import BadInput
-from rrjax.runs import figures, report
+from rrjax.evaluate import roar
+from rrjax.runs import figures
+from rrjax.runs.report import center
+from rrjax.study.comparison import by_norm, section
 
 LEAST = 3  # networks, for a correlation to be one
+NUMBERS = ("pearson", "spearman", "slope", "intercept")
 
 
-def run(config, workdir: str) -> None:
-    """Correlate config.scores with accuracy, for each attribution and norm of training."""
+COLUMNS = {
+    "attribution": "attribution",
+    "norm": "norm",
+    "score": "score",
+    "n": "n",
+    "pearson": "pearson",
+    "spearman": "spearman",
+    "slope": "slope",
+    "intercept": "intercept",
+}
+
+
+def run(config: ConfigDict, workdir: str) -> None:
+    """Correlate config.scores with accuracy, for each attribution and norm of training.
+
+    Raises:
+      BadInput: where `retraining` left no results, or none that a line can be fitted to, and for a
+        score that it did not make.
+    """
     results = runs.read_results(workdir)
     if "retraining" not in results:
         raise BadInput(f"{workdir} holds no results of configs/retraining.py: run it there first")
     series = _series(results["retraining"]["rows"])
+    _check(config, series, workdir)
+    rows = [
+        {"attribution": each, "norm": norm, "score": score, **_fit(line, roar.SCORES[score])}
+        for (each, norm), line in series.items()
+        for score in config.scores
+    ]
+    pictures = [_picture(workdir, score, series) for score in config.scores]
+    text = [
+        "The score of an attribution (retraining) against the accuracy of its network, over "
+        "networks trained at several radii; a negative correlation is a trade-off. The line is "
+        "that of least squares."
+    ]
+    shown = [row | {name: f"{row[name]:.3f}" for name in NUMBERS} for row in rows]
+    part = section(config, "What interpretability costs", text, shown, COLUMNS, pictures)
+    runs.publish(workdir, config, part, {"rows": rows})
+
+
+def _check(config, series: dict, workdir: str) -> None:
     if not series:
         raise BadInput(
             f"{workdir}: fewer than {LEAST} networks of one norm were retrained with: name more in "
             "--config.more of configs/retraining.py"
         )
     for (_, norm), line in series.items():
-        if len({row["accuracy"]["mean"] for row in line}) == 1:
+        if len({center(row["accuracy"]) for row in line}) == 1:
             raise BadInput(f"{workdir}: the {norm} networks are all as accurate: no line fits them")
-    unknown = [score for score in config.scores if score not in next(iter(series.values()))[0]]
-    if unknown or not config.scores:
+    row = next(iter(series.values()))[0]
+    if not config.scores or any(roar.SCORES.get(score) not in row for score in config.scores):
         raise BadInput(f"scores={config.scores}: choose from ROAR, KAR and DiffROAR")
-    rows = [
-        {"attribution": each, "norm": norm, "score": score, **_fit(line, score)}
-        for (each, norm), line in series.items()
-        for score in config.scores
-    ]
-    points = {
-        score: {
-            f"{each}, {norm}": [(row["accuracy"]["mean"], row[score]["mean"]) for row in line]
-            for (each, norm), line in series.items()
-        }
-        for score in config.scores
-    }
-    section = _section(rows, points, workdir)
-    runs.publish(workdir, config, section, {"rows": rows})
 
 
 def _series(rows: list[dict]) -> dict[tuple[str, str], list[dict]]:
-    """Group the networks' rows by attribution and norm; standard ones belong to every norm."""
+    """Group the networks' rows by attribution and norm, of those with enough networks."""
     named = [row for row in rows if "accuracy" in row and "blurred" not in row["attribution"]]
-    series = {}
-    for norm in sorted({row["norm"] for row in named if row["eps"]}):
-        for each in dict.fromkeys(row["attribution"] for row in named):
-            line = [
-                row
-                for row in named
-                if row["attribution"] == each and (row["norm"] == norm or not row["eps"])
-            ]
-            if len(line) >= LEAST:
-                series[each, norm] = line
-    return series
+    return {key: line for key, line in by_norm(named).items() if len(line) >= LEAST}
 
 
 def _fit(line: list[dict], score: str) -> dict[str, float]:
-    accuracy = [row["accuracy"]["mean"] for row in line]
-    scores = [row[score]["mean"] for row in line]
+    accuracy, scores = _coordinates(line, score)
     fit = stats.linregress(accuracy, scores)
     return {
         "n": len(line),
@@ -78,29 +93,17 @@ def _fit(line: list[dict], score: str) -> dict[str, float]:
     }
 
 
-def _section(rows: list[dict], points: dict, workdir: str) -> report.Section:
-    names = ("n", "pearson", "spearman", "slope", "intercept")
-    return report.Section(
-        name="tradeoff",
-        title="What interpretability costs",
-        text=[
-            "The score of an attribution (retraining) against the accuracy of its network, over "
-            "networks trained at several radii; a negative correlation is a trade-off. The line is "
-            "that of least squares."
-        ],
-        header=["attribution", "norm", "score", *names],
-        rows=[
-            [row["attribution"], row["norm"], row["score"], str(row["n"])]
-            + [f"{row[name]:.3f}" for name in names[1:]]
-            for row in rows
-        ],
-        figures=[
-            (
-                figures.save_points(
-                    workdir, f"tradeoff_{score}", series, xlabel="accuracy", ylabel=score
-                ),
-                f"{score}: a point a network",
-            )
-            for score, series in points.items()
-        ],
+def _coordinates(line: list[dict], score: str) -> tuple[list[float], list[float]]:
+    """Return the networks' accuracies, and the medians of their scores."""
+    return [center(row["accuracy"]) for row in line], [center(row[score]) for row in line]
+
+
+def _picture(workdir: str, score: str, series: dict) -> tuple[str, str]:
+    points = {
+        f"{each}, {norm}": list(zip(*_coordinates(line, roar.SCORES[score]), strict=True))
+        for (each, norm), line in series.items()
+    }
+    file = figures.save_points(
+        workdir, f"tradeoff_{score}", points, xlabel="accuracy", ylabel=score
     )
+    return file, f"{score}: a point a network"

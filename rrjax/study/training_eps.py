@@ -10,19 +10,32 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import attack, representation, vmapped
+from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
-from rrjax.runs import figures, report
+from rrjax.runs import figures
+from rrjax.study.comparison import require, section
 
-SCORES = ("correlation", "distance")
+SCORES = ("correlation", "distance")  # of inversions, beside the accuracies
 
 
-def run(config, workdir: str) -> None:
-    """Measure every run `config.root/eps{eps}_seed{seed}`."""
+def run(config: ConfigDict, workdir: str) -> None:
+    """Measure every run `config.root/eps{eps}_seed{seed}`.
+
+    Raises:
+      BadInput: where one of them is missing, and for counts that are too small.
+    """
+    require(config, n=1, attack_steps=1, inversion_steps=1, batch_size=1)
     cells = [(eps, seed) for eps in config.train_eps for seed in config.seeds]
+    if not cells or not config.test_eps:
+        raise BadInput(
+            f"train_eps={config.train_eps}, seeds={config.seeds}, test_eps={config.test_eps}: give "
+            "at least one of each"
+        )
     networks = [
         runs.load(Path(config.root) / f"eps{eps:g}_seed{seed}", config.checkpoint)
         for eps, seed in cells
@@ -30,23 +43,32 @@ def run(config, workdir: str) -> None:
     runs.make_folder(workdir)
     bar = tqdm(zip(cells, networks, strict=True), "training eps", len(cells), disable=None)
     rows = [{"eps": e, "seed": s, **_measure(network, config)} for (e, s), network in bar]
-    columns = [f"accuracy at eps {eps:g}" for eps in config.test_eps] + list(SCORES)
-    runs.publish(workdir, config, _section(config, rows, columns, workdir), {"rows": rows})
+    curves = _over_seeds(rows, config)
+    picture = _picture(workdir, curves, config)
+    shown = [
+        {"eps": f"{eps:g}"} | {name: curve[i] for name, curve in curves.items()}
+        for i, eps in enumerate(config.train_eps)
+    ]
+    columns = {"eps": "trained with eps"} | {name: name for name in curves}
+    title = "What the radius of training gives"
+    part = section(config, title, _text(config), shown, columns, [picture], digits=3)
+    runs.publish(workdir, config, part, {"rows": rows})
 
 
-def _measure(network: runs.Frozen, config) -> dict[str, float]:
-    """Return one run's accuracies over the whole test set and its mean inversion scores."""
-    hits = robustness.robust_accuracy_mask(
+def _measure(network: runs.Frozen, config) -> dict[str, float | list[float]]:
+    """Return one run's accuracies over the whole test set and its mean inversion scores.
+
+    "accuracy" has one for each of config.test_eps.
+    """
+    masks = robustness.robust_accuracy_mask(
         network.apply,
         data.eval_batches(network.config, config.batch_size),
         jax.random.key(config.seed),
         [attack.protocol(eps, config.attack_steps) for eps in config.test_eps],
     )
-    names = [f"accuracy at eps {eps:g}" for eps in config.test_eps]
-    scores = {name: np.mean(survived) for name, survived in zip(names, hits, strict=True)}
     rng = np.random.default_rng(config.seed)
     targets = data.eval_images(network.config, config.n, rng)
-    found = vmapped.invert_images(
+    inverted = vmapped.invert_images(
         network.apply,
         network.differentiable_apply(config.straight_through),
         representation.noise(targets.shape, rng),
@@ -56,40 +78,42 @@ def _measure(network: runs.Frozen, config) -> dict[str, float]:
         steps=config.inversion_steps,
         return_iterate=config.return_iterate,
     )
-    scores["correlation"] = metrics.image_similarity(found.x, targets)["correlation"].mean()
-    scores["distance"] = found.value.mean()
-    return {name: float(value) for name, value in scores.items()}
-
-
-def _section(config, rows: list[dict], columns: list[str], workdir: str) -> report.Section:
-    over_seeds = {
-        column: [
-            _spread([row[column] for row in rows if row["eps"] == eps]) for eps in config.train_eps
-        ]
-        for column in columns
+    correlation = metrics.image_similarity(inverted.x, targets)["correlation"]
+    return {
+        "accuracy": [float(np.mean(mask)) for mask in masks],
+        "correlation": float(correlation.mean()),
+        "distance": float(inverted.value.mean()),
     }
-    curves = {c: (config.train_eps, over_seeds[c]) for c in columns if c != "distance"}
-    figure = figures.save_curves(
-        workdir, "training_eps", curves, xlabel="l2 eps of training", ylabel="on the test set"
-    )
-    return report.Section(
-        name="training_eps",
-        title="What the radius of training gives",
-        text=[
-            f"Mean [least, greatest] of {len(config.seeds)} seeds. Accuracy: the whole test set, "
-            f"PGD of {config.attack_steps} steps of 2.5 * eps / steps. Correlation and normalized "
-            f"representation distance: inversion from noise of {config.n} test images, "
-            f"{config.inversion_steps} steps of {config.inversion_step_size:g}.",
-        ],
-        header=["trained with eps", *columns],
-        rows=[
-            [f"{eps:g}", *(report.with_interval(over_seeds[c][i], 3) for c in columns)]
-            for i, eps in enumerate(config.train_eps)
-        ],
-        figures=[(figure, "Accuracy and pixel correlation against the eps of training")],
-    )
+
+
+def _over_seeds(rows: list[dict], config) -> dict[str, list[dict[str, float]]]:
+    """Return curves by what is measured: a summary over seeds for each of config.train_eps."""
+    groups = [[row for row in rows if row["eps"] == eps] for eps in config.train_eps]
+    curves = {
+        f"accuracy at eps {eps:g}": [[row["accuracy"][i] for row in group] for group in groups]
+        for i, eps in enumerate(config.test_eps)
+    }
+    curves |= {s: [[row[s] for row in group] for group in groups] for s in SCORES}
+    return {name: [_spread(values) for values in curve] for name, curve in curves.items()}
 
 
 def _spread(values: list[float]) -> dict[str, float]:
     """Return the mean, least and greatest: three seeds are too few for an interval."""
     return {"mean": float(np.mean(values)), "low": min(values), "high": max(values)}
+
+
+def _picture(workdir: str, curves: dict[str, list], config) -> tuple[str, str]:
+    shares = {name: (config.train_eps, c) for name, c in curves.items() if name != "distance"}
+    file = figures.save_curves(
+        workdir, "training_eps", shares, xlabel="l2 eps of training", ylabel="on the test set"
+    )
+    return file, "Accuracy and pixel correlation against the eps of training"
+
+
+def _text(config) -> list[str]:
+    return [
+        f"Mean [least, greatest] of {len(config.seeds)} seeds. Accuracy: the whole test set, PGD "
+        f"of {config.attack_steps} steps of 2.5 * eps / steps. Correlation and normalized "
+        f"representation distance: inversion from noise of {config.n} test images, "
+        f"{config.inversion_steps} steps of {config.inversion_step_size:g}.",
+    ]

@@ -1,8 +1,14 @@
 """Pictures hold the pixels they were given; the report holds every study once, escaped."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from PIL import Image
 
+from paths import ROOT
 from rrjax.runs import figures, report
 
 
@@ -32,6 +38,63 @@ def test_curves_are_written(tmp_path):
     points = [{"mean": m, "low": m - 0.1, "high": m + 0.1} for m in (0.9, 0.2)]
     name = figures.save_curves(tmp_path, "c", {"robust": ([0, 1], points)}, xlabel="x", ylabel="y")
     assert np.asarray(Image.open(tmp_path / "figures" / name).convert("L")).std() > 5
+
+
+def test_a_curve_of_medians_is_that_of_means(tmp_path):
+    bands = [{"low": y - 0.1, "high": y + 0.1} for y in (0.9, 0.2)]
+    pictures = []
+    for center in ("mean", "median"):
+        points = [band | {center: band["low"] + 0.05} for band in bands]
+        curves = {"robust": ([0, 1], points)}
+        name = figures.save_curves(tmp_path, center, curves, xlabel="x", ylabel="y")
+        pictures.append((tmp_path / "figures" / name).read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+def test_a_point_lies_where_it_is_told(tmp_path):
+    points = {"networks": [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)]}
+    name = figures.save_points(tmp_path, "points", points, xlabel="accuracy", ylabel="score")
+    picture = np.asarray(Image.open(tmp_path / "figures" / name).convert("RGB"), int)
+    drawn = abs(picture - (31, 119, 180)).sum(-1) < 20  # the first color of every series
+    assert drawn.sum() > 100
+    rows, columns = np.nonzero(drawn)
+    assert np.corrcoef(rows, columns)[0, 1] < -0.7  # the line rises
+
+
+def test_planes_show_both_sides(tmp_path):
+    points = np.random.default_rng(0).random((40, 2), np.float32)
+    labels = (points[:, 0] > 0.5).astype(int)
+    panels = {"standard": (lambda grid: grid[:, 0] - 0.5, points[labels == 1])}
+    name = figures.save_planes(tmp_path, "planes", points, labels, panels)
+    picture = np.asarray(Image.open(tmp_path / "figures" / name).convert("RGB"), int)
+    middle = picture[:, picture.shape[1] // 20 :: picture.shape[1] // 10]
+    left, right = np.median(middle[:, 1], axis=0), np.median(middle[:, -2], axis=0)
+    assert left[2] > left[0] and right[0] > right[2]  # blue, and red
+
+
+@pytest.mark.slow
+def test_a_notebook_s_backend_is_left_alone():
+    """Studies are imported and a figure is saved under a backend that cannot be loaded."""
+    script = """
+import sys, tempfile
+from importlib import import_module
+from rrjax import study
+from rrjax.evaluate import accuracy
+from rrjax.runs import figures
+for name in study.names():
+    import_module(f"rrjax.study.{name}")
+point = {"mean": 0.5, "low": 0.4, "high": 0.6}
+with tempfile.TemporaryDirectory() as folder:
+    figures.save_curves(folder, "c", {"a": ([0, 1], [point, point])}, xlabel="x", ylabel="y")
+import matplotlib
+assert "matplotlib.pyplot" not in sys.modules
+print(matplotlib.rcParams._get("backend"))
+"""
+    environment = os.environ | {"MPLBACKEND": "module://no.such.notebook"}
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "module://no.such.notebook"
 
 
 def test_the_report_keeps_other_studies_and_replaces_its_own(tmp_path):

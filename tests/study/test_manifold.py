@@ -1,0 +1,113 @@
+"""Distances from a manifold: their axis, their mode, and what is compared in pairs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from commands import networks, refused, works
+from rrjax import runs
+from rrjax.core.manifold import Manifold
+from rrjax.errors import BadInput
+from rrjax.runs import Frozen
+from rrjax.study import manifold
+
+CONFIG = ConfigDict({"seed": 0, "batch_size": 2, "where_standard_fails": False})
+
+
+def attacked(network, distance, energy=(0.5, 0.5, 0.5)):
+    return {
+        "network": network,
+        "loss": "margin",
+        "distance": np.array(distance),
+        "success": np.array([True, True, False]),
+        "gradient_energy": np.array(energy),
+        "attack_energy": np.array([0.1, 0.2, 0.3]),
+    }
+
+
+def test_the_axis_has_clean_images_from_0_to_1():
+    scaled = manifold._scaled(np.array([2.0, 5.0]), np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(scaled, [0.5, 2])
+
+
+def test_the_mode_is_where_the_density_is_greatest():
+    assert manifold._mode(np.array([0.6, 0.7, 0.8])) == pytest.approx(0.7)
+    assert manifold._mode(np.array([0.1, 0.11, 0.12, 0.9])) == pytest.approx(0.11, abs=0.02)
+
+
+def test_a_row_is_compared_in_pairs():
+    clean = {"network": "none", "loss": "", "distance": np.array([1.0, 2.0, 4.0])}
+    first = attacked("standard", [2.0, 6.0, 8.0])
+    second = attacked("robust", [1.0, 5.0, 10.0], (0.2, 0.4, np.nan))
+    rows, every = [clean, first, second], np.full(3, True)
+    summary = manifold._summary(second, rows, every, CONFIG)
+    assert (summary["network"], summary["loss"]) == ("robust", "margin")
+    assert summary["over_clean"]["mean"] == pytest.approx((1 + 2.5 + 2.5) / 3)
+    assert summary["less_than_first"]["mean"] == pytest.approx(0)  # 1, 1 and -2
+    assert summary["success"]["mean"] == pytest.approx(2 / 3)
+    # A gradient of zeros has no direction.
+    assert summary["gradient_energy"]["mean"] == pytest.approx(0.3)
+    assert summary["gradient_energy"]["n"] == 2
+    counted = manifold._summary(second, rows, np.array([True, True, False]), CONFIG)
+    assert counted["less_than_first"]["mean"] == 1 and counted["distance"]["n"] == 2
+    alone = manifold._summary(clean, rows, every, CONFIG)
+    assert alone["over_clean"]["mean"] == 1 and alone["less_than_first"]["mean"] == 0
+    assert "success" not in alone
+
+
+def test_only_where_the_standard_network_fails():
+    def apply(image):  # of the class of a pixel above 1/2
+        return jnp.array([0.5, 0]) + image.sum() * jnp.array([0, 1]), {"representation": image[0]}
+
+    standard = Frozen(None, None, None, jax.tree_util.Partial(apply), None)
+    images = np.array([0.1, 0.2, 0.9, 0.8], np.float32).reshape(4, 1, 1, 1)
+    moved = np.array([0.7, 0.3, 0.2, 0.6], np.float32).reshape(4, 1, 1, 1)
+    config = ConfigDict({"where_standard_fails": True, "batch_size": 4})
+    row = {"network": "robust", "loss": "margin", "attacked": moved}
+    counted = manifold._counted({"standard": standard}, row, images, config)
+    assert counted.tolist() == [True, False, True, False]
+    with pytest.raises(BadInput, match="prediction of 0 images of 4"):
+        manifold._counted({"standard": standard}, row | {"attacked": images}, images, config)
+    assert manifold._counted({}, row | {"loss": ""}, images, config).all()
+
+
+def test_gradients_are_shown_about_mid_gray():
+    gradients = np.array([[-2.0, 1.0], [0.0, 0.0]]).reshape(2, 2, 1, 1)
+    np.testing.assert_array_equal(manifold._shown(gradients).ravel(), [0, 0.75, 0.5, 0.5])
+
+
+def test_energies_are_shares_of_the_tangent():
+    """Of a manifold of images that are black but for one pixel, the tangent is that pixel."""
+    encode = jax.tree_util.Partial(lambda image: image[0, 0])
+    decode = jax.tree_util.Partial(lambda code: jnp.zeros((2, 2, 1)).at[0, 0].set(code))
+    images, inside, outside = np.zeros((3, 2, 2, 2, 1), np.float32)
+    inside[:, 0, 0], outside[:, 1, 1] = 3, 4
+    learned = Manifold(encode, decode, None)
+    diagonal, across = manifold._energies(learned, images, inside + outside, outside)
+    np.testing.assert_allclose(diagonal, [9 / 25] * 2, rtol=1e-5)
+    np.testing.assert_allclose(across, [0, 0], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
+    run = tmp_path / "vaegan"
+    small = ["--config.epochs=1", "--config.batch_size=718", "--config.model.width=2"]
+    works("train", "--config=vaegan_digits", f"--workdir={run}", *small)
+    command = ["study", "--config=manifold", *networks(trained), "--config.n=20"]
+    command += ["--config.steps=2", f"--workdir={tmp_path}"]
+    works(*command, f"--config.manifold={run}", "--config.point=sample")
+    results = runs.read_results(tmp_path)["manifold"]
+    losses = ["cross_entropy", "margin"]
+    assert [row["loss"] for row in results["rows"]] == ["", *losses, *losses]
+    assert results["rows"][1]["less_than_first"]["mean"] == 0 and results["chance"] <= 1
+    assert np.asarray(Image.open(tmp_path / "figures/manifold.png")).std() > 1
+    evaluation = ["evaluate", "--config=evaluate", "--config.standard=", f"--config.robust={run}"]
+    nowhere = f"--workdir={tmp_path / 'no'}"
+    assert "a vaegan, not a classifier" in refused(*evaluation, nowhere)
+    message = refused(*command, f"--config.manifold={trained / 'robust'}", nowhere)
+    assert "a tiny, not a vaegan" in message
+    message = refused(*command, f"--config.manifold={run}", "--config.steps=0", nowhere)
+    assert "steps=0: give steps of at least 1" in message

