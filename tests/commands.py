@@ -3,9 +3,11 @@
 import contextlib
 import importlib
 import io
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from subprocess import CompletedProcess
 
 from paths import ROOT
@@ -18,6 +20,9 @@ SHRUNK = (
     "--config.model.width=64",
     "--config.attack.steps=1",
 )
+
+# A file for each config that a command ran to its end in this session: see conftest.py.
+RAN = ROOT / ".pytest_cache/configs_run"
 
 
 def networks(root) -> list[str]:
@@ -39,13 +44,25 @@ def run(name, *arguments) -> CompletedProcess:
             main(argv)
         except SystemExit as end:
             code = end.code
+    if code == 0:
+        _record_config(argv)
     return CompletedProcess(argv, code, out.getvalue(), err.getvalue())
 
 
+def _record_config(argv) -> None:
+    (config,) = (a.removeprefix("--config=") for a in argv if a.startswith("--config="))
+    RAN.mkdir(parents=True, exist_ok=True)
+    (RAN / Path(config.partition(":")[0]).stem).touch()
+
+
 def spawn(name, *arguments, **environment) -> CompletedProcess:
-    """Run the same command in a process of its own, as a shell does."""
+    """Run the same command in a process of its own, as a shell does.
+
+    What it compiles is not optimized: such a process runs a few steps.
+    """
     argv = [sys.executable, "-m", f"rrjax.{name}", *map(str, arguments)]
-    environment = os.environ | environment
+    flags = f"{os.environ['XLA_FLAGS']} --xla_backend_optimization_level=0"
+    environment = os.environ | {"XLA_FLAGS": flags} | environment
     return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -63,3 +80,13 @@ def refused(name, *arguments) -> str:
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: "), result.stderr
     return lines[0]
+
+
+def results(workdir) -> dict:
+    """Return what commands wrote to `workdir`/results.json, by section."""
+    return json.loads((workdir / "results.json").read_text())
+
+
+def logged(workdir) -> list[dict]:
+    """Return the lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]

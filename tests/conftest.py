@@ -1,6 +1,7 @@
 """Strict by default: two CPU devices, no silent rank promotion, warnings are errors."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Before jax starts its backend: two fake devices, so every data-parallel test is a real one; and
@@ -21,11 +22,32 @@ import jax
 import pytest
 from filelock import FileLock
 
-from commands import SHRUNK, works
+from commands import RAN, SHRUNK, works
+from paths import ROOT
 from rrjax import cli
 
 cli.enable_compilation_cache()
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_sessionstart(session):
+    """Forget which configs the last session ran; the workers of this one share the folder."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(RAN, ignore_errors=True)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Fail if all tests ran, and a config of configs/ in none of them."""
+    option = session.config.option
+    some = option.file_or_dir or option.markexpr or option.keyword or option.collectonly
+    if hasattr(session.config, "workerinput") or some or option.lf or exitstatus != 0:
+        return
+    shipped = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
+    left = shipped - {path.name for path in RAN.glob("*")}
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"\nno test runs a command with configs/ {sorted(left)}", red=True)
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+"""Accuracy under attack, of a standard and a robust run and of a part of the test set."""
+
+import pytest
+
+from commands import networks, results, works
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_networks_are_evaluated(trained, tmp_path):
+    arguments = [*networks(trained), "--config.steps=(1, 2)", "--config.eps=(0.0, 1.0)"]
+    shown = works("evaluate", "--config=configs/evaluate.py", f"--workdir={tmp_path}", *arguments)
+    models = results(tmp_path)["accuracy"]["models"]
+    assert {name: len(cells) for name, cells in models.items()} == {"standard": 4, "robust": 4}
+    assert all(cell["n"] == 360 for cells in models.values() for cell in cells)
+    assert "| robust" in shown.stdout
+    assert "Accuracy under attack" in (tmp_path / "report.html").read_text()
+
+
+def test_an_evaluation_of_a_part_of_the_test_set_becomes_a_model_card(trained, tmp_path):
+    more = f"--config.more=('{trained / 'robust'}',)"
+    arguments = ["--config.standard=", "--config.robust=", "--config.n=50", more]
+    arguments += ["--config.steps=(2,)", "--config.restarts=2", "--config.random_start=sphere"]
+    evaluation = tmp_path / "evaluations/cifar10_standard"
+    works("evaluate", "--config=configs/evaluate.py", f"--workdir={evaluation}", *arguments)
+    (cells,) = results(evaluation)["accuracy"]["models"].values()
+    assert [cell["n"] for cell in cells] == [50] * 4
+    arguments = ["--config.name=cifar10_standard", f"--config.evaluations={evaluation.parent}"]
+    works("convert", "--config=configs/card.py", f"--workdir={tmp_path}", *arguments)
+    assert "worst of 2 starts" in (tmp_path / "cifar10_standard.md").read_text()
