@@ -12,8 +12,8 @@ def get_config():
     config = ConfigDict()
     config.bench = "speed"
     config.name = "speed_cpu"  # of its section in report.html
-    # (kind, model.name, model.variant, image_size, images); kinds: "adversarial" and "standard"
-    # training step, "evaluation", "inversion".
+    # Each case is kind, model.name, model.variant, image_size and number of images; a kind is
+    # "adversarial" or "standard" (a training step), "evaluation" or "inversion".
     config.cases = (
         ("adversarial", "resnet50", "imagenet", 224, 8),
         ("adversarial", "resnet18", "cifar", 32, 64),

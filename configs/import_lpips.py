@@ -15,6 +15,6 @@ def get_config(network="alexnet"):
         raise ValueError(f"configs/import_lpips.py:{network}: choose alexnet or vgg16")
     config = standard_imagenet.get_config()
     with config.unlocked():
-        config.convert = "trunk"
+        config.convert = "backbone"
     config.model.name = network
     return config

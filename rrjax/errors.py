@@ -5,7 +5,7 @@ EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL, "try again": the launch scripts requ
 
 
 class BadInput(ValueError):
-    """Say in one line which value is invalid and how to fix it; a command prints it, exit code 2."""
+    """Say in one line which value is invalid and how to fix it; commands print it, exit code 2."""
 
 
 class Stopped(Exception):

@@ -1,3 +1,3 @@
-"""Speed, measured beside peers: python -m rrjax.bench"""
+"""Speed, measured beside peers: the command rrjax.bench."""
 
 NAMES = ("data", "retraining", "speed")

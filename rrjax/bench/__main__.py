@@ -1,4 +1,7 @@
-"""Bench: python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench"""
+"""Measure speed beside peers.
+
+python -m rrjax.bench --config=configs/bench_cpu.py --workdir=runs/bench
+"""
 
 import sys
 from collections.abc import Sequence

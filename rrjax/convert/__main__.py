@@ -21,7 +21,7 @@ CONVERSIONS = {
     "import": networks.import_network,
     "export": networks.export_network,
     "untrained": networks.init_network,
-    "trunk": networks.import_backbone,
+    "backbone": networks.import_backbone,
     "pretrained": networks.export_pretrained,
     "card": model_card.write,
 }

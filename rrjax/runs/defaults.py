@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 
 def run() -> ConfigDict:
-    """What every training has, whatever it trains."""
+    """Return what every training has, whatever it trains."""
     config = ConfigDict()
     config.seed = 0
     # "bfloat16": convolutions and products; parameters, their statistics, losses, norms and the
@@ -56,10 +56,11 @@ def run() -> ConfigDict:
 
 
 def get_config() -> ConfigDict:
+    """Return the config of a classifier's training, every field of it, locked."""
     config = run()
     # A run folder, whose network to begin from; with another class count its head starts anew.
     config.start_from = ""
-    # PGD steps of 2.5 * eps / steps by which a run judges itself; 0: the attack it trains against.
+    # PGD steps of 2.5 * eps / steps under which a run is evaluated; 0: the attack of training.
     config.eval_attack_steps = 0
     config.replays = 0  # of each batch in Free training (Shafahi et al. 2019); 0: no such training
     config.ema_decay = 0.0  # of the moving average that is evaluated and loaded; 0: no average
@@ -88,7 +89,8 @@ def get_config() -> ConfigDict:
     config.loss.gradient_penalty = 0.0
     config.loss.alignment_penalty = 0.0
 
-    # The adversary that training meets; eps 0 is standard training. Fields: rrjax.core.attack.adversary.
+    # The adversary that training meets, with the options of rrjax.core.attack.adversary; eps 0 is
+    # standard training.
     config.attack = ConfigDict()
     config.attack.norm = "l2"
     config.attack.eps = 3.0  # in units of pixels in [0,1]
@@ -104,6 +106,7 @@ def get_config() -> ConfigDict:
 
 
 def study(name: str) -> ConfigDict:
+    """Return what every study of trained networks has; a config adds fields and locks it."""
     config = ConfigDict()
     config.study = name
     # Networks: run folders, or names of `rrjax.models_available()`; empty: none.

@@ -1,4 +1,4 @@
-"""Questions asked of trained networks, one a module: python -m rrjax.study"""
+"""Questions asked of trained networks, one a module: the command rrjax.study."""
 
 import pkgutil
 

@@ -1,4 +1,7 @@
-"""Study: python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart"""
+"""Ask a question of trained networks.
+
+python -m rrjax.study --config=configs/inversion.py --workdir=runs/quickstart
+"""
 
 import sys
 from collections.abc import Sequence

