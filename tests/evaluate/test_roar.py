@@ -1,4 +1,4 @@
-"""Retraining in one program: what is known of images whose label is one pixel."""
+"""Retraining in one program: of images whose label is one pixel, accuracy is known."""
 
 from functools import partial
 
@@ -34,35 +34,35 @@ retrain = partial(
     TRAIN,
     TEST,
     fill=jnp.array([0.5]),
-    learning_rate=0.01,
-    epochs=8,
-    batch_size=20,
 )
+TRAINING = roar.Training(learning_rate=0.01, epochs=8, batch_size=20)
 
 
 @pytest.mark.slow
 def test_without_the_one_pixel_nothing_is_learnt_and_with_it_alone_everything():
     seeds, counts = jnp.array([0, 1]), jnp.array([0, 1, 16])
-    removed = retrain(seeds, counts, invert_mask=False, at_once=1)
+    removed = retrain(seeds, counts, invert_mask=False, training=TRAINING)
     assert removed.shape == (2, 3)
     assert removed[:, 0].min() > 0.95 and np.abs(removed[:, 1:] - 0.5).max() < 0.2
-    kept = retrain(seeds, counts, invert_mask=True, at_once=1)
+    kept = retrain(seeds, counts, invert_mask=True, training=TRAINING)
     assert kept[:, 1:].min() > 0.95 and np.abs(kept[:, 0] - 0.5).max() < 0.2
 
 
 @pytest.mark.slow
 def test_side_by_side_is_one_after_another_is_a_plain_loop():
     seeds, counts = jnp.array([3, 4]), jnp.array([0, 2, 8])
-    whole = retrain(seeds, counts, invert_mask=True, at_once=1)
-    np.testing.assert_allclose(
-        retrain(seeds, counts, invert_mask=True, at_once=4), whole, atol=0.021
-    )
-    alone = partial(bench.plainly, *retrain.args, seeds, counts, **retrain.keywords)
-    np.testing.assert_allclose(whole, alone(invert_mask=True), atol=1e-6)
+    grid = partial(retrain, seeds, counts, invert_mask=True)
+    whole = grid(training=TRAINING)
+    side_by_side = grid(training=TRAINING.replace(at_once=4))
+    np.testing.assert_allclose(side_by_side, whole, atol=0.021)
+    loop = bench.retrain_in_a_loop(*grid.args, **grid.keywords, training=TRAINING)
+    np.testing.assert_allclose(whole, loop, atol=1e-6)
 
 
 def test_the_area_between_two_curves():
     fractions = np.array([0.0, 0.5, 1.0])
-    ours, others = np.array([1.0, 0.2, 0.0]), np.array([1.0, 0.6, 0.0])
-    assert roar.area(fractions, others, ours) == pytest.approx(0.2)
-    assert roar.area(fractions, ours, ours) == 0
+    accuracy, reference = np.array([1.0, 0.6, 0.0]), np.array([1.0, 0.2, 0.0])
+    assert roar.area(fractions, accuracy, reference) == pytest.approx(0.2)
+    assert roar.area(fractions, reference, accuracy) == pytest.approx(-0.2)
+    both = np.stack([accuracy, reference])
+    np.testing.assert_allclose(roar.area(fractions, both, reference[None]), [0.2, 0])
