@@ -15,7 +15,7 @@ def write(config, workdir: str | Path) -> None:
     """Write the card of `config.name` into the workdir.
 
     Raises:
-      BadInput: for a name that there is not, or if there is no evaluation of it under `config.evaluations`.
+      BadInput: for an unknown name, or without an evaluation of it under `config.evaluations`.
     """
     if config.name not in pretrained.models_available():
         names = ", ".join(pretrained.models_available())
@@ -152,5 +152,5 @@ python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --confi
   --config.eps="(0.0,)" --config.steps="(20,)" --config.data.path=DATA --workdir=runs/check
 ```
 
-All of them, and more: `DATA=... N=n bash launch/evaluate_cifar10.sh {name}`, for each n of the table.
+All of them: `DATA=... N=n bash launch/evaluate_cifar10.sh {name}`, for each n of the table.
 """
