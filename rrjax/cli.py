@@ -1,6 +1,6 @@
 """What every command shares: flags become a config, bad input one line and exit code 2."""
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -96,7 +96,8 @@ def parse(argv: Sequence[str], own_flags: flags.FlagValues | None = None) -> tup
         logging.set_verbosity(logging.FATAL)
     workdir = own_flags["workdir"].value
     if workdir is None:
-        name = Path(own_flags["config"].config_filename.split(":")[0]).stem
+        path = config_flags.get_config_filename(own_flags["config"])
+        name = Path(path.split(":")[0]).stem
         return value, str(Path("runs") / name)
     # A shell leaves the ~ of --workdir=~/x. Path's expanduser would make "" a ".".
     return value, os.path.expanduser(workdir)  # noqa: PTH111
@@ -162,7 +163,8 @@ def config_file(name: str) -> str:
 def _config_folders() -> list[Path]:
     """Return where rrjax.configs lies: in a wheel inside the package, in a clone beside it."""
     spec = importlib.util.find_spec("rrjax.configs")
-    return [Path(folder) for folder in spec.submodule_search_locations] if spec else []
+    folders = spec.submodule_search_locations if spec else None
+    return [Path(folder) for folder in folders or ()]
 
 
 def load_config(name: str) -> ConfigDict:
@@ -177,15 +179,14 @@ def enable_compilation_cache() -> None:
     most, or JAX_COMPILATION_CACHE_MAX_SIZE. Without a home folder that can be written there is no
     cache.
     """
-    if jax.config.jax_compilation_cache_dir is None:
-        folder = _default_cache()
-        if folder is None:
-            return
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-    if jax.config.jax_compilation_cache_max_size == -1:
+    folder = jax.config.values["jax_compilation_cache_dir"] or _default_cache()
+    if folder is None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if jax.config.values["jax_compilation_cache_max_size"] == -1:
         jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    _remove_half_written(Path(jax.config.jax_compilation_cache_dir))
+    _remove_half_written(Path(folder))
 
 
 def _default_cache() -> Path | None:
