@@ -37,7 +37,7 @@ def test_cells_of_commands():
     for line in lines:
         python, _, module, *flags = shlex.split(line.removeprefix("!"))
         flags = dict(flag.removeprefix("--").split("=") for flag in flags)
-        assert python == "python" and (ROOT / f"{module.replace('.', '/')}.py").exists()
+        assert python == "python" and (ROOT / module.replace(".", "/") / "__main__.py").exists()
         assert (ROOT / flags["config"]).exists()
     assert len(lines) == 3
     config = inversion.get_config()
