@@ -43,7 +43,9 @@ class Case(NamedTuple):
 def run(tmp_path_factory):
     """Train a small network on digits, and load it from its run folder."""
     config = robust_digits.get_config()
-    config.update({"epochs": 8, "attack": {"steps": 3}, "model": {"name": "tiny", "width": 64}})
+    config.update({"epochs": 6, "model": {"name": "tiny", "width": 64}})
+    config.update({"attack": {"eps": 0.5, "step_size": 0.2, "steps": 3}})
+    config.optimizer.learning_rate = 0.03
     workdir = tmp_path_factory.mktemp("runs") / "robust_digits"
     digits = data.create(config)
     loop.fit(classifier.create(config, digits.steps_per_epoch), digits, config, workdir)
