@@ -11,7 +11,7 @@ import io
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -26,6 +26,7 @@ from rrjax.errors import BadInput
 from rrjax.runs import report
 
 BASELINE = "Pillow loop"
+Loader = tuple[Callable[[], Iterator], int | None]  # () -> batches, the cores it can use; None: all
 
 
 def run(config: ConfigDict, workdir: str) -> None:
@@ -83,9 +84,9 @@ def _files(config) -> list[bytes]:
     return contents
 
 
-def _loaders(config, contents) -> dict[str, tuple]:
-    """Return name -> (() -> batches, the cores it can use; None: all)."""
-    loaders = {BASELINE: (partial(_loop, config, contents), 1)}
+def _loaders(config, contents) -> dict[str, Loader]:
+    """Return name -> loader."""
+    loaders: dict[str, Loader] = {BASELINE: (partial(_loop, config, contents), 1)}
     for name, decoder in (("Pillow", _pillow), ("simplejpeg", decode)):
         for workers in config.workers:
             batches = partial(_pipeline, config, contents, decoder, workers)

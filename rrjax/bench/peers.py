@@ -15,7 +15,7 @@ import torch
 if not torch.cuda.is_available():
     torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
 _dropped = types.ModuleType("torchvision.models.utils")
-_dropped.load_state_dict_from_url = torch.hub.load_state_dict_from_url
+vars(_dropped)["load_state_dict_from_url"] = torch.hub.load_state_dict_from_url
 sys.modules.setdefault(_dropped.__name__, _dropped)
 attacker, cifar_models, imagenet_models = (
     importlib.import_module(f"robustness.{name}")

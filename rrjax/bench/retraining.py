@@ -7,6 +7,7 @@ turn, so that what the machine does besides meets all of them.
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import flax.linen as nn
@@ -45,7 +46,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     grid = model, train, test, jnp.array(config.seeds), jnp.array(config.counts)
     programs = {
         f"one program, {n} at once": partial(
-            roar.retrain, *grid, training=training.replace(at_once=n), **options
+            roar.retrain, *grid, training=replace(training, at_once=n), **options
         )
         for n in config.at_once
     }
@@ -127,7 +128,8 @@ def _accuracy(model, params, images, labels):
 
 
 def _ranked(split: str, config: ConfigDict) -> roar.Ranked:
-    records = list(sources.digits(split, config.image_size))
+    source = sources.digits(split, config.image_size)
+    records = [source[i] for i in range(len(source))]
     images = jnp.asarray(pixels(np.stack([record["image"] for record in records])))
     labels = jnp.array([record["label"] for record in records])
     keys = jax.random.split(jax.random.key(config.seed), len(records))

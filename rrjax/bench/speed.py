@@ -11,7 +11,7 @@ import copy
 import importlib.util
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 
@@ -196,7 +196,10 @@ def _forward_flops(training) -> float:
     image = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
     variables = jax.eval_shape(partial(models.init, model, jax.random.key(0), image.shape))
     forward = jax.jit(lambda v, x: models.frozen(model, v)(x)[0])
-    return forward.lower(variables, image).cost_analysis()["flops"]
+    costs = forward.lower(variables, image).cost_analysis()
+    if costs is None:
+        raise RuntimeError("XLA counts no operations for this kind of device")
+    return costs["flops"]
 
 
 def _ceiling(dtype: str) -> dict[str, float]:
@@ -248,9 +251,9 @@ def _compilation(config, cases: list[dict]) -> list[dict]:
 
 
 @contextmanager
-def _empty_cache() -> Iterator[None]:
+def _empty_cache() -> Generator[None, None, None]:
     """Give jax an empty cache of compiled programs for a while, and then its own again."""
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     with tempfile.TemporaryDirectory() as folder:
         try:
             jax.config.update("jax_compilation_cache_dir", folder)

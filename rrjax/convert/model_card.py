@@ -40,12 +40,12 @@ def findings(folder: Path) -> list[tuple[str, str, str, str]]:
     By norm and radius, the clean accuracy first; then by n, since only accuracies of the same
     images are comparable.
     """
-    summaries = {}
+    summaries: dict[tuple[str, float, int, str], dict] = {}
     for path in sorted(folder.rglob("results.json")):
         results = runs.read_results(path.parent)
         for norm, eps, attack, summary in (*_of_accuracy(results), *_of_masking(results)):
-            ball = ("", 0.0) if eps == 0 else (norm, eps)
-            summaries[(*ball, -summary["n"], "none" if eps == 0 else attack)] = summary
+            clean = ("", 0.0, -summary["n"], "none")
+            summaries[clean if eps == 0 else (norm, eps, -summary["n"], attack)] = summary
     return [
         (
             attack if not norm else f"{norm}, {attack}",

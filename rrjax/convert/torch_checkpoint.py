@@ -61,7 +61,8 @@ def unwrap(state: dict[str, np.ndarray]) -> Unwrapped:
             )
     while bare and all(name.startswith("model.") for name in bare):
         bare = _renamed(bare, lambda name: name.removeprefix("model."))
-    bare = _renamed(bare, lambda name: name.replace(*reversed(_ALEXNET_HEAD)))
+    of_torchvision, of_robustness = _ALEXNET_HEAD
+    bare = _renamed(bare, lambda name: name.replace(of_robustness, of_torchvision))
     return Unwrapped(bare, mean, std)
 
 

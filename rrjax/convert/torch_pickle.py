@@ -12,7 +12,7 @@ import pickle
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import ml_dtypes
 import numpy as np
@@ -103,7 +103,8 @@ def load(file: BinaryIO | mmap.mmap) -> Pickle:
         IndexError, KeyError, TypeError or AttributeError.
     """
     machine = _Machine()
-    for opcode, argument, _ in pickletools.genops(file):
+    # An mmap has the methods of a file that this calls.
+    for opcode, argument, _ in pickletools.genops(cast(BinaryIO, file)):
         if opcode.name == "STOP":
             return Pickle(machine.stack.pop(), machine.storages)
         _step(machine, opcode.name, argument)

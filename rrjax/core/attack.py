@@ -33,7 +33,20 @@ LOSSES = {
 
 
 class StaticOptions(TypedDict, total=False):
-    """The options of `adversary` that have a default; under jit they have to be static."""
+    """The options of `adversary` that have a default; under jit they have to be static.
+
+    norm: "l2", the default, "linf" or "unconstrained" (raw gradient steps in the cube [0,1], which
+      do not use eps).
+    loss: "cross_entropy", the default; "margin"; "kl", KL(prediction at `image` || at x), as in
+      TRADES: it takes no label, and needs a random start, since its gradient at `image` is 0.
+    random_start: "none", the default; "sphere" (l2, at distance eps in a random direction, as in
+      the reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard deviation of
+      0.001 a pixel, as in TRADES).
+    restarts: how many random starts, 1 by default; the worst is returned: one that fools the
+      network before one that does not, then the one of greater loss.
+    targeted: whether `label` is the class to move to, which it is not by default.
+    return_iterate: of each start the "best", the default, or the "last" iterate.
+    """
 
     norm: str
     loss: str
@@ -44,7 +57,12 @@ class StaticOptions(TypedDict, total=False):
 
 
 class Options(StaticOptions):
-    """The options of `adversary`, which explains them; eps, step_size and steps may be traced."""
+    """The options of `adversary`; these three must be given, and may be traced.
+
+    eps: the radius of the ball, in units of [0,1] pixels.
+    step_size: the length of a step in the same units.
+    steps: the number of gradient steps.
+    """
 
     eps: float | jax.Array
     step_size: float | jax.Array
@@ -76,73 +94,70 @@ def adversary(
       image: (H, W, C), float in [0,1]; the center of the ball.
       label: the true class, or with `targeted` the class to move to.
       key: needed by a random start only.
-      **options: see below; those without a default in `DEFAULTS` must be given.
-
-    Options:
-      norm: "l2", the default, "linf" or "unconstrained" (raw gradient steps in the cube [0,1],
-        which do not use eps).
-      eps: the radius of the ball, in units of [0,1] pixels; it may be traced.
-      step_size: the length of a step in the same units; it may be traced.
-      steps: the number of gradient steps; it may be traced.
-      loss: "cross_entropy", the default; "margin"; "kl", KL(prediction at `image` || at x), as in
-        TRADES: it takes no label, and needs a random start, since its gradient at `image` is 0.
-      random_start: "none", the default; "sphere" (l2, at distance eps in a random direction, as
-        in the reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard
-        deviation of 0.001 a pixel, as in TRADES).
-      restarts: how many random starts, 1 by default; the worst is returned: one that fools the
-        network before one that does not, then the one of greater loss.
-      targeted: whether `label` is the class to move to, which it is not by default.
-      return_iterate: of each start the "best", the default, or the "last" iterate.
+      **options: those of `Options`; the ones without a default in `DEFAULTS` must be given.
 
     Returns:
       (H, W, C), in the ball and in [0,1].
 
     Raises:
       BadInput: if the options contradict each other (see `check`).
-      TypeError: for an option that there is not, and without eps, step_size or steps.
+      TypeError: for an option that there is not, and without eps, step_size, steps, or a key that
+        a random start needs.
     """
-    options = _with_defaults(options)
+    options = _checked(options)
     norm, eps, random_start = options["norm"], options["eps"], options["random_start"]
-    check(
-        norm=norm,
-        loss=options["loss"],
-        random_start=random_start,
-        restarts=options["restarts"],
-        return_iterate=options["return_iterate"],
-    )
     loss_of = LOSSES[options["loss"]](apply, image, label)
     sign = 1.0 if options["targeted"] else -1.0
     project, step = _geometry(norm, image, eps, options["step_size"])
+    search = partial(
+        pgd,
+        lambda x: sign * loss_of(x),
+        project=project,
+        step=step,
+        steps=options["steps"],
+        return_iterate=options["return_iterate"],
+    )
+    if random_start == "none":
+        return search(image).x
+    if key is None:
+        raise TypeError(f"adversary: random_start={random_start!r} needs a key")
 
-    def from_start(key) -> SearchResult:
-        start = image if random_start == "none" else _start(random_start, norm, key, image, eps)
-        return pgd(
-            lambda x: sign * loss_of(x),
-            start,
-            project=project,
-            step=step,
-            steps=options["steps"],
-            return_iterate=options["return_iterate"],
-        )
+    def from_start(key: jax.Array) -> SearchResult:
+        return search(_start(random_start, norm, key, image, eps))
 
     if options["restarts"] == 1:
         return from_start(key).x
-
     results = jax.vmap(from_start)(jax.random.split(key, options["restarts"]))
+    return _worst(apply, results, label, options["targeted"])
+
+
+def _worst(
+    apply: objectives.Apply, results: SearchResult, label: jax.Array, targeted: bool
+) -> jax.Array:
+    """Return of the images of several searches the one that a network does worst on."""
     prediction = jax.vmap(lambda x: jnp.argmax(apply(x)[0]))(results.x)
-    fooled = (prediction == label) if options["targeted"] else (prediction != label)
+    fooled = (prediction == label) if targeted else (prediction != label)
     worst = jnp.lexsort((results.value, ~fooled))[0]
     return results.x[worst]
 
 
-def _with_defaults(options: Options) -> Options:
+def _checked(options: Options) -> Options:
+    """Add the defaults to the options of an attack, and check them."""
     unknown = options.keys() - Options.__annotations__.keys()
     missing = Options.__required_keys__ - options.keys()
     if unknown or missing:
         raise TypeError(
             f"adversary: no such options: {sorted(unknown)}, missing: {sorted(missing)}"
         )
-    return {**DEFAULTS, **options}
+    options = {**DEFAULTS, **options}
+    check(
+        norm=options["norm"],
+        loss=options["loss"],
+        random_start=options["random_start"],
+        restarts=options["restarts"],
+        return_iterate=options["return_iterate"],
+    )
+    return options
 
 
 def projected_ascent_step(
@@ -182,7 +197,7 @@ def protocol(eps: float, steps: int) -> dict[str, float]:
 
 
 def check(*, norm: str, loss: str, random_start: str, restarts: int, return_iterate: str) -> None:
-    """Check an attack's options, which `adversary` explains.
+    """Check an attack's options, which `StaticOptions` explains.
 
     Raises:
       BadInput: naming the option that is unknown or contradicts another one.

@@ -15,6 +15,7 @@ from rrjax.errors import BadInput
 
 Objective = Callable[[jax.Array], jax.Array]
 Projection = Callable[[jax.Array], jax.Array]
+Stop = Callable[[jax.Array], jax.Array]
 
 
 class SearchResult(NamedTuple):
@@ -38,7 +39,7 @@ def pgd(
     step: optax.GradientTransformation,
     steps: int | jax.Array,
     return_iterate: str = "best",
-    stop: Callable[[jax.Array], jax.Array] | None = None,
+    stop: Stop | None = None,
 ) -> SearchResult:
     """Minimize `objective` over one image by projected gradient steps from `x`.
 
@@ -69,10 +70,30 @@ def pgd(
         i, _, _, _, done = carry
         return (i < steps) & ~done
 
-    def advance(carry):
+    advance = _round(objective, project, step, return_iterate == "best", stop)
+    start = (x, jnp.array(jnp.inf, dtype))
+    carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
+    i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
+    chosen, value = x, objective(x)
+    if return_iterate == "best":
+        chosen, value = better(best, (chosen, value))
+    # The round in which an image turns out to be done does not move it, and is no step.
+    return jax.tree.map(jax.lax.stop_gradient, SearchResult(chosen, value, i - done, x))
+
+
+def _round(
+    objective: Objective,
+    project: Projection,
+    step: optax.GradientTransformation,
+    keeps_best: bool,
+    stop: Stop | None,
+) -> Callable[[tuple], tuple]:
+    """Make one round of `pgd`: (i, x, state of the step, best so far, done) -> the next five."""
+
+    def advance(carry: tuple) -> tuple:
         i, x, step_state, best, _ = carry
         value, gradient = jax.value_and_grad(objective)(x)
-        if return_iterate == "best":
+        if keeps_best:
             best = better(best, (x, value))
         updates, step_state = step.update(gradient, step_state, x)
         moved = project(optax.apply_updates(x, updates))
@@ -81,14 +102,7 @@ def pgd(
         done = stop(x)
         return i + 1, jnp.where(done, x, moved), step_state, best, done
 
-    start = (x, jnp.array(jnp.inf, dtype))
-    carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
-    i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
-    chosen = (x, objective(x))
-    if return_iterate == "best":
-        chosen = better(best, chosen)
-    # The round in which an image turns out to be done does not move it, and is no step.
-    return jax.tree.map(jax.lax.stop_gradient, SearchResult(*chosen, i - done, x))
+    return advance
 
 
 def better(best: tuple, candidate: tuple) -> tuple:

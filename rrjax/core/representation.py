@@ -9,7 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from rrjax.core import objectives
-from rrjax.core.pgd import SearchResult, l2_ball, l2_step, pgd
+from rrjax.core.pgd import SearchResult, Stop, l2_ball, l2_step, pgd
 from rrjax.errors import BadInput
 
 
@@ -185,8 +185,7 @@ def manipulate(
       steps: the largest number of steps.
 
     Returns:
-      `SearchResult`: the image x (H, W, C); as value -R(x)[unit]; steps, fewer than `steps` where
-      the search stopped early.
+      `SearchResult`: x (H, W, C); as value -R(x)[unit]; steps, below `steps` if it stopped early.
 
     Raises:
       BadInput: for another `stop`.
@@ -196,11 +195,23 @@ def manipulate(
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
     >>> (image,) = outside.photographs(1, 32, 3, seed=0)
     >>> result = rrjax.manipulate(network.apply, image, 7)
-    >>> int(network(result.x[None])[1]["representation"].argmax())  # it exceeds all others
-    7
-    >>> bool(result.steps < 800)
-    True
+    >>> reached = network(result.x[None])[1]["representation"]
+    >>> int(reached.argmax()), bool(result.steps < 800)  # it exceeds all others
+    (7, True)
     """
+    return pgd(
+        objectives.activate(apply, unit),
+        image,
+        project=l2_ball(image, eps),
+        step=l2_step(step_size),
+        steps=steps,
+        return_iterate="last",
+        stop=_enough(apply, unit, stop, threshold),
+    )
+
+
+def _enough(apply: objectives.Apply, unit: jax.Array, stop: str, threshold: float) -> Stop:
+    """Make the rule, image -> bool, by which `manipulate` stops."""
     if stop not in STOPS:
         raise BadInput(f"stop={stop!r}: choose one of {STOPS}")
 
@@ -212,15 +223,7 @@ def manipulate(
         others = jnp.where(jnp.arange(len(representation)) == unit, -jnp.inf, representation)
         return representation[unit] > others.max()
 
-    return pgd(
-        objectives.activate(apply, unit),
-        image,
-        project=l2_ball(image, eps),
-        step=l2_step(step_size),
-        steps=steps,
-        return_iterate="last",
-        stop=enough,
-    )
+    return enough
 
 
 def of_features(encode: Callable[[jax.Array], Any]) -> objectives.Apply:

@@ -4,7 +4,9 @@ Whitening and coloring give a feature map the mean and covariance of another (Li
 arXiv:1705.08086); Gram matrices measure how far two maps are from that (Gatys et al. 2016).
 """
 
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -92,10 +94,11 @@ def gram_loss(features: Sequence[jax.Array], style: Sequence[jax.Array]) -> jax.
     At each layer, the mean square difference of the channels' means and that of the Gram matrices;
     the sum over layers. The sizes of image and style may differ.
     """
-    return sum(
+    distances = [
         jnp.mean((a.mean((0, 1)) - b.mean((0, 1))) ** 2) + jnp.mean((gram(a) - gram(b)) ** 2)
         for a, b in zip(features, style, strict=True)
-    )
+    ]
+    return reduce(operator.add, distances)
 
 
 def _matmul(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -97,7 +97,7 @@ def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, ja
 
 
 def represent_images(
-    apply: objectives.Apply, images: np.ndarray, batch_size: int
+    apply: objectives.Apply, images: np.ndarray | jax.Array, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do as `represent`, `batch_size` images at a time."""
     return in_parts(partial(represent, apply), batch_size, images)

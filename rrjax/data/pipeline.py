@@ -7,7 +7,7 @@ run needs to go on exactly.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -139,7 +139,9 @@ def _record(source: Source, index: int) -> Record:
     return record | {"index": np.int32(index)}
 
 
-def _report_skipped(batches: Iterable[Batch], source: Source, max_corrupt: int) -> Iterator[Batch]:
+def _report_skipped(
+    batches: grain.IterDataset[Batch], source: Source, max_corrupt: int
+) -> Iterator[Batch]:
     """Yield the batches without their "corrupt", and print each image that was skipped, once."""
     skipped = set()
     with closing(iter(batches)) as batches:
@@ -184,7 +186,7 @@ def _stack(source: Source, records: Sequence[Record]) -> Batch:
     return {key: np.stack([record[key] for record in records]) for key in records[0]}
 
 
-def _prefetched(batches: grain.MapDataset, workers: int) -> Iterable[Batch]:
+def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset[Batch]:
     # An element is a whole batch here: one in the making for each thread, not Grain's default 500.
     threads = min(16, max(1, (os.cpu_count() or 1) // max(1, workers)))
     stream = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))

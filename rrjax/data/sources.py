@@ -111,7 +111,9 @@ def digits(split: str, image_size: int) -> Source:
     chosen = np.sort({"train": train, "test": test}[split])
     small = np.rint(data.images[chosen] * (255 / 16)).astype(np.uint8)
     size = (image_size, image_size)
-    images = [Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in small]
+    images = [
+        np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) for image in small
+    ]
     class_names = tuple(map(str, data.target_names))
     return arrays(np.stack(images), data.target[chosen], class_names, f"digits/{split}")
 
@@ -162,12 +164,12 @@ def grouped(
         names that are not one text of its own for each group, and a group without records.
     """
     check_groups(groups, names)
-    groups = [sorted(_class_number(source, item) for item in group) for group in groups]
+    classes = [sorted(_class_number(source, item) for item in group) for group in groups]
     if balanced:
-        fewest = min(map(len, groups))
-        groups = [group[:fewest] for group in groups]
+        fewest = min(map(len, classes))
+        classes = [group[:fewest] for group in classes]
     new_label = np.full(len(source.class_names), -1, np.int32)
-    for label, group in enumerate(groups):
+    for label, group in enumerate(classes):
         for old in group:
             if new_label[old] >= 0:
                 raise BadInput(
@@ -192,13 +194,12 @@ def check_groups(groups: Any, names: Any) -> None:
     Raises:
       BadInput: naming the field that is wrong.
     """
-    lists = (list, tuple, range)
-    if not (isinstance(groups, lists) and all(isinstance(group, lists) for group in groups)):
+    if not (_is_list(groups) and all(map(_is_list, groups))):
         raise BadInput(
             f"data.groups={groups!r}: give a list of classes for every group, such as "
             "((0, 1), (2,))"
         )
-    texts = isinstance(names, lists) and all(isinstance(n, str) and n.strip() for n in names)
+    texts = _is_list(names) and all(isinstance(n, str) and n.strip() for n in names)
     if not texts or len(set(names)) < len(names):
         raise BadInput(f"data.group_names={names!r}: give every group a name of its own, a text")
     if names and not groups:
@@ -212,6 +213,10 @@ def check_groups(groups: Any, names: Any) -> None:
         )
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | range)
+
+
 def _class_number(source: Source, item: Any) -> int:
     """Turn a class's name, or its number, into its number."""
     if isinstance(item, str):
@@ -220,12 +225,13 @@ def _class_number(source: Source, item: Any) -> int:
         return source.class_names.index(item)
     if isinstance(item, bool) or not isinstance(item, Integral):
         raise BadInput(f"data.groups: {item!r} is no class: give its number or its name")
-    if not 0 <= item < len(source.class_names):
+    number = int(item)
+    if not 0 <= number < len(source.class_names):
         raise BadInput(
             f"data.groups: {source.name} has no class {item}; they are 0 to "
             f"{len(source.class_names) - 1}"
         )
-    return int(item)
+    return number
 
 
 def describe(source: Source) -> str:

@@ -116,7 +116,7 @@ def random_resized_crop(
 ) -> np.ndarray:
     """Cut out a `random_box` and scale it to (size, size, C), antialiased, as torchvision does."""
     # Cut first: resizing a box of the whole would blend in the pixels around it.
-    top, left, height, width = random_box(*image.shape[:2], scale, rng)
+    top, left, height, width = random_box(image.shape[0], image.shape[1], scale, rng)
     return _resize(image[top : top + height, left : left + width], size, size)
 
 
@@ -163,7 +163,7 @@ def horizontal_flip(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def draw_augmentation(
     rng: np.random.Generator, *, jitter: float, lighting: float, rotation: float
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray | np.float32]:
     """Draw the changes that `rrjax.data.augment.augment` applies, without those of strength 0.
 
     Returns:
@@ -178,11 +178,11 @@ def draw_augmentation(
     order = rng.permutation(3)
     shift = EIGENVECTORS @ (EIGENVALUES * rng.normal(0, lighting, 3))
     angle = rng.uniform(-rotation, rotation)
-    draws = {}
+    draws: dict[str, np.ndarray | np.float32] = {}
     if jitter:
-        draws |= {"jitter": np.float32(factors), "order": np.int32(order)}
+        draws |= {"jitter": factors.astype(np.float32), "order": order.astype(np.int32)}
     if lighting:
-        draws["lighting"] = np.float32(shift)
+        draws["lighting"] = shift.astype(np.float32)
     if rotation:
         draws["angle"] = np.float32(angle)
     return draws

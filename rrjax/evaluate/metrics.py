@@ -9,8 +9,10 @@ import scipy.stats
 
 from rrjax.errors import BadInput
 
+Array = np.ndarray | jax.Array
 
-def image_similarity(images: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+
+def image_similarity(images: Array, targets: Array) -> dict[str, jax.Array]:
     """Score images against targets, both (N, H, W, C), float in [0,1]; each score is (N,).
 
     correlation: Pearson's, over the pixels of one image. ssim: structural similarity, Gaussian
@@ -33,7 +35,7 @@ def _image_similarity(images, targets):
     }
 
 
-def l2_distance(images: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def l2_distance(images: Array, starts: Array) -> np.ndarray:
     """Return the l2 distances (N,) between images and starts, both (N, H, W, C), in their units."""
     return np.linalg.norm((images - starts).reshape(len(images), -1), axis=1)
 

@@ -24,9 +24,9 @@ SCORES = {"ROAR": "roar", "KAR": "kar", "DiffROAR": "diff_roar"}
 class Ranked(NamedTuple):
     """Images (N, H, W, C), float in [0,1]; labels (N,); every pixel's rank (N, H, W), 0 first."""
 
-    images: jax.Array
-    labels: jax.Array
-    ranks: jax.Array
+    images: np.ndarray | jax.Array
+    labels: np.ndarray | jax.Array
+    ranks: np.ndarray | jax.Array
 
 
 @struct.dataclass

@@ -70,7 +70,7 @@ def create(config: ConfigDict) -> nn.Module:
             f"model mean {tuple(config.mean)} and std {tuple(config.std)}: "
             "they must have one number a channel each, std positive"
         )
-    if "float64" in (config.dtype, config.param_dtype) and not jax.config.jax_enable_x64:
+    if "float64" in (config.dtype, config.param_dtype) and not jax.config.values["jax_enable_x64"]:
         raise BadInput("model dtype float64: JAX needs JAX_ENABLE_X64=1 in the environment for it")
     shape = {field: getattr(config, field) for field in ("variant", "width") if field in has}
     return constructor(
@@ -87,7 +87,7 @@ def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) ->
     """Draw a model's variables (params, and batch_stats if it has any) for (H, W, C) images."""
 
     @jax.jit
-    def draw(key: jax.Array) -> dict[str, Any]:
+    def draw(key: jax.Array) -> Mapping[str, Any]:
         return model.init(key, jnp.zeros((1, *image_shape)), train=False)
 
     return draw(key)

@@ -5,7 +5,7 @@ image the feature loss and the discriminator use. Both take one image.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -175,7 +175,7 @@ def init(
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def _drawn(module: nn.Module, key: jax.Array, shapes: Any) -> dict[str, Any]:
+def _drawn(module: nn.Module, key: jax.Array, shapes: Any) -> Mapping[str, Any]:
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
     return module.init(key, *zeros, train=False)
 

@@ -66,39 +66,57 @@ def convolution(
     Same arguments, same numbers, any derivative of any order; the module says which form is taken.
     """
     precise = {"precision": precision, "preferred_element_type": preferred_element_type}
-
-    def stock(image: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers) -> jax.Array:
-        return lax.conv_general_dilated(
-            image,
-            kernel,
-            window_strides,
-            padding,
-            lhs_dilation,
-            rhs_dilation,
-            numbers,
-            feature_group_count,
-            batch_group_count,
-            **precise,
-        )
-
+    groups = (feature_group_count, batch_group_count)
+    stock = _stock(window_strides, padding, (lhs_dilation, rhs_dilation), groups, precise)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    grouped = feature_group_count != 1 or batch_group_count != 1
     image_dilated, kernel_dilated = _dilates(lhs_dilation), _dilates(rhs_dilation)
-    unsupported = grouped or kernel_dilated or (image_dilated and _dilates(window_strides))
+    # Of a dilated image lax takes the padding in numbers alone, and says so.
+    limited = image_dilated and (_dilates(window_strides) or isinstance(padding, str))
+    unsupported = groups != (1, 1) or kernel_dilated or limited
     if jax.default_backend() != "cpu" or unsupported or numbers != _NHWC:
         return stock(lhs, rhs, numbers)
-    output = partial(jax.eval_shape, partial(stock, numbers=numbers), lhs, rhs)
-    form = _form(rhs.shape, image_dilated, lambda: output().size)
-    product = partial(_product, strides=window_strides, padding=padding, precise=precise)
+    pads = _pads(padding, lhs.shape[1:3], rhs.shape[:2], window_strides)
+
+    def output_size() -> int:
+        return jax.eval_shape(lambda image, kernel: stock(image, kernel, numbers), lhs, rhs).size
+
+    form = _form(rhs.shape, image_dilated, output_size)
+    product = partial(_product, strides=window_strides, pads=pads, precise=precise)
     if form == "product":
         return product(lhs, rhs)
     along_kernel = {
-        "dilated": partial(_across_dilated, padding, lhs_dilation, precise),
+        "dilated": partial(_across_dilated, pads, lhs_dilation or (1, 1), precise),
         "patches": product,
         "each": partial(_across_each, stock),
         "whole": partial(_across, stock),
     }[form]
     return _transposable(stock, along_kernel)(lhs, rhs)
+
+
+def _stock(
+    strides: Sequence[int],
+    padding: Padding,
+    dilations: tuple[Sequence[int] | None, Sequence[int] | None],
+    groups: tuple[int, int],
+    precise: dict[str, Any],
+) -> Stock:
+    """Make lax's own convolution, of one geometry."""
+
+    def stock(image: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers) -> jax.Array:
+        return lax.conv_general_dilated(
+            image, kernel, strides, padding, *dilations, numbers, *groups, **precise
+        )
+
+    return stock
+
+
+def _pads(
+    padding: Padding, image: Sequence[int], window: Sequence[int], strides: Sequence[int]
+) -> Sequence[tuple[int, int]]:
+    """Return a padding in numbers, by the sizes of the image and of the window."""
+    if isinstance(padding, str):
+        return lax.padtype_to_pads(image, window, strides, padding)
+    return padding
 
 
 def _dilates(factors: Sequence[int] | None) -> bool:
@@ -125,14 +143,12 @@ def _product(
     image: jax.Array,
     kernel: jax.Array,
     strides: Sequence[int],
-    padding: Padding,
+    pads: Sequence[tuple[int, int]],
     precise: dict[str, Any],
 ) -> jax.Array:
     """Convolve as a matrix product: each pixel's patch times the kernel."""
     (rows, columns), outputs = kernel.shape[:2], kernel.shape[3]
-    if isinstance(padding, str):
-        padding = lax.padtype_to_pads(image.shape[1:3], (rows, columns), strides, padding)
-    edges = [(0, 0, 0), *((low, high, 0) for low, high in padding), (0, 0, 0)]
+    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
     padded = lax.pad(image, jnp.zeros((), image.dtype), edges)
     down, across = (
         [slice(i, n - k + 1 + i, stride) for i in range(k)]
@@ -204,7 +220,10 @@ def _across_dilated(
     flipped = jnp.flip(d_kernel, (0, 1)).transpose(3, 0, 1, 2)
     across = lax.optimization_barrier(image.transpose(1, 2, 0, 3))
     sides = zip(dilation, image.shape[1:3], d_kernel.shape[:2], padding, strict=True)
-    pads = [[d * (n - 1) - (k - 1) + pad for pad in pair] for d, n, k, pair in sides]
+    pads = [
+        (d * (n - 1) - (k - 1) + low, d * (n - 1) - (k - 1) + high)
+        for d, n, k, (low, high) in sides
+    ]
     along = lax.conv_general_dilated(
         lax.optimization_barrier(flipped),
         jnp.flip(across, (0, 1)),

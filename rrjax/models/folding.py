@@ -4,7 +4,6 @@ In eval mode BN is an affine map of each channel: its factor goes into the kerne
 shift is added after. The same function of the image, up to rounding.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,5 +65,5 @@ def _convolution(norm: str) -> str:
     """Name the convolution before a BN: bn1 comes after conv1, downsample_1 after downsample_0."""
     if norm.startswith("bn"):
         return norm.replace("bn", "conv")
-    stem, number = re.fullmatch(r"(.*_)(\d+)", norm).groups()
-    return f"{stem}{int(number) - 1}"
+    stem, number = norm.rsplit("_", 1)
+    return f"{stem}_{int(number) - 1}"

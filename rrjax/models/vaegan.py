@@ -6,7 +6,7 @@ Three networks of float (N, H, W, C) images in [0, 1], each `(x, train) -> ...`.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,15 @@ from rrjax.errors import BadInput
 from rrjax.models import layers
 
 VARIANTS = ("mnist", "cifar")
+
+
+class _Fields(TypedDict):
+    """The fields of a `_Network`, as keywords."""
+
+    variant: str
+    width: int
+    dtype: jnp.dtype
+    param_dtype: jnp.dtype
 
 
 class _Network(nn.Module):
@@ -148,8 +157,12 @@ def create(config: ConfigDict, image_size: int) -> dict[str, nn.Module]:
         )
     if min(config.width, config.latent) < 1:
         raise BadInput(f"model width {config.width}, latent {config.latent}: at least 1 each")
-    common = {"variant": config.variant, "width": config.width}
-    common |= {"dtype": jnp.dtype(config.dtype), "param_dtype": jnp.dtype(config.param_dtype)}
+    common: _Fields = {
+        "variant": config.variant,
+        "width": config.width,
+        "dtype": jnp.dtype(config.dtype),
+        "param_dtype": jnp.dtype(config.param_dtype),
+    }
     return {
         "encoder": Encoder(latent=config.latent, **common),
         "generator": Generator(size=image_size, channels=len(config.mean), **common),
@@ -192,7 +205,9 @@ def _mean(encoder: Encoder, variables: dict, image: jax.Array) -> jax.Array:
 
 
 def _deviation(encoder: Encoder, variables: dict, image: jax.Array) -> jax.Array:
-    return jnp.exp(encoder.apply(variables, image[None], train=False)[1][0] / 2)
+    outputs = encoder.apply(variables, image[None], train=False)
+    _, log_variances = cast(tuple[jax.Array, jax.Array], outputs)  # alone: nothing is mutable
+    return jnp.exp(log_variances[0] / 2)
 
 
 def _image(generator: Generator, variables: dict, latent: jax.Array) -> jax.Array:

@@ -230,7 +230,7 @@ def _members(file: BinaryIO, start: int, end: int, name: str) -> Iterator[tarfil
         raise BadInput(f"{name}: not a tar file ({error}); get the official file") from error
     try:
         while member := archive.next():
-            archive.members.clear()  # A million of them would fill the memory.
+            vars(archive)["members"].clear()  # A million of them would fill the memory.
             if member.offset_data + member.size > end:
                 raise _cut(name, f"in {member.name}")
             yield member

@@ -5,7 +5,7 @@ is there.
 """
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -36,7 +36,7 @@ class Split(NamedTuple):
 
 
 @contextmanager
-def building(data_dir: str, name: str, version: str) -> Iterator[Path]:
+def building(data_dir: str, name: str, version: str) -> Generator[Path, None, None]:
     """Open a folder to write a set into; it becomes data_dir/name/version if nothing fails.
 
     Raises:

@@ -4,7 +4,7 @@ Each is two items: `variables` (params and batch_stats: all that a reader needs)
 (step and optimizer; the data resume from the step); and its score, where there was an evaluation.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ ITEMS = ("variables", "training")
 
 
 @contextmanager
-def open_manager(workdir: str | Path, write: bool = False) -> Iterator[ocp.CheckpointManager]:
+def open_manager(
+    workdir: str | Path, write: bool = False
+) -> Generator[ocp.CheckpointManager, None, None]:
     """Open a run's checkpoints; a writer keeps the two latest and the one of best score.
 
     Leaving waits for what is being written.
@@ -56,7 +58,7 @@ def open_manager(workdir: str | Path, write: bool = False) -> Iterator[ocp.Check
 
 
 @contextmanager
-def _raise_as_bad_input(manager: ocp.CheckpointManager) -> Iterator[None]:
+def _raise_as_bad_input(manager: ocp.CheckpointManager) -> Generator[None, None, None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:  # a full disk is tensorstore's ValueError

@@ -7,17 +7,17 @@ that imports rrjax, nor MPLBACKEND has to do with them.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
 from rrjax.runs import report
 
 Summary = Mapping[str, float]
+Images = Sequence[np.ndarray] | np.ndarray | jax.Array
 
 
-def save_grid(
-    workdir: str | Path, name: str, rows: Mapping[str, Sequence[np.ndarray]], side: float = 0.9
-) -> str:
+def save_grid(workdir: str | Path, name: str, rows: Mapping[str, Images], side: float = 0.9) -> str:
     """Write figures/`name`.png: a labeled row for each stack of images; return the file name.
 
     Images are (H, W, 1 or 3), float in [0,1], shown pixel for pixel without smoothing, each in a
@@ -45,7 +45,7 @@ def save_grid(
 def save_curves(
     workdir: str | Path,
     name: str,
-    curves: Mapping[str, tuple[Sequence[float], Sequence[Summary]]],
+    curves: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[Summary]]],
     *,
     xlabel: str,
     ylabel: str,
@@ -70,8 +70,10 @@ def save_curves(
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "fontsize": "small"}
-    axis.legend(frameon=False, **(place if many else {}))
+    if many:
+        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    else:
+        axis.legend(frameon=False)
     figure.tight_layout()
     return _save(figure, workdir, name)
 

@@ -2,7 +2,7 @@
 
 import errno
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextmanager
-def locked(path: Path, refusal: str) -> Iterator[None]:
+def locked(path: Path, refusal: str) -> Generator[None, None, None]:
     """Hold the lock file `path`.
 
     The kernel releases the lock when its holder ends, however it ends. On a file system without
@@ -36,7 +36,7 @@ def locked(path: Path, refusal: str) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(path: Path) -> Iterator[None]:
+def in_turn(path: Path) -> Generator[None, None, None]:
     """Hold the lock file `path` once no other process does; otherwise as `locked`."""
     lock = _file_lock(path)
     _acquire(lock, blocking=True)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def _changes(old: ConfigDict, new: ConfigDict) -> str:
 
 
 @contextmanager
-def one_writer(workdir: str | Path) -> Iterator[None]:
+def one_writer(workdir: str | Path) -> Generator[None, None, None]:
     """Let no other training write a run folder.
 
     Raises:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +52,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
 
-def spread(values: npt.ArrayLike) -> dict[str, float]:
+def spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Summarize repeats for `with_interval`: their median, least and greatest."""
     return {"median": np.median(values), "low": np.min(values), "high": np.max(values)}
 

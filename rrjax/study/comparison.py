@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ml_collections import ConfigDict
 
 from rrjax import runs
@@ -33,7 +34,7 @@ def require(config: ConfigDict, **least: float) -> None:
         raise BadInput(f"{wrong}: give {needed}")
 
 
-def summarized(scores: Mapping[str, np.ndarray], seed: int) -> Row:
+def summarized(scores: Mapping[str, npt.ArrayLike], seed: int) -> Row:
     """Summarize every score over its examples: mean, 95 % bootstrap interval and n."""
     return {name: metrics.summarize(values, seed) for name, values in scores.items()}
 

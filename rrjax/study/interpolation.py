@@ -86,9 +86,9 @@ def _between(network: runs.Frozen, left, right, weights, config, each=iter) -> t
 def _walk(name: str, network: runs.Frozen, left, right, config) -> tuple:
     """Return the images of every path, (n, points, H, W, C), and the distances reached."""
     weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), config.n)
-    ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
+    starts, ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
     bar = partial(tqdm, disable=None, desc=f"interpolation, {name}", unit="batch")
-    images, distance = _between(network, *ends, weights, config, bar)
+    images, distance = _between(network, starts, ends, weights, config, bar)
     shape = (config.n, config.points)
     return images.reshape(*shape, *images.shape[1:]), distance.reshape(shape)
 

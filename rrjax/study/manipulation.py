@@ -81,7 +81,7 @@ def _manipulate(apply, images, units, **options):
     return jax.vmap(partial(representation.manipulate, apply, **options))(images, units)
 
 
-def _scores(result: SearchResult, before, units, after, steps: int) -> dict[str, np.ndarray]:
+def _scores(result: SearchResult, before, units, after, steps: int) -> dict[str, metrics.Array]:
     """Score every pair of an image (N, H, W, C) and the unit (N,) that was added to it.
 
     before: the images without the unit. after: the representations (N, D) of those with it.

@@ -59,7 +59,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     total = len(networks) * len(searches)
     with tqdm(total=total, disable=None, desc="proximity", unit="radius") as bar:
         for name, network in networks.items():
-            grid = {"source": sources}
+            grid: dict[str, metrics.Array] = {"source": sources}
             for search in searches:
                 result = _invert(network, sources, targets, search, config)
                 scores = summarized(_scores(result, sources, targets), config.seed)
@@ -107,7 +107,7 @@ def _invert(network: runs.Frozen, sources, targets, search: Search, config) -> S
     return in_parts(invert, config.batch_size, sources, targets)
 
 
-def _scores(result: SearchResult, sources, targets) -> dict[str, np.ndarray]:
+def _scores(result: SearchResult, sources, targets) -> dict[str, metrics.Array]:
     with_source, with_target = (
         metrics.image_similarity(result.x, images) for images in (sources, targets)
     )

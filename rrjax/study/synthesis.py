@@ -207,7 +207,9 @@ TASKS = {
 }
 
 
-def _scores(measure: str, result: Result, material: Material, evaluator) -> dict[str, np.ndarray]:
+def _scores(
+    measure: str, result: Result, material: Material, evaluator
+) -> dict[str, metrics.Array]:
     """Measure every image before the steps of a task and after them, (n,) each."""
     start, output, labels = result
     if measure == IN_PATCH:
@@ -234,7 +236,7 @@ def _is_class(evaluator, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(logits).argmax(-1) == labels
 
 
-def _psnr(images: np.ndarray, originals: np.ndarray) -> np.ndarray:
+def _psnr(images: np.ndarray, originals: np.ndarray) -> jax.Array:
     """Return the PSNR, in dB, of images (n, H, W, C) with their originals: (n,)."""
     return metrics.image_similarity(jnp.asarray(images), jnp.asarray(originals))["psnr"]
 

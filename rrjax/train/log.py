@@ -1,7 +1,7 @@
 """What a training tells: metrics.jsonl, TensorBoard, a progress bar on a terminal, a line else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -45,7 +45,7 @@ class Log:
 
 
 @contextmanager
-def open_log(workdir: Path, step: int, total: int, tensorboard: bool) -> Iterator[Log]:
+def open_log(workdir: Path, step: int, total: int, tensorboard: bool) -> Generator[Log, None, None]:
     """Open the log of a run that goes on from `step`; its files lose what came after."""
     first = jax.process_index() == 0
     hidden = None if first else True  # None: where there is no terminal

@@ -26,7 +26,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
         raise BadInput(f"the processes do not find each other: {error}") from error
 
 
-def data_parallel(step: Callable, donate: bool = False) -> Callable:
+def data_parallel(step: Callable, donate: bool = False) -> jax.stages.Wrapped:
     """Run a per-device pure step, (state, batch) -> anything, on every device.
 
     The step's collectives name the axis "batch". The state is one replicated tree, not a stacked

@@ -8,7 +8,7 @@ time that its `next` takes has the devices' own work in it, which goes on meanwh
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -20,7 +20,7 @@ TICK = 0.01  # seconds: how exactly waiting is told from working
 @contextmanager
 def prefetched(
     batches: Generator, place: Callable[[Any], Any], size: int = 2
-) -> Iterator[Callable[[Any], tuple[Any, float]]]:
+) -> Generator[Callable[[Any], tuple[Any, float]], None, None]:
     """Read and `place` batches in a thread, `size` ahead, and close their generator at the end.
 
     Yields next_batch(working) -> (placed batch, seconds of waiting). `working` is a tree of arrays;

@@ -2,7 +2,7 @@
 
 import itertools
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import jax
@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
+def asked_to_stop() -> Generator[Callable[[], bool], None, None]:
     """Yield stop_asked() -> whether to stop now; every process must ask as often, and all agree.
 
     A second signal does what it would have done without this.

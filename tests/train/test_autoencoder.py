@@ -154,7 +154,7 @@ def test_losses_by_hand():
     expected["loss"] = 10 * 0.125 + 100 * feature + 3 * fooled
     assert terms == pytest.approx(expected) and total == pytest.approx(expected["loss"])
     c.update(norm="l1", feature=0.0)
-    total, terms = task.decoder_loss(c, images, None, None, None, decoded)
+    total, terms = task.decoder_loss(c, images, target, jnp.square, None, decoded)
     assert terms == pytest.approx({"pixel": 0.5, "loss": 5.0})
 
 

@@ -4,8 +4,9 @@ Losses of pixels, of features and of a discriminator that is trained in turn, in
 its step comes first. As in the authors' code all are sums, over pixels, features and images.
 """
 
+import operator
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ def decoder_loss(
     weights: ConfigDict,
     images: jax.Array,
     target: jax.Array,
-    compare: Callable[[jax.Array], jax.Array] | None,
+    compare: Callable[[jax.Array], jax.Array],
     logits_of: Callable[[jax.Array], jax.Array] | None,
     decoded: jax.Array,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -186,7 +187,7 @@ def decoder_loss(
       weights: the config's `loss`.
       images: (N, H, W, C), float in [0,1].
       target: their features, as `compare` gives them.
-      compare: images -> features; only for a feature loss.
+      compare: images -> features; a feature loss alone calls it.
       logits_of: images -> the discriminator's logits, (N,); None where there is none.
       decoded: (N, H, W, C).
     """
@@ -195,7 +196,7 @@ def decoder_loss(
         terms["feature"] = jnp.sum((compare(decoded) - target) ** 2)
     if logits_of:
         terms["adversarial"] = -jnp.sum(jax.nn.log_sigmoid(logits_of(decoded)))
-    total = sum(weights[name] * value for name, value in terms.items())
+    total = reduce(operator.add, [weights[name] * value for name, value in terms.items()])
     return total, terms | {"loss": total}
 
 

@@ -177,7 +177,8 @@ def discriminator_loss(
 def _generated(run: Run, images: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return what the generator makes of the images' latents, and of latents of the prior."""
     latent_key, prior_key = jax.random.split(key)
-    latents = _sampled(*run("encoder", images), latent_key)
+    mean, log_variance = run("encoder", images)
+    latents = _sampled(mean, log_variance, latent_key)
     decoded = run("generator", latents)
     return decoded, run("generator", jax.random.normal(prior_key, latents.shape))
 
