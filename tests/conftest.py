@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 # Before jax starts its backend: two fake devices, so every data-parallel test is a real one; and
-# programs optimized a little only, since most of a test is their compilation.
+# programs that are not optimized, since most of a test is their compilation.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
     (
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=2",
-        "--xla_backend_optimization_level=1",
+        "--xla_backend_optimization_level=0",
     )
 )
 # One cache of compiled programs for both workers, and for the processes that tests start.
@@ -103,3 +103,14 @@ def one_class(made_once, trained):
         works("train", "--config=configs/autoencoder_digits.py", *small)
 
     return made_once("one_class", make) / "standard_3"
+
+
+@pytest.fixture(scope="session")
+def vaegan(made_once):
+    """The run of a narrow VAE-GAN, two steps on digits."""
+
+    def make(root):
+        small = ["--config.epochs=1", "--config.batch_size=718", "--config.model.width=2"]
+        works("train", "--config=configs/vaegan_digits.py", f"--workdir={root / 'run'}", *small)
+
+    return made_once("vaegan", make) / "run"
