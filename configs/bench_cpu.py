@@ -26,7 +26,7 @@ def get_config():
     config.evaluation_steps = 20
     config.inversion_steps = 20
     config.compiled_steps = (1, 7, 100)
-    config.peers = True  # PyTorch programs beside ours, where robustness is installed
+    config.peers = True  # PyTorch programs too, where robustness is installed
     config.warmup = 1
     config.rounds = 5
     config.seed = 0

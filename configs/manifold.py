@@ -14,7 +14,7 @@ def get_config():
     config.dimension = 10  # of "pca"
     config.n = 0  # test images; 0: all
     # The attack whose examples are looked at, far beyond any radius of training: the paper's are 6,
-    # 1 and 40, in our pixels, of 28 and 32 pixels a side.
+    # 1 and 40, of images of 28 and 32 pixels a side.
     config.eps = 3.0  # l2, in units of pixels in [0,1]
     config.step_size = 0.5
     config.steps = 40

@@ -44,6 +44,7 @@ def test_an_image_is_at_no_distance_and_nearer_the_less_it_is_disturbed():
 
 
 @needs_package
+@pytest.mark.slow
 @pytest.mark.parametrize(("net", "kept"), [("alexnet", range(5)), ("vgg16", (1, 3, 6, 9, 12))])
 def test_activations_are_those_that_lpips_compares(net, kept):
     """LPIPS is made of them here by hand: squares between unit vectors, weighted by channel."""
