@@ -32,7 +32,7 @@ def principal(images: jax.Array, dimension: int) -> Manifold:
     """Make the affine manifold of the first principal components of images (N, H, W, C)."""
     flat = images.reshape(len(images), -1)
     mean = flat.mean(0)
-    _, _, axes = jnp.linalg.svd(flat - mean, full_matrices=False)
+    _, _, axes = jnp.linalg.svd(flat - mean[None], full_matrices=False)
     arrays = (axes[:dimension], mean.reshape(images.shape[1:]))
     partially = jax.tree_util.Partial
     exact = partially(_exact, jnp.zeros(dimension))
