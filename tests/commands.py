@@ -58,11 +58,10 @@ def _record_config(argv) -> None:
 def spawn(name, *arguments, **environment) -> CompletedProcess:
     """Run the same command in a process of its own, as a shell does.
 
-    What it compiles is not optimized: such a process runs a few steps.
+    It has the tests' XLA_FLAGS, so that it reads what they compiled.
     """
     argv = [sys.executable, "-m", f"rrjax.{name}", *map(str, arguments)]
-    flags = f"{os.environ['XLA_FLAGS']} --xla_backend_optimization_level=0"
-    environment = os.environ | {"XLA_FLAGS": flags} | environment
+    environment = os.environ | environment
     return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 

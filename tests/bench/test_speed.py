@@ -25,17 +25,17 @@ def once(program, argument):
 
 
 @pytest.mark.parametrize(
-    ("name", "kinds"),
+    ("name", "kinds", "compiled"),
     [
-        ("bench_cpu", ("adversarial", "standard", "evaluation", "inversion")),
-        ("bench_gpu", ("adversarial",)),
+        ("bench_cpu", ("adversarial", "standard", "evaluation", "inversion"), (1, 2)),
+        ("bench_gpu", ("adversarial",), ()),
     ],
 )
-def test_cases_and_compilation(name, kinds, tmp_path, monkeypatch):
+def test_cases_and_compilation(name, kinds, compiled, tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "_best", once)
     cases = tuple((kind, "tiny", "cifar", 8, 2) for kind in kinds)
     small = ["--config.rounds=2", "--config.warmup=1", f"--config.cases={cases}"]
-    small += ["--config.training.attack.steps=1", "--config.compiled_steps=(1, 2)"]
+    small += ["--config.training.attack.steps=1", f"--config.compiled_steps={compiled}"]
     small += ["--config.evaluation_steps=2", "--config.inversion_steps=2"]
     command = ["bench", f"--config=configs/{name}.py", f"--workdir={tmp_path}", *small]
     shown = works(*command, "--config.peers=False").stdout
@@ -46,7 +46,7 @@ def test_cases_and_compilation(name, kinds, tmp_path, monkeypatch):
         assert row["images_per_second"] == pytest.approx(2 / row["seconds"]["median"])
         assert row["time_ratio"] == {"median": 1, "low": 1, "high": 1}
         assert row["share_of_ceiling"] > 0 and row["bytes"] > 0
-    assert [row["steps"] for row in section["compilation"]] == [1, 2]
+    assert [row["steps"] for row in section["compilation"]] == [*compiled]
     assert "| adversarial tiny 8, 2 | rrjax " in shown
 
 

@@ -10,8 +10,6 @@ from commands import networks, refused, results, works
 from rrjax import runs
 from rrjax.evaluate import lpips
 
-pytestmark = pytest.mark.slow
-
 RESNET8 = ("--config.model.width=2",)  # of robust_digits
 
 
@@ -38,6 +36,7 @@ def test_there_and_back(file, untrained, tmp_path):
     assert "holds another run (convert was 'import', now None" in message
 
 
+@pytest.mark.slow
 def test_an_imported_network_is_evaluated(untrained, tmp_path):
     for name in ("standard", "robust"):
         (tmp_path / name).symlink_to(untrained)
@@ -48,6 +47,7 @@ def test_an_imported_network_is_evaluated(untrained, tmp_path):
     assert models["standard"] == models["robust"]
 
 
+@pytest.mark.slow
 def test_a_run_s_network_as_a_pretrained_model(trained, tmp_path):
     arguments = [f"--config.run={trained / 'robust'}", "--config.name=mine"]
     works("convert", "--config=configs/pretrain.py", f"--workdir={tmp_path}", *arguments)

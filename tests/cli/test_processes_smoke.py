@@ -42,7 +42,7 @@ def test_evaluate(trained, tmp_path):
 
 
 def test_study(tmp_path):
-    scores = {name: {"mean": 0.1} for name in ("ROAR", "KAR", "DiffROAR")}
+    scores = {key: {"median": 0.1} for key in ("roar", "kar", "diff_roar")}
     facts = {"attribution": "gradient", "norm": "l2"}
     rows = [
         {**facts, **scores, "eps": eps, "accuracy": {"mean": accuracy}}
