@@ -24,5 +24,5 @@ def test_docstrings(module):
 def test_the_notebook_of_the_readme():
     names = {}
     exec(FIRST, names)
-    assert names["found"].x.shape == (32, 32, 3)
-    assert names["found"].value < 0.3
+    assert names["result"].x.shape == (32, 32, 3)
+    assert names["result"].value < 0.3
