@@ -44,7 +44,7 @@ def program():
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=ROOT,
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT / "tests")},
         capture_output=True,
         check=True,
         text=True,
