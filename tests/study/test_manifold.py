@@ -92,22 +92,24 @@ def test_energies_are_shares_of_the_tangent():
 
 
 @pytest.mark.slow
-def test_a_vaegan_is_trained_and_is_a_manifold(trained, tmp_path):
-    run = tmp_path / "vaegan"
-    small = ["--config.epochs=1", "--config.batch_size=718", "--config.model.width=2"]
-    works("train", "--config=vaegan_digits", f"--workdir={run}", *small)
+def test_a_vaegan_is_a_manifold(vaegan, trained, tmp_path):
     command = ["study", "--config=manifold", *networks(trained), "--config.n=20"]
     command += ["--config.steps=2", f"--workdir={tmp_path}"]
-    works(*command, f"--config.manifold={run}", "--config.point=sample")
+    works(*command, f"--config.manifold={vaegan}", "--config.point=sample")
     results = runs.read_results(tmp_path)["manifold"]
     losses = ["cross_entropy", "margin"]
     assert [row["loss"] for row in results["rows"]] == ["", *losses, *losses]
     assert results["rows"][1]["less_than_first"]["mean"] == 0 and results["chance"] <= 1
     assert np.asarray(Image.open(tmp_path / "figures/manifold.png")).std() > 1
-    evaluation = ["evaluate", "--config=evaluate", "--config.standard=", f"--config.robust={run}"]
+    evaluation = [
+        "evaluate",
+        "--config=evaluate",
+        "--config.standard=",
+        f"--config.robust={vaegan}",
+    ]
     nowhere = f"--workdir={tmp_path / 'no'}"
     assert "a vaegan, not a classifier" in refused(*evaluation, nowhere)
     message = refused(*command, f"--config.manifold={trained / 'robust'}", nowhere)
     assert "a tiny, not a vaegan" in message
-    message = refused(*command, f"--config.manifold={run}", "--config.steps=0", nowhere)
+    message = refused(*command, f"--config.manifold={vaegan}", "--config.steps=0", nowhere)
     assert "steps=0: give steps of at least 1" in message
