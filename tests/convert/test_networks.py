@@ -96,7 +96,7 @@ def test_an_imported_network_is_not_trained_on(run):
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with (
         checkpoints.open_manager(run) as manager,
-        pytest.raises(BadInput, match="was imported, without an optimizer's state"),
+        pytest.raises(BadInput, match="an imported network, without an optimizer's state"),
     ):
         checkpoints.restore(manager, 0, sharding, **like)
 
