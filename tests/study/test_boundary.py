@@ -88,7 +88,9 @@ def test_the_gradient_turns_towards_the_data(tmp_path):
     assert standard["accuracy"]["low"] > 0.95 and robust["accuracy"]["low"] > 0.95
     turned = [row["energy_along_data"] for row in (standard, robust)]
     assert turned[0]["high"] < turned[1]["low"]
-    assert np.median(robust["values"]["angle_to_data"]) == pytest.approx(robust["angle_to_data"]["median"])
+    assert np.median(robust["values"]["angle_to_data"]) == pytest.approx(
+        robust["angle_to_data"]["median"]
+    )
     assert "| energy along the data |" in shown
     assert np.asarray(Image.open(tmp_path / "figures/boundary.png")).std() > 1
     assert "n=0: give n of at least 1" in refused(*command, "--config.n=0")
