@@ -47,9 +47,14 @@ def command(workdir, epochs):
     return [*start, f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in fields.items())]
 
 
+def environment(workdir):
+    """Give the environment of a run: compiled programs beside it, since its writer may be killed."""
+    return os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(workdir).parent / "programs")}
+
+
 def disturb(workdir, epochs, number, longest):
     """Start the run, send it a signal within `longest` seconds, and return its exit code."""
-    run = subprocess.Popen(command(workdir, epochs), cwd=ROOT, env=os.environ)
+    run = subprocess.Popen(command(workdir, epochs), cwd=ROOT, env=environment(workdir))
     time.sleep(random.uniform(0, longest))
     run.send_signal(number)
     return run.wait()
@@ -85,7 +90,8 @@ def drill(root, epochs, signals, longest=None):
     longest: seconds to a signal, at most; None: as long as the undisturbed run took.
     """
     root, start = Path(root), time.monotonic()
-    subprocess.run(command(root / "undisturbed", epochs), cwd=ROOT, check=True)
+    env = environment(root / "undisturbed")
+    subprocess.run(command(root / "undisturbed", epochs), cwd=ROOT, env=env, check=True)
     longest = longest or time.monotonic() - start
     codes = Counter()
     for number in signals:
@@ -97,7 +103,7 @@ def drill(root, epochs, signals, longest=None):
         name, step = signal.Signals(number).name, steps_logged(root / "disturbed")
         codes[name, code] += 1
         print(name, "exit", code, "at step", step, flush=True)
-    subprocess.run(command(root / "disturbed", epochs), cwd=ROOT, check=True)
+    subprocess.run(command(root / "disturbed", epochs), cwd=ROOT, env=env, check=True)
     same(root / "undisturbed", root / "disturbed")
     return codes
 
