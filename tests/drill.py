@@ -48,7 +48,7 @@ def command(workdir, epochs):
 
 
 def environment(workdir):
-    """Give the environment of a run: compiled programs beside it, since its writer may be killed."""
+    """Give the environment of a run: its compiled programs lie beside it, as it may be killed."""
     return os.environ | {"JAX_COMPILATION_CACHE_DIR": str(Path(workdir).parent / "programs")}
 
 
