@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh machine with Python 3.11+ to a tested rrjax: installs into .venv, lints, checks types,
 # tests. bash launch/test.sh [--quick] [arguments of pytest]
-# --quick leaves out the slow tests, which CI runs: under three minutes, without a network.
+# --quick leaves out the slow tests, which CI runs.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 EXTRAS=dev
