@@ -5,9 +5,7 @@ steps for `pgd`, `load` for networks, the modules `attack`, `attribution`, `obje
 `representation`, and the packages that they lie in. All of it is imported at its first use.
 """
 
-import configparser
 import importlib
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +55,10 @@ def __dir__() -> list[str]:
 
 
 def _version() -> str:
+    # Imported here: every command imports this module, and almost none asks for the version.
+    import configparser
+    from importlib import metadata
+
     try:
         return metadata.version("rrjax")
     except metadata.PackageNotFoundError:  # a clone that is not installed
