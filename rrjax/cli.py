@@ -58,7 +58,8 @@ def run_command(
 
 def exit_with_error(error: Exception) -> NoReturn:
     """Print an error as one line and end the process with exit code 2."""
-    print("error:", " ".join(str(error).split()), file=sys.stderr)
+    # One write: what threads of a library print meanwhile cannot come in between.
+    print(f"error: {' '.join(str(error).split())}\n", end="", file=sys.stderr)
     sys.exit(EXIT_BAD_INPUT)
 
 

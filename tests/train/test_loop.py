@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -211,10 +212,9 @@ def test_a_disk_that_is_full_leaves_the_last_good_checkpoint(tmp_path):
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     full = subprocess.run(limited, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert full.returncode == 2, full.stderr
-    # Threads of Orbax that write other arrays may print tracebacks, before it and after it.
-    (error,) = [line for line in full.stderr.splitlines() if line.startswith("error: ")]
-    assert "a checkpoint could not be written" in error
-    assert "its last whole one is of step 2:" in error
+    # Threads of Orbax that write other arrays may print tracebacks, even in front on its line.
+    written = r"error: a checkpoint could not be written.*its last whole one is of step 2:"
+    assert re.search(written, full.stderr), full.stderr
     assert drill.saved(tmp_path / "run")[0] == 2
     works("train", *command, *longer)
     assert drill.saved(tmp_path / "run")[0] == 4
