@@ -2,28 +2,24 @@
 
 import os
 import shutil
-from pathlib import Path
 
-# Before jax starts its backend: two fake devices, so every data-parallel test is a real one; and
-# programs that are not optimized, since most of a test is their compilation.
+from commands import QUICK_TO_COMPILE, RAN, SHRUNK, works
+from paths import ROOT
+
+# Before jax starts its backend: two fake devices, so every data-parallel test is a real one.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
-    (
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=2",
-        "--xla_backend_optimization_level=0",
-    )
+    (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2", QUICK_TO_COMPILE)
 )
 # One cache of compiled programs for both workers, and for the processes that tests start.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache/programs")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(ROOT / ".pytest_cache/programs")
 os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**30)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
 import pytest
 from filelock import FileLock
 
-from commands import RAN, SHRUNK, works
-from paths import ROOT
 from rrjax import cli
 
 cli.enable_compilation_cache()

@@ -60,12 +60,12 @@ def digits(run, n):
 
 
 def photos(name, width):
-    """Give an untrained network photographs from foolbox's package: 8 of CIFAR, 8 of ImageNet."""
+    """Give an untrained network photographs from foolbox's package: 2 of CIFAR, 2 of ImageNet."""
     config = robust_digits.get_config().model
     config.update({"name": name, "width": width, "mean": (0.5,) * 3, "std": (0.25,) * 3})
     model = models.create(config)
     no_network = fb.JAXModel(lambda images: images, bounds=(0, 1))
-    sets = [fb.samples(no_network, s, batchsize=8, shape=(32, 32)) for s in ("cifar10", "imagenet")]
+    sets = [fb.samples(no_network, s, batchsize=2, shape=(32, 32)) for s in ("cifar10", "imagenet")]
     images, labels = map(jnp.concatenate, zip(*sets, strict=True))
     like = jax.eval_shape(lambda: models.init(model, jax.random.key(0), images.shape[1:]))
     variables = jax.tree_util.tree_map_with_path(partial(drawn, np.random.default_rng(0)), like)

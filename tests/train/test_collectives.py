@@ -9,6 +9,7 @@ from math import prod
 import jax
 import pytest
 
+from commands import QUICK_TO_COMPILE
 from paths import ROOT
 from rrjax.runs import defaults
 from rrjax.train.tasks import classifier
@@ -40,7 +41,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def program():
-    flags = f"--xla_force_host_platform_device_count={DEVICES} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={DEVICES} {QUICK_TO_COMPILE}"
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
         cwd=ROOT,

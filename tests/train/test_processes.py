@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from commands import QUICK_TO_COMPILE
 from drill import saved
 from paths import ROOT
 
@@ -23,7 +24,7 @@ def start(workdir, devices, *flags, fields=()):
     fields = ["model.name=tiny", "model.width=64", "attack.steps=2", "log_every=1", *fields]
     command = [sys.executable, "-m", "rrjax.train", "--config=configs/robust_digits.py"]
     command += [f"--workdir={workdir}", *(f"--config.{field}" for field in fields), *flags]
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_TO_COMPILE}"
     return subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": flags}, stderr=subprocess.PIPE, text=True
     )
