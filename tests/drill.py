@@ -29,7 +29,8 @@ from rrjax.train.tasks import classifier
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = {
-    "model.width": 2,
+    "model.name": "tiny",
+    "model.width": 64,
     "attack.steps": 2,
     "attack.random_start": "sphere",
     "data.crop_padding": 1,

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
-from rrjax.models import folding
+from rrjax.models import folding, layers
 from rrjax.models.alexnet import AlexNet
-from rrjax.models.layers import at_least_float32
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.models.vgg import VGG
@@ -85,12 +84,7 @@ def create(config: ConfigDict) -> nn.Module:
 
 def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) -> dict[str, Any]:
     """Draw a model's variables (params, and batch_stats if it has any) for (H, W, C) images."""
-
-    @jax.jit
-    def draw(key: jax.Array) -> Mapping[str, Any]:
-        return model.init(key, jnp.zeros((1, *image_shape)), train=False)
-
-    return draw(key)
+    return layers.draw(model, key, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
 
 
 def frozen(model: nn.Module, variables: Mapping[str, Any]) -> jax.tree_util.Partial:
@@ -108,7 +102,7 @@ def _one_image(model: nn.Module) -> Callable:
     def apply(variables: dict[str, Any], image: jax.Array) -> tuple[jax.Array, dict]:
         outputs = model.apply(variables, image[None], train=False)
         # Under bfloat16 too, norms and distances of a representation are float32.
-        return jax.tree.map(lambda x: at_least_float32(x[0]), outputs)
+        return jax.tree.map(lambda x: layers.at_least_float32(x[0]), outputs)
 
     return apply
 

@@ -5,7 +5,7 @@ image the feature loss and the discriminator use. Both take one image.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -165,19 +165,13 @@ def init(
     if networks.discriminator:
         inputs["discriminator"] = _rows((image, compared))
     drawn = {
-        name: _drawn(getattr(networks, name), jax.random.fold_in(key, i), shapes)
+        name: layers.draw(getattr(networks, name), jax.random.fold_in(key, i), *shapes)
         for i, (name, shapes) in enumerate(inputs.items())
     }
     return {
         kind: {name: variables[kind] for name, variables in drawn.items()}
         for kind in ("params", "batch_stats")
     }
-
-
-@partial(jax.jit, static_argnums=(0, 2))
-def _drawn(module: nn.Module, key: jax.Array, shapes: Any) -> Mapping[str, Any]:
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
-    return module.init(key, *zeros, train=False)
 
 
 def decode(networks: Networks, variables: Any, features: Any) -> tuple[jax.Array, Any]:

@@ -1,6 +1,7 @@
 """Layers that the families share: torch's initializers, paddings and pools; the normalization."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -29,6 +30,20 @@ def torch_default(fan_in: int) -> Callable[..., jax.Array]:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="inputs")
+def _draw(module: nn.Module, key: jax.Array, inputs: tuple) -> Any:
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), inputs)
+    return module.init(key, *zeros, train=False)
+
+
+def draw(module: nn.Module, key: jax.Array, *inputs: Any) -> dict[str, Any]:
+    """Draw the variables of a network, in one program: an operation at a time takes twice as long.
+
+    inputs: of its call, as trees of jax.ShapeDtypeStruct.
+    """
+    return _draw(module, key, inputs)
 
 
 def conv(features: int, size: int, stride: int = 1, pad: int | str = 0, **fields: Any) -> nn.Conv:

@@ -173,11 +173,12 @@ def create(config: ConfigDict, image_size: int) -> dict[str, nn.Module]:
 def init(networks: dict[str, nn.Module], key: jax.Array) -> dict[str, dict]:
     """Draw all variables: {"params": {network: ...}, "batch_stats": {network: ...}}."""
     generator = networks["generator"]
-    image = jnp.zeros((1, generator.size, generator.size, generator.channels))
-    latent = jnp.zeros((1, networks["encoder"].latent))
-    inputs = {"encoder": image, "generator": latent, "discriminator": image}
+    image = (1, generator.size, generator.size, generator.channels)
+    latent = (1, networks["encoder"].latent)
+    shapes = {"encoder": image, "generator": latent, "discriminator": image}
+    inputs = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
     drawn = {
-        name: network.init(jax.random.fold_in(key, i), inputs[name], train=False)
+        name: layers.draw(network, jax.random.fold_in(key, i), inputs[name])
         for i, (name, network) in enumerate(networks.items())
     }
     return {

@@ -32,6 +32,7 @@ from rrjax.train.tasks import Task, TrainState, classifier
 # starts and crops. The overrides are those a user would type.
 SIZE = {"data.image_size": 8, "data.resize": 8, "batch_size": 128}
 OVERRIDES = drill.OVERRIDES | SIZE | {"data.rotation": 5.0, "epochs": 2}
+OVERRIDES |= {"model.name": "resnet8", "model.width": 2}
 
 
 def config(**changes):
