@@ -78,7 +78,9 @@ def pgd(
     if return_iterate == "best":
         chosen, value = better(best, (chosen, value))
     # The round in which an image turns out to be done does not move it, and is no step.
-    return jax.tree.map(jax.lax.stop_gradient, SearchResult(chosen, value, i - done, x))
+    return jax.tree.map(
+        jax.lax.stop_gradient, SearchResult(chosen, value, i - done.astype(i.dtype), x)
+    )
 
 
 def _round(
@@ -95,7 +97,8 @@ def _round(
         value, gradient = jax.value_and_grad(objective)(x)
         if keeps_best:
             best = better(best, (x, value))
-        updates, step_state = step.update(gradient, step_state, x)
+        with jax.numpy_dtype_promotion("standard"):  # optax multiplies its counts by floats
+            updates, step_state = step.update(gradient, step_state, x)
         moved = project(optax.apply_updates(x, updates))
         if stop is None:
             return i + 1, moved, step_state, best, jnp.array(False)

@@ -33,7 +33,8 @@ def image(coefficients: jax.Array, width: int) -> jax.Array:
     height, channels = coefficients.shape[1], coefficients.shape[-1]
     frequencies = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     scale = np.sqrt(height * width) / np.maximum(frequencies, 1 / max(height, width))
-    spectrum = jax.lax.complex(*coefficients) * scale[..., None].astype(np.float32)
+    scale = scale[..., None].astype(np.float32)
+    spectrum = jax.lax.complex(coefficients[0] * scale, coefficients[1] * scale)
     x = jnp.fft.irfft2(spectrum, (height, width), axes=(0, 1)) / 4
     if channels == 3:
         x = x @ _COLORS.T
@@ -96,7 +97,8 @@ def visualize(
         transform = partial(jitter, jax.random.fold_in(key, i))
         objective = objectives.activate(lambda x: apply(transform(x)), unit)
         gradient = jax.grad(lambda p: objective(image(p, shape[1])))(parameters)
-        updates, state = adam.update(gradient, state)
+        with jax.numpy_dtype_promotion("standard"):  # optax multiplies its counts by floats
+            updates, state = adam.update(gradient, state)
         return optax.apply_updates(parameters, updates), state
 
     parameters, _ = jax.lax.fori_loop(0, steps, advance, (start, adam.init(start)))

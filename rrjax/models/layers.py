@@ -127,15 +127,15 @@ def normalize(
             f"images must be floating point with {len(mean)} channels last, "
             f"one for each mean; got {images.dtype}{images.shape}"
         )
-    wide = jnp.promote_types(images.dtype, dtype)
+    wide = np.promote_types(images.dtype, dtype)
     shape = (1,) * (images.ndim - 1) + (-1,)
     centers, scales = (jnp.asarray(values, wide).reshape(shape) for values in (mean, std))
-    return ((images - centers) / scales).astype(dtype)
+    return ((images.astype(wide) - centers) / scales).astype(dtype)
 
 
 def at_least_float32(logits: jax.Array) -> jax.Array:
     """Widen bfloat16 logits, so that a loss is never computed in bfloat16."""
-    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return logits.astype(np.promote_types(logits.dtype, jnp.float32))
 
 
 def flatten(x: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ import pytest
 
 from rrjax.core import attack as attack_module
 from rrjax.core.attack import adversary
+from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.evaluate import robustness
 
@@ -99,7 +100,7 @@ def test_restarts_keep_the_worst_case_of_each_image(targeted):
 
 def test_survivors_are_those_of_each_attack_whatever_the_batches():
     images = np.asarray(jax.random.randint(jax.random.key(2), (10, *SHAPE), 0, 256), np.uint8)
-    predict = jax.jit(jax.vmap(lambda x: apply(x / 255.0)[0].argmax()))
+    predict = jax.jit(jax.vmap(lambda x: apply(pixels(x))[0].argmax()))
     labels = np.array(predict(images), np.int32)
     labels[::3] = (labels[::3] + 1) % 4  # some are wrong from the start
 

@@ -121,7 +121,7 @@ def posed(case, norm, targeted):
     """Return the case, aimed at the next class if targeted, and an attack that meets the ball."""
     eps = case.eps[norm]
     options = {"norm": norm, "targeted": targeted, "eps": eps, "step_size": eps / 8, "steps": 10}
-    return case._replace(labels=(case.labels + targeted) % 10), options
+    return case._replace(labels=(case.labels + int(targeted)) % 10), options
 
 
 def losses(case, images):

@@ -128,7 +128,7 @@ def test_a_disturbed_run_equals_an_undisturbed_one(tmp_path):
     """The fault drill, short: SIGKILL and SIGTERM at random moments."""
     signals = [signal.SIGTERM, signal.SIGKILL]
     random.shuffle(signals)
-    drill.drill(tmp_path, 2, signals)
+    drill.drill(tmp_path, 1, signals)
 
 
 def stop_at(monkeypatch, call):
