@@ -158,7 +158,7 @@ def _inversion(config, training, images, _labels) -> tuple[Callable, int]:
     targets = pixels(jnp.asarray(images))
     arguments = (apply, apply, targets[::-1], targets)
     options = {"eps": 1000.0, "step_size": 1.0, "steps": config.inversion_steps}
-    step = vmapped.invert_images.lower(*arguments, **options).compile()
+    step = jax.jit(vmapped.invert_images).lower(*arguments, **options).compile()
     return lambda: jax.block_until_ready(step(*arguments, **options)), _bytes(step)
 
 

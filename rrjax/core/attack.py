@@ -1,13 +1,13 @@
 """The adversary of training and evaluation: pgd on a loss of one image, started and restarted."""
 
 from functools import partial
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from rrjax.core import objectives
+from rrjax.core import checks, objectives
 from rrjax.core.pgd import (
     Projection,
     SearchResult,
@@ -100,14 +100,14 @@ def adversary(
       (H, W, C), in the ball and in [0,1].
 
     Raises:
-      BadInput: if the options contradict each other (see `check`).
+      BadInput: for options that contradict each other, pixels outside [0,1], no such class.
       TypeError: for an option that there is not, and without eps, step_size, steps, or a key that
         a random start needs.
     """
     options = _checked(options)
+    checks.check_pixels("the image", image)
     norm, eps, random_start = options["norm"], options["eps"], options["random_start"]
-    loss_of = LOSSES[options["loss"]](apply, image, label)
-    sign = 1.0 if options["targeted"] else -1.0
+    loss_of, sign = LOSSES[options["loss"]](apply, image, label), 1 if options["targeted"] else -1
     project, step = _geometry(norm, image, eps, options["step_size"])
     search = partial(
         pgd,
@@ -157,6 +157,8 @@ def _checked(options: Options) -> Options:
         restarts=options["restarts"],
         return_iterate=options["return_iterate"],
     )
+    sizes = {name: options[name] for name in ("eps", "step_size", "steps")}
+    checks.check_steps(options["norm"], options["random_start"], **sizes)
     return options
 
 
@@ -175,18 +177,43 @@ def projected_ascent_step(
     return within(delta + update, eps)
 
 
-@partial(jax.jit, static_argnames=STATIC)
 def adversaries(
-    apply: objectives.Apply, images: jax.Array, labels: jax.Array, **options: Unpack[Options]
+    apply: objectives.Apply,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array | None = None,
+    **options: Unpack[Options],
 ) -> jax.Array:
-    """Return the adversarial examples of many images (N, H, W, C): `adversary(**options)` of each.
+    """Return the adversarial examples of many images: `adversary(**options)` of each.
 
-    Without a key: no random start.
+    Args:
+      apply: one image -> (logits, reps), in eval mode.
+      images: (N, H, W, C), float in [0,1].
+      labels: (N,), whole numbers.
+      key: needed by a random start only; each image draws its own.
+      **options: those of `Options`.
+
+    Raises:
+      BadInput: as `adversary`.
     """
-    return jax.vmap(partial(adversary, apply, **options))(images, labels)
+    apply, options = checks.as_pytree(apply), _checked(options)
+    checks.check_pixels("images", images)
+    logits, _ = jax.eval_shape(apply, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+    checks.check_vector("logits", logits)
+    checks.check_index("label", labels, len(logits), "classes")
+    keys = None if key is None else jax.random.split(key, len(images))
+    return _adversaries(apply, images, labels, keys, **options)
 
 
-def protocol(eps: float, steps: int) -> dict[str, float]:
+@partial(jax.jit, static_argnames=STATIC)
+def _adversaries(apply, images, labels, keys, **options):
+    def one(image, label, key):
+        return adversary(apply, image, label, key, **options)
+
+    return jax.vmap(one)(images, labels, keys)
+
+
+def protocol(eps: float, steps: int) -> dict[str, Any]:
     """Return the options of the paper's evaluation: `steps` of 2.5 * eps / steps; eps 0 is clean.
 
     `eps` is in units of [0,1] pixels.

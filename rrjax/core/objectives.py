@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rrjax.core import checks
+
 Apply = Callable[[jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 Objective = Callable[[jax.Array], jax.Array]
 
@@ -22,11 +24,19 @@ def predicted(apply: Apply, image: jax.Array) -> jax.Array:
     return jnp.argmax(apply(image)[0])
 
 
+def _logits(apply: Apply, image: jax.Array, label: jax.Array) -> jax.Array:
+    """Return the logits of one image, of which `label` is one."""
+    logits, _ = apply(image)
+    checks.check_vector("logits", logits)
+    checks.check_index("label", label, len(logits), "classes")
+    return logits
+
+
 def cross_entropy(apply: Apply, label: jax.Array) -> Objective:
     """Return the cross-entropy of the image with `label`, in nats."""
 
     def objective(image):
-        logits, _ = apply(image)
+        logits = _logits(apply, image, label)
         return optax.softmax_cross_entropy_with_integer_labels(logits, label)
 
     return objective
@@ -34,12 +44,12 @@ def cross_entropy(apply: Apply, label: jax.Array) -> Objective:
 
 def logit(apply: Apply, label: jax.Array) -> Objective:
     """Return the logit of `label`."""
-    return lambda image: apply(image)[0][label]
+    return lambda image: _logits(apply, image, label)[label]
 
 
 def probability(apply: Apply, label: jax.Array) -> Objective:
     """Return the probability of `label`, in [0,1]."""
-    return lambda image: jax.nn.softmax(apply(image)[0])[label]
+    return lambda image: jax.nn.softmax(_logits(apply, image, label))[label]
 
 
 def margin(apply: Apply, label: jax.Array) -> Objective:
@@ -49,7 +59,7 @@ def margin(apply: Apply, label: jax.Array) -> Objective:
     """
 
     def objective(image):
-        logits, _ = apply(image)
+        logits = _logits(apply, image, label)
         others = jnp.where(jnp.arange(logits.shape[0]) == label, -jnp.inf, logits)
         return jnp.max(others) - logits[label]
 
@@ -78,6 +88,7 @@ def match(apply: Apply, target: jax.Array) -> Objective:
 
     def objective(image):
         _, reps = apply(image)
+        checks.check_target(target, reps["representation"])
         # safe_norm: the gradient at zero distance is 0, where that of a plain norm is NaN.
         distance = optax.safe_norm(reps["representation"] - target, 0.0)
         return distance / jnp.linalg.norm(target)
@@ -90,6 +101,9 @@ def activate(apply: Apply, unit: jax.Array) -> Objective:
 
     def objective(image):
         _, reps = apply(image)
-        return -reps["representation"][unit]
+        representation = reps["representation"]
+        checks.check_vector("a representation", representation)
+        checks.check_index("unit", unit, len(representation), "units")
+        return -representation[unit]
 
     return objective

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from rrjax.core import objectives
+from rrjax.core import checks, objectives
 from rrjax.core.pgd import SearchResult, Stop, l2_ball, l2_step, pgd
 from rrjax.errors import BadInput
 
@@ -30,8 +30,7 @@ def invert(
     steps on the normalized representation distance.
 
     Args:
-      apply: image -> (logits, reps). With the straight-through last ReLU, the paper's
-        (`Frozen.straight_through`), a coordinate that is zero has a gradient too.
+      apply: image -> (logits, reps); the paper's is `Frozen.straight_through`.
       start: (H, W, C), float in [0,1]; the center of the ball.
       target: the representation to reach, as `reps["representation"]`.
       eps: l2 radius in units of [0,1] pixels; 1000 never binds at 224 pixels.
@@ -43,6 +42,9 @@ def invert(
     Returns:
       `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
 
+    Raises:
+      BadInput: for pixels outside [0,1], and a target of another shape, of norm 0 or not finite.
+
     >>> import rrjax
     >>> from rrjax.data import outside
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
@@ -52,6 +54,7 @@ def invert(
     >>> result.x.shape, bool(result.value < 0.4)  # 0.87 at the start
     ((32, 32, 3), True)
     """
+    checks.check_pixels("start", start)
     return pgd(
         objectives.match(apply, target),
         start if begin is None else begin,
@@ -89,6 +92,9 @@ def interpolate(
     Returns:
       `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
 
+    Raises:
+      BadInput: for pixels outside [0,1].
+
     >>> import jax, jax.numpy as jnp, rrjax
     >>> from rrjax.data import outside
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
@@ -99,6 +105,8 @@ def interpolate(
     >>> jax.vmap(between)(jnp.linspace(0, 1, 5)).x.shape
     (5, 32, 32, 3)
     """
+    checks.check_pixels("left", left)
+    checks.check_pixels("right", right)
     (_, first), (_, second) = apply(left), apply(right)
     target = _mixed(first["representation"], second["representation"], weight)
     start = _mixed(left, right, weight)
@@ -136,6 +144,9 @@ def visualize(
     Returns:
       `SearchResult`: the image x (H, W, C); as value -R(x)[unit].
 
+    Raises:
+      BadInput: for pixels outside [0,1], and for a unit that there is not.
+
     >>> import rrjax
     >>> from rrjax.data import outside
     >>> network = rrjax.load("cifar10_robust_l2_eps05")
@@ -145,6 +156,7 @@ def visualize(
     >>> bool(-result.value > 2 * before)
     True
     """
+    checks.check_pixels("start", start)
     return pgd(
         objectives.activate(apply, unit),
         start,
@@ -177,8 +189,7 @@ def manipulate(
       apply: image -> (logits, reps).
       image: (H, W, C), float in [0,1]; the center of the ball.
       unit: which coordinate.
-      stop: "largest", the paper's: it exceeds all others; "threshold", its code's: it reaches
-        `threshold`.
+      stop: "largest", the paper's: it exceeds all others; or "threshold", its code's.
       threshold: for that `stop`, in units of the representation.
       eps: l2 radius in units of [0,1] pixels.
       step_size: the l2 length of a step in the same units.
@@ -188,7 +199,7 @@ def manipulate(
       `SearchResult`: x (H, W, C); as value -R(x)[unit]; steps, below `steps` if it stopped early.
 
     Raises:
-      BadInput: for another `stop`.
+      BadInput: for another `stop`, pixels outside [0,1], and a unit that there is not.
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -199,6 +210,7 @@ def manipulate(
     >>> int(reached.argmax()), bool(result.steps < 800)  # it exceeds all others
     (7, True)
     """
+    checks.check_pixels("image", image)
     return pgd(
         objectives.activate(apply, unit),
         image,

@@ -9,19 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.core import objectives
+from rrjax.core import checks, objectives
 from rrjax.core.pgd import SearchResult, better
 from rrjax.core.representation import invert, visualize
 from rrjax.errors import BadInput
 
 
-@partial(jax.jit, static_argnames="return_iterate")
 def invert_images(
     apply: objectives.Apply,
     descend: objectives.Apply,
-    starts: jax.Array,
-    targets: jax.Array,
-    begins: jax.Array | None = None,
+    starts: jax.Array | np.ndarray,
+    targets: jax.Array | np.ndarray,
+    begins: jax.Array | np.ndarray | None = None,
     **options: Any,
 ) -> SearchResult:
     """Invert the representations that images `targets` have under `apply`, all at once.
@@ -37,8 +36,18 @@ def invert_images(
 
     Returns:
       `SearchResult` with x (N, H, W, C) and value (N,).
-    """
 
+    Raises:
+      BadInput: for pixels outside [0,1].
+    """
+    checks.check_pixels("starts", starts)
+    checks.check_pixels("targets", targets)
+    apply, descend = checks.as_pytree(apply), checks.as_pytree(descend)
+    return _invert(apply, descend, starts, targets, begins, **options)
+
+
+@partial(jax.jit, static_argnames="return_iterate")
+def _invert(apply, descend, starts, targets, begins, **options):
     def one(start: jax.Array, target: jax.Array, begin: jax.Array) -> SearchResult:
         _, reps = apply(target)
         return invert(descend, start, reps["representation"], begin=begin, **options)
@@ -85,10 +94,18 @@ def invert_in_chunks(
 _better = jax.jit(jax.vmap(better))
 
 
-@jax.jit
 def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the logits (N, classes) and the representations (N, D) of images (N, H, W, C)."""
+    """Return the logits (N, classes) and the representations (N, D) of images (N, H, W, C).
 
+    Raises:
+      BadInput: for pixels outside [0,1].
+    """
+    checks.check_pixels("images", images)
+    return _represent(checks.as_pytree(apply), images)
+
+
+@jax.jit
+def _represent(apply, images):
     def one(image: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits, reps = apply(image)
         return logits, reps["representation"]
@@ -113,11 +130,23 @@ def nearest_distance(
     return (distances / np.linalg.norm(references, axis=-1)[None]).min(1)
 
 
-@partial(jax.jit, static_argnames="return_iterate")
 def visualize_images(
     apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options: Any
 ) -> jax.Array:
-    """Grow a unit (N,) in each of many starts (N, H, W, C); options are those of `visualize`."""
+    """Grow a unit (N,) in each of many starts (N, H, W, C); options are those of `visualize`.
+
+    Raises:
+      BadInput: for pixels outside [0,1], and for a unit that there is not.
+    """
+    apply = checks.as_pytree(apply)
+    checks.check_pixels("starts", starts)
+    _, reps = jax.eval_shape(apply, jax.ShapeDtypeStruct(starts.shape[1:], starts.dtype))
+    checks.check_index("unit", units, len(reps["representation"]), "units")
+    return _visualize(apply, starts, units, **options)
+
+
+@partial(jax.jit, static_argnames="return_iterate")
+def _visualize(apply, starts, units, **options):
     return jax.vmap(partial(visualize, apply, **options))(starts, units).x
 
 

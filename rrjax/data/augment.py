@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rrjax.errors import BadInput
+
 Batch = dict[str, np.ndarray]
 
 DRAWS = ("jitter", "order", "lighting", "angle")  # what a training record may gain
@@ -13,7 +15,13 @@ GRAY = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's mode L
 
 
 def pixels(images: Any) -> Any:
-    """Map uint8 images, of numpy or jax, to float32 in [0,1], of the same kind."""
+    """Map uint8 images, of numpy or jax, to float32 in [0,1], of the same kind.
+
+    Raises:
+      BadInput: for floats, which are pixels already.
+    """
+    if images.dtype != np.uint8:
+        raise BadInput(f"images are {images.dtype}: uint8 is divided by 255, and nothing else")
     return images.astype(np.float32) / 255
 
 

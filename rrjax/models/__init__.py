@@ -100,6 +100,11 @@ def frozen(model: nn.Module, variables: Mapping[str, Any]) -> jax.tree_util.Part
 @cache  # one function a model, so that jit finds the program that it compiled before
 def _one_image(model: nn.Module) -> Callable:
     def apply(variables: dict[str, Any], image: jax.Array) -> tuple[jax.Array, dict]:
+        if image.ndim != 3:  # a batch would pass, as several rows of one
+            raise BadInput(
+                f"an image of shape {image.shape}: give one (H, W, C), and add a batch axis by "
+                "jax.vmap"
+            )
         outputs = model.apply(variables, image[None], train=False)
         # Under bfloat16 too, norms and distances of a representation are float32.
         return jax.tree.map(lambda x: layers.at_least_float32(x[0]), outputs)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from rrjax import models
+from rrjax.core.checks import check_pixels
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.objectives import Apply
 from rrjax.errors import BadInput
@@ -49,8 +51,11 @@ class Frozen:
     def __call__(self, images: ArrayLike) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Map images (N, H, W, C), float in [0,1], to (logits, reps).
 
+        Images of another size than those of its training are a warning, once.
+
         Raises:
-          BadInput: for pixels outside [0,1] or another number of channels.
+          BadInput: for pixels outside [0,1], another number of channels, and a size that the
+            network cannot take.
         """
         images = jnp.asarray(images)
         channels = len(self.config.model.mean)
@@ -58,13 +63,23 @@ class Frozen:
             raise BadInput(
                 f"images of shape {images.shape}: this network takes (N, H, W, {channels})"
             )
-        low, high = float(images.min()), float(images.max())
-        if not (low >= 0 and high <= 1):
-            raise BadInput(
-                f"images with pixels from {low:g} to {high:g}: pass floats in [0,1], divided by "
-                "255 and not normalized (the network normalizes inside)"
-            )
+        check_pixels("images", images)
+        size = self.config.data.image_size
+        if images.shape[1:3] != (size, size):
+            sides = f"images of {images.shape[1]} by {images.shape[2]} pixels"
+            if not _takes(self.apply, images.shape[1:]):
+                raise BadInput(f"{sides}: this network takes {size} by {size}")
+            warnings.warn(f"{sides}: this network learned {size} by {size}", stacklevel=2)
         return _forward(self.apply, images)
+
+
+def _takes(function: Callable, shape: tuple[int, ...]) -> bool:
+    """Return whether a network's function of one image can take one of this shape."""
+    try:
+        outputs = jax.eval_shape(function, jax.ShapeDtypeStruct(shape, jnp.float32))
+    except (FlaxError, ZeroDivisionError, TypeError, ValueError):
+        return False
+    return all(0 not in x.shape for x in jax.tree.leaves(outputs))  # an AlexNet's of 32 pixels
 
 
 @jax.jit
@@ -173,16 +188,12 @@ class Autoencoder:
         """
         if any(side % self.stride for side in shape[:2]):
             raise BadInput(f"images of {shape[:2]} pixels: give multiples of {self.stride}")
-        try:
-            features = jax.eval_shape(self.encode, jax.ShapeDtypeStruct(shape, jnp.float32))
-            if any(0 in x.shape for x in jax.tree.leaves(features)):  # an AlexNet's of 32 pixels
-                raise ValueError("no features are left")
-        except (FlaxError, ZeroDivisionError, TypeError, ValueError) as error:
+        if not _takes(self.encode, shape):
             size = self.config.data.image_size
             raise BadInput(
                 f"images of {shape[:2]} pixels: the encoder, {self.encoder.config.model.name}, "
                 f"cannot take them; it was trained with {size}"
-            ) from error
+            )
 
 
 @jax.jit

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from rrjax.runs.report import Section, text_table, write_report
 def write_results(workdir: str | Path, name: str, results: dict) -> None:
     """Write a study's results under its name into the folder's results.json.
 
-    Results are plain values and arrays, which JSON holds as lists.
+    Results are plain values and arrays, which JSON holds as lists. What is not finite becomes null:
+    JSON has no NaN.
     """
-    everything = read_results(workdir) | {name: results}
-    text = json.dumps(everything, indent=2, default=_plain) + "\n"
+    plain = json.loads(json.dumps(results, default=_plain))
+    everything = read_results(workdir) | {name: _finite(plain)}
+    text = json.dumps(everything, indent=2, allow_nan=False) + "\n"
     replace_text(Path(workdir) / "results.json", text)
 
 
@@ -88,6 +91,15 @@ def read_results(workdir: str | Path) -> dict:
         return dict(json.loads(path.read_text())) if path.exists() else {}
     except ValueError as error:
         raise BadInput(f"{path}: not JSON ({error}); move it away") from error
+
+
+def _finite(value: Any) -> Any:
+    """Replace NaN and infinities in a tree of plain values."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

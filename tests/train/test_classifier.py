@@ -145,7 +145,7 @@ def test_masked_examples_count_nothing(tiny):
 
 def test_random_starts_are_drawn_anew_each_step():
     c = config()
-    c.attack.random_start, c.attack.step_size = "sphere", 0.0
+    c.attack.random_start, c.attack.step_size = "sphere", 1e-9
     task = classifier.create(c, 10)
     state = jax.device_get(task.init())
     _, first = on_devices(task.train_step, 1, state, batch())

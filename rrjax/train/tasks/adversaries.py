@@ -6,8 +6,7 @@ from functools import partial
 import jax
 from ml_collections import ConfigDict
 
-from rrjax.core import attack
-from rrjax.errors import BadInput
+from rrjax.core import attack, checks
 from rrjax.train.tasks import optimizer
 
 OPTIONS = ("norm", "step_size", "steps", "loss", "random_start", "restarts", "return_iterate")
@@ -62,9 +61,6 @@ def evaluation_adversary(config: ConfigDict, steps: int) -> Adversary:
 
 def check(config: ConfigDict) -> None:
     """Raise BadInput, naming the field, unless an `attack` config is possible."""
-    if not min(config.eps, config.step_size, config.steps) >= 0:  # so that a NaN is refused too
-        raise BadInput(
-            f"attack.eps={config.eps}, step_size={config.step_size}, steps={config.steps}: "
-            "none may be negative"
-        )
+    # A random start without a step is no adversary either, to be trained or evaluated with.
+    checks.check_steps(config.norm, "none", config.eps, config.step_size, config.steps)
     attack.check(**{name: config[name] for name in OPTIONS if name not in ("step_size", "steps")})

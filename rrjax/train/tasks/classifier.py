@@ -158,6 +158,11 @@ def make_eval_step(
 
 def _check(config: ConfigDict) -> None:
     adversaries.check(config.attack)
+    if config.model.classes < 2:
+        raise BadInput(
+            f"model.classes={config.model.classes}: a classifier of one class is always right; "
+            "give at least 2"
+        )
     if min(config.replays, config.eval_attack_steps) < 0:
         raise BadInput(
             f"replays={config.replays}, eval_attack_steps={config.eval_attack_steps}: "
