@@ -1,21 +1,28 @@
 """What every command shares: flags become a config, bad input one line and exit code 2."""
 
+import difflib
 import importlib.util
+import io
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 from absl import flags, logging
 from filelock import FileLock
 from ml_collections import ConfigDict, config_flags
+from ml_collections.config_flags import tuple_parser
 
 from rrjax.errors import EXIT_BAD_INPUT, EXIT_STOPPED, BadInput, Stopped
 
 Run = Callable[[ConfigDict, str], None]
+# What ml_collections raises for flags, and Python for a config file.
+_BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
+_BAD_FILES = (OSError, ImportError, SyntaxError, NameError)
 CACHE_BYTES = 2 * 2**30  # of compiled programs, those last used
 
 
@@ -39,6 +46,8 @@ def run_command(
       own_flags: the command's own, defined and not parsed; None if it has none.
     """
     own_flags = own_flags or flags.FlagValues()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if {"-h", "-help", "--help"} & set(argv[1:]):
             _define(own_flags, argv)
@@ -48,12 +57,30 @@ def run_command(
         if kind not in config:
             raise BadInput(f"--config has no field {kind!r}: it is another command's config")
         enable_compilation_cache()
+        if "distributed" not in own_flags:  # processes are joined before there are devices
+            check_devices()
         run(config, workdir)
     except BadInput as error:
         exit_with_error(error)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(EXIT_STOPPED)
+
+
+def check_devices() -> None:
+    """Start the devices of JAX_PLATFORMS.
+
+    Raises:
+      BadInput: if this machine, or this jax, has none.
+    """
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        platforms = jax.config.values["jax_platforms"]
+        raise BadInput(
+            f"JAX_PLATFORMS={platforms}: no such device here; unset it, or install a jax for it, "
+            "as pip install 'jax[cuda12]' does"
+        ) from error
 
 
 def exit_with_error(error: Exception) -> NoReturn:
@@ -84,9 +111,9 @@ def parse(argv: Sequence[str], own_flags: flags.FlagValues | None = None) -> tup
     try:
         rest = own_flags(argv)
         value = config.value  # executes the file
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(_reason(error)) from error
-    except (OSError, ImportError, SyntaxError, NameError) as error:
+    except _BAD_FLAGS as error:
+        raise BadInput(_unknown_field(argv) or _reason(error)) from error
+    except _BAD_FILES as error:
         raise BadInput(
             f"--config cannot be loaded: {str(error).strip().splitlines()[-1]}"
         ) from error
@@ -96,12 +123,26 @@ def parse(argv: Sequence[str], own_flags: flags.FlagValues | None = None) -> tup
         # Orbax logs every file it moves, and one failure many times.
         logging.set_verbosity(logging.FATAL)
     workdir = own_flags["workdir"].value
+    _check_paths({"--workdir": workdir, "--config": value.to_dict()})
     if workdir is None:
         path = config_flags.get_config_filename(own_flags["config"])
         name = Path(path.split(":")[0]).stem
         return value, str(Path("runs") / name)
     # A shell leaves the ~ of --workdir=~/x. Path's expanduser would make "" a ".".
     return value, os.path.expanduser(workdir)  # noqa: PTH111
+
+
+def _check_paths(values: Mapping[str, Any]) -> None:
+    """Refuse the address of another machine, which would become a folder of this one."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            _check_paths({f"{name}.{field}": inner for field, inner in value.items()})
+        for path in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(path, str) and re.match(r"[A-Za-z][\w+.-]*://", path):
+                raise BadInput(
+                    f"{name}={path}: rrjax reads and writes folders of this machine; mount that "
+                    "one, or copy it"
+                )
 
 
 def _reason(error: Exception) -> str:
@@ -127,6 +168,67 @@ def _define(own_flags: flags.FlagValues, argv: Sequence[str]) -> flags.FlagHolde
     flags.mark_flag_as_required("config", own_flags)
     own_flags["verbosity"] = flags.FLAGS["verbosity"]  # absl's: what libraries log
     return config
+
+
+class _Float(flags.FloatParser):
+    """Parses fractions too: 8/255."""
+
+    def parse(self, argument: Any) -> float:
+        """Return the number that a text is."""
+        return super().parse(_divided(argument))
+
+
+class _Tuple(tuple_parser.TupleParser):
+    """Parses tuples of fractions too: (0, 8/255)."""
+
+    def parse(self, argument: Any) -> tuple:
+        """Return the tuple that a text is."""
+        return super().parse(_divided(argument))
+
+
+config_flags.register_flag_parser_for_type(float, _Float())
+config_flags.register_flag_parser_for_type(tuple, _Tuple())
+
+
+def _divided(argument: Any) -> Any:
+    """Replace fractions by decimals in a text that quotes nothing, such as a path."""
+    if not isinstance(argument, str) or {"'", '"'} & set(argument):
+        return argument
+    number = r"(\d+\.?\d*)"
+    return re.sub(rf"{number}\s*/\s*{number}", lambda m: repr(float(m[1]) / float(m[2])), argument)
+
+
+def _unknown_field(argv: Sequence[str]) -> str:
+    """Say which field was meant by the first flag that is none, if that is the error; else ""."""
+    given = [flag for flag in argv[1:] if flag.startswith("--config=")]
+    bare = flags.FlagValues()
+    config = _define(bare, [argv[0], *given])
+    try:
+        bare([argv[0], *given])
+        fields = _names(config.value)
+    except (*_BAD_FLAGS, *_BAD_FILES):  # that is another error
+        return ""
+    for flag in argv[1:]:
+        name = flag.split("=")[0].removeprefix("--")
+        field = name.removeprefix("config.")
+        if name == field and field in fields:
+            return f"--{name}: there is no such flag; did you mean --config.{field}?"
+        if name != field and field not in fields:
+            (nearest, *_) = difflib.get_close_matches(field, fields, 1, 0.6) or [""]
+            own = ", ".join(each for each in fields if "." not in each)
+            meant = f"did you mean {nearest}?" if nearest else f"choose from {own}"
+            return f"--{name}: the config has no field {field}; {meant}"
+    return ""
+
+
+def _names(config: ConfigDict, prefix: str = "") -> list[str]:
+    """Return the dotted names of a config's fields, sections among them."""
+    names = []
+    for key, value in config.items():
+        names.append(f"{prefix}{key}")
+        if isinstance(value, ConfigDict):
+            names += _names(value, f"{prefix}{key}.")
+    return names
 
 
 def _with_config_files(arguments: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ machine does besides meets all of them; ratios are taken within a round.
 
 import copy
 import importlib.util
+import os
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -86,6 +87,7 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
     training = _training(config, case)
     images, labels = _batch(config.seed, case, training.model.classes)
     work, memory = KINDS[case["kind"]](config, training, images, labels)
+    _check_memory(case, memory)
     programs = {RRJAX: work}
     if importlib.util.find_spec("robustness") and config.peers:
         from rrjax.bench import peers  # PyTorch is imported for this alone
@@ -106,6 +108,18 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
         }
         for name, times in seconds.items()
     ]
+
+
+def _check_memory(case: dict, needed: int) -> None:
+    """Check that a case fits, before a run that the system would kill, with what was measured."""
+    stats = jax.devices()[0].memory_stats()
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    available = stats["bytes_limit"] if stats else total
+    if needed > available:
+        raise BadInput(
+            f"--config.cases: {tuple(case[field] for field in FIELDS)} takes {needed / 1e9:.1f} GB "
+            f"of a device that has {available / 1e9:.1f}: give fewer images, or leave it out"
+        )
 
 
 def _times(programs: dict[str, Callable], warmup: int, rounds: int) -> dict[str, list[float]]:

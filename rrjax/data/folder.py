@@ -55,7 +55,10 @@ def files(path: str | Path, split: str) -> tuple[list[Path], np.ndarray, tuple[s
             )
         images = _images(root / name)
         if not images:
-            raise BadInput(f"{root / name}: a class without images; add some or remove the folder")
+            raise BadInput(
+                f"{root / name}: a class without images ({', '.join(sorted(SUFFIXES))} are read); "
+                "add or convert some, or remove the folder"
+            )
         paths += images
         labels += [class_names.index(name)] * len(images)
     return paths, np.array(labels, np.int32), class_names

@@ -7,6 +7,7 @@ run needs to go on exactly.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -22,6 +23,8 @@ from rrjax.data.sources import Source
 from rrjax.errors import BadInput
 
 Record = dict[str, Any]
+_SHARED_MEMORY = "/dev/shm"
+_BUFFER = 2  # finished batches of each worker
 
 
 def train_batches(
@@ -52,12 +55,12 @@ def train_batches(
       process_count: how many there are.
 
     Yields:
-      {"image": uint8 (batch_size, H, W, C), "label": int32 (batch_size,), "index": int32
-      (batch_size,)} and what else `transform` adds, "index" being the record's in the source.
+      {"image": uint8 (batch_size, H, W, C), "label" and "index" in the source: int32 (batch_size,)}
+      and what else `transform` adds.
 
     Raises:
-      BadInput: for more than `max_corrupt` corrupt images, for a bad record and for a batch of
-        mixed shapes.
+      BadInput: for more than `max_corrupt` corrupt images, a bad record, a batch of mixed shapes,
+        and workers whose batches do not fit into shared memory.
     """
     n = len(source)
 
@@ -72,6 +75,7 @@ def train_batches(
     shard = stream[process_index::process_count].batch(
         batch_size, drop_remainder=True, batch_fn=lambda records: _stack(source, records)
     )
+    _check_shared_memory(workers, batch_size, read)
     return _report_skipped(_prefetched(shard[first_step:], workers), source, max_corrupt)
 
 
@@ -186,6 +190,24 @@ def _stack(source: Source, records: Sequence[Record]) -> Batch:
     return {key: np.stack([record[key] for record in records]) for key in records[0]}
 
 
+def _check_shared_memory(workers: int, batch_size: int, read: Callable) -> None:
+    """Check that the batches of all workers fit into the memory that processes share."""
+    if not workers:
+        return
+    size = batch_size * sum(np.asarray(value).nbytes for value in read(0, 0).values())
+    needed = workers * (_BUFFER + 1) * size + 2**20
+    try:
+        free = shutil.disk_usage(_SHARED_MEMORY).free
+    except OSError:  # not Linux
+        return
+    if free < needed:
+        raise BadInput(
+            f"data.workers={workers}: their batches need {needed / 2**20:,.0f} MiB of shared "
+            f"memory, and {_SHARED_MEMORY} has {free / 2**20:,.1f} free: give more (docker run "
+            "--shm-size=8g), or set --config.data.workers=0"
+        )
+
+
 def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset[Batch]:
     # An element is a whole batch here: one in the making for each thread, not Grain's default 500.
     threads = min(16, max(1, (os.cpu_count() or 1) // max(1, workers)))
@@ -194,7 +216,7 @@ def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset[Ba
         return stream
     if not flags.FLAGS.is_parsed():  # In a notebook; Grain's workers read absl's flags.
         flags.FLAGS.mark_as_parsed()
-    options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=2)
+    options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=_BUFFER)
     # A copy, out of the memory that is shared with a worker: jax may keep a reference to an array,
     # and memory that is still referenced when the program ends is reported as leaked.
     return stream.mp_prefetch(options).map(lambda batch: {k: np.array(v) for k, v in batch.items()})

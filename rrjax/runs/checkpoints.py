@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from rrjax.errors import BadInput
@@ -37,24 +38,36 @@ def open_manager(
             ),
         ]
     )
-    options = ocp.CheckpointManagerOptions(
-        best_fn=_score,
-        best_mode="max",
-        preservation_policy=policy,
-        cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
-        create=False,
-        read_only=not write,
-        multiprocessing_options=_barriers(),
-    )
     directory = Path(workdir).absolute() / "checkpoints"
     if write:
         directory.mkdir(parents=True, exist_ok=True)  # Orbax does not, for several processes
-    manager = ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
+    with _quiet():
+        options = ocp.CheckpointManagerOptions(
+            best_fn=_score,
+            best_mode="max",
+            preservation_policy=policy,
+            cleanup_tmp_directories=write,  # a reader must not touch a run that is being written
+            create=False,
+            read_only=not write,
+            multiprocessing_options=_barriers(),
+        )
+        manager = ocp.CheckpointManager(directory, options=options, item_names=ITEMS)
     try:
         yield manager
     finally:
         with _raise_as_bad_input(manager):
             manager.close()
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """Let Orbax not warn, in a user's script, that a reader only reads."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> None:
     def run(config: ConfigDict, workdir: str) -> None:
         if own.distributed or own.coordinator:
             parallel.join(own.coordinator, own.processes, own.process)
+        cli.check_devices()
         loop.check(config)
         batches = data.create(config)
         task = create_task(config, batches.steps_per_epoch, workdir)

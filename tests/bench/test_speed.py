@@ -13,6 +13,7 @@ import pytest
 from commands import results, works
 from paths import ROOT
 from rrjax.bench import speed
+from rrjax.errors import BadInput
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +49,13 @@ def test_cases_and_compilation(name, kinds, compiled, tmp_path, monkeypatch):
         assert row["share_of_ceiling"] > 0 and row["bytes"] > 0
     assert [row["steps"] for row in section["compilation"]] == [*compiled]
     assert "| adversarial tiny 8, 2 | rrjax " in shown
+
+
+def test_a_case_that_does_not_fit_is_refused():
+    case = {"kind": "adversarial", "name": "tiny", "variant": "cifar", "size": 8, "n": 2}
+    speed._check_memory(case, 1000)
+    with pytest.raises(BadInput, match=r"'tiny', 'cifar', 8, 2\) takes 1000000.0 GB of a device"):
+        speed._check_memory(case, 10**15)
 
 
 # What the benchmark needs, and each distribution that these require.

@@ -1,6 +1,9 @@
 """Laws of the command line: names, paths, the default workdir, the compile cache, exit codes."""
 
+import io
+import os
 import pwd
+import sys
 from importlib import metadata
 
 import jax
@@ -18,7 +21,8 @@ from ml_collections import ConfigDict
 
 
 def get_config(size="small"):
-    return ConfigDict({"n": 1, "size": size, "inner": {"rate": 0.5}}).lock()
+    inner = {"rate": 0.5, "paths": ()}
+    return ConfigDict({"n": 1, "size": size, "path": "", "inner": inner}).lock()
 """
 
 
@@ -78,8 +82,18 @@ def test_the_home_folder_of_a_workdir(elsewhere, monkeypatch):
         (["--config=robust_digitz"], "neither a file nor a shipped config (activations, anomaly"),
         (["--config=nothing.py"], "--config=nothing.py: no such file"),
         (["--config=broken.py"], "--config cannot be loaded: NameError"),
-        (["--config=mine.py", "--config.m=1"], "the config has no field 'm'"),
-        (["--config=mine.py", "--config.iner.rate=1"], "no field 'iner'\nDid you mean \"inner\""),
+        (["--config=mine.py", "--config.m=1"], "no field m; choose from "),
+        (
+            ["--config=mine.py", "--config.iner.rate=1"],
+            "iner.rate; did you mean inner.rate?",
+        ),
+        (["--config=mine.py", "--n=3"], "--n: there is no such flag; did you mean --config.n?"),
+        (["--config=mine.py", "--workdir=gs://b/run"], "--workdir=gs://b/run: rrjax reads and"),
+        (["--config=mine.py", "--config.path=s3://x"], "--config.path=s3://x: rrjax reads and"),
+        (
+            ["--config=mine.py", "--config.inner.paths=('a','gs://x')"],
+            "--config.inner.paths=gs://x",
+        ),
         (["--config=mine.py", "--config.n=half"], "half"),
         (["--config=mine.py", "--workdirs=x"], "Unknown command line flag 'workdirs'"),
         (["--config=mine.py", "workdir=x"], "unexpected argument 'workdir=x': flags are written"),
@@ -207,3 +221,31 @@ def test_the_version_of_a_clone_that_is_not_installed(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", missing)
     assert f"version = {rrjax.__version__}\n" in (ROOT / "setup.cfg").read_text()
+
+
+def test_fractions_are_numbers(elsewhere):
+    config, _ = parse("--config=mine.py", "--config.inner.rate=8/255")
+    assert config.inner.rate == 8 / 255
+    config, _ = parse("--config=evaluate", "--config.eps=(0, 8/255,1.5 / 3)")
+    assert config.eps == (0, 8 / 255, 0.5)
+    config, _ = parse("--config=evaluate", "--config.more=('runs/3/4',)", "--config.robust=a/1/2")
+    assert (config.more, config.robust) == (("runs/3/4",), "a/1/2")
+
+
+def test_a_platform_that_is_not_there(elsewhere, capsys, monkeypatch):
+    def devices():
+        raise AssertionError  # as jax does where JAX_PLATFORMS=cuda finds none
+
+    monkeypatch.setattr(jax, "devices", devices)
+    code, shown = run(capsys, "--config=mine.py")
+    assert code == 2 and "JAX_PLATFORMS=cpu: no such device here" in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_a_name_that_is_no_text_is_printed(elsewhere, monkeypatch):
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", shown)
+    action = lambda config, workdir: print(os.fsdecode(b"caf\xe9.jpg"))  # noqa: E731
+    cli.run_command(action, "n", ["rrjax.command", "--config=mine.py"])
+    shown.flush()
+    assert shown.buffer.getvalue() == b"caf\\udce9.jpg\n"

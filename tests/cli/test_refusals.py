@@ -13,6 +13,7 @@ EVALUATE = ["evaluate", "--config=evaluate"]
 INVERSION = ["study", "--config=inversion"]
 BENCH = ["bench", "--config=bench_data"]
 FOLDER = "--config.data.name=folder"
+ONE_CLASS = ["--config.data.groups=((3,),)", "--config.data.group_names=('three',)"]
 CASES = "--config.cases=(('train', 'tiny'),)"
 
 
@@ -34,6 +35,10 @@ CASES = "--config.cases=(('train', 'tiny'),)"
         ([*TRAIN, FOLDER, "--config.data.path=/no"], "'/no' is no folder; set --config.data.path"),
         ([*TRAIN, "--config.data.resize=8"], "data.resize=8: give at least image_size=16"),
         ([*TRAIN, "--config.data.workers=-1"], "data.workers=-1"),
+        ([*TRAIN, *ONE_CLASS, "--config.model.classes=1"], "model.classes=1: a classifier of one"),
+        ([*TRAIN, "--config.attack.eps=8", "--config.attack.norm=linf"], "did you mean 8/255?"),
+        ([*TRAIN, "--config.attack.steps=0"], "attack.steps=0 with eps="),
+        ([*EVALUATE, "--config.more=('gs://bucket/run',)"], "--config.more=gs://bucket/run: rrjax"),
         (["train", "--config=kim_mnist:l2"], "l2: give norm and eps, such as l2,0.4"),
         ([*EVALUATE, "--config.standard=/no"], "not a run folder"),
         ([*EVALUATE, "--config.steps=(0,)"], "steps=(0,)"),

@@ -1,6 +1,7 @@
 """Batches: epochs are permutations, processes share one stream, a resumed stream goes on."""
 
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -242,3 +243,11 @@ def test_mixed_shapes_are_named():
     )
     with pytest.raises(BadInput, match=r"mixed: record 3 is \(2, 2, 1\), record 1 is \(2, 3, 1\)"):
         list(evaluation(4, 0, 1, of=mixed))
+
+
+def test_workers_whose_batches_do_not_fit_are_refused(monkeypatch):
+    usage = SimpleNamespace(free=2**20)
+    monkeypatch.setattr(pipeline.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(BadInput, match=r"data.workers=2: .* has 1.0 free: .*workers=0"):
+        train(workers=2)
+    next(train())  # threads share no memory with a process

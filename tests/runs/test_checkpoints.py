@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import logging
 
 from rrjax.errors import BadInput
 from rrjax.runs import checkpoints
@@ -103,3 +104,15 @@ def test_another_networks_checkpoint_is_named(tmp_path):
         pytest.raises(BadInput, match=r"cannot be read"),
     ):
         checkpoints.restore(manager, 7, SHARDING, variables=like)
+
+
+def test_a_reader_is_not_warned_that_it_only_reads(tmp_path, caplog):
+    save(tmp_path, 1, 1.0)
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.WARNING)  # absl's own, in a user's script
+    try:
+        assert steps(tmp_path) == [1]
+        assert logging.get_verbosity() == logging.WARNING
+    finally:
+        logging.set_verbosity(before)
+    assert not caplog.records
