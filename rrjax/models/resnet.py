@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -67,6 +67,10 @@ class ResNet(nn.Module):
     representation. `last_act` is the very last ReLU only.
     """
 
+    FOLDS: ClassVar = {
+        **{f"bn{i}": f"conv{i}" for i in (1, 2, 3)},
+        **{f"{shortcut}_1": f"{shortcut}_0" for shortcut in ("downsample", "shortcut")},
+    }
     stage_sizes: tuple[int, ...]
     block: type[nn.Module]
     variant: str

@@ -118,7 +118,9 @@ def _trained(path: str | Path, checkpoint: str) -> tuple[ConfigDict, nn.Module, 
     model = models.create(config.model)
     shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     init = partial(models.init, model, jax.random.key(0), shape)
-    return config, model, _restored(path, init, checkpoint)
+    variables = _restored(path, init, checkpoint)
+    folding.check(model, shape)  # of a pretrained model a test does it
+    return config, model, variables
 
 
 def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
