@@ -17,6 +17,7 @@ from rrjax.errors import BadInput
 from rrjax.models import folding
 from rrjax.models.alexnet import AlexNet
 from rrjax.models.layers import at_least_float32
+from rrjax.models.preactivation import PreActResNet, WideResNet
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.models.vgg import VGG
@@ -26,6 +27,10 @@ MODELS = {
     "resnet18": partial(ResNet, (2, 2, 2, 2), Basic),
     "resnet34": partial(ResNet, (3, 4, 6, 3), Basic),
     "resnet50": partial(ResNet, (3, 4, 6, 3), Bottleneck),
+    "preact_resnet18": partial(PreActResNet, (2, 2, 2, 2), False, False),
+    "preact_resnet18_v2": partial(PreActResNet, (2, 2, 2, 2), True, True),
+    "wideresnet28_10": partial(WideResNet, 28, 10),
+    "wideresnet34_10": partial(WideResNet, 34, 10),
     "vgg16": partial(VGG, False),
     "vgg16_bn": partial(VGG, True),
     "alexnet": partial(AlexNet),
@@ -35,6 +40,10 @@ MODELS = {
 }
 # The families that come in one variant only; the others come in both.
 _ONE_VARIANT = {
+    "preact_resnet18": ("cifar",),
+    "preact_resnet18_v2": ("cifar",),
+    "wideresnet28_10": ("cifar",),
+    "wideresnet34_10": ("cifar",),
     "alexnet": ("imagenet",),
     "mnist_cnn": ("cifar",),
     "cifar_cnn": ("cifar",),

@@ -1,5 +1,6 @@
 """Layers that the families share: torch's initializers, paddings and pools; the normalization."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,11 @@ def torch_default(fan_in: int) -> Callable[..., jax.Array]:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+def torch_kernel(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Draw a kernel (..., in, out) as torch's Conv2d and Linear do, by its own fan_in."""
+    return torch_default(math.prod(shape[:-1]))(key, shape, dtype)
 
 
 def conv(features: int, size: int, stride: int = 1, pad: int | str = 0, **fields: Any) -> nn.Conv:

@@ -30,6 +30,8 @@ def drawn(rng, path, shape):
     [
         ("resnet8", "cifar", 4, 8),
         ("resnet50", "imagenet", 2, 32),
+        ("preact_resnet18", "cifar", 2, 8),
+        ("wideresnet28_10", "cifar", 64, 8),
         ("vgg16_bn", "cifar", 64, 32),
     ],
 )
@@ -38,6 +40,8 @@ def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, varia
     c.update(name=name, variant=variant, width=width, classes=5)
     c.update(dtype="float64", param_dtype="float64")
     model = models.create(c)
+    if name.startswith("wide"):
+        model = model.clone(depth=10, widen_factor=1)
     rng = np.random.default_rng(0)
     # Statistics, scales and shifts as no initialization has them.
     shapes = jax.eval_shape(lambda key: models.init(model, key, (size, size, 3)), jax.random.key(0))

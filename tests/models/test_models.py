@@ -49,9 +49,11 @@ def create(name, variant="cifar", **fields):
 
 def narrow(name, variant, **fields):
     """Create a network with as few units and channels as its family allows."""
-    if name.startswith("resnet"):
+    if "resnet" in name and not name.startswith("wide"):
         return create(name, variant, width=4, **fields)
     model = create(name, variant, **fields)
+    if name.startswith("wideresnet"):
+        return model.clone(depth=10, widen_factor=2)
     return model.clone(hidden=8) if (name, variant) in HIDDEN else model
 
 
@@ -90,6 +92,9 @@ def blocks(named):
     [
         "resnet50_imagenet",
         "resnet50_cifar",
+        "preact_resnet18_cifar",
+        "preact_resnet18_v2_cifar",
+        "wideresnet28_10_cifar",
         "vgg16_imagenet",
         "vgg16_bn_imagenet",
         "alexnet_imagenet",
@@ -101,12 +106,13 @@ def test_logits_representation_and_input_gradient_are_torchs(file, float64):
     named = {key: tuple(map(int, shape)) for key, *shape in map(str.split, golden["keys"])}
     # Narrower than the published ones: see tests/golden/make_models.py.
     fields = {"classes": golden["logits"].shape[1], "dtype": "float64", "param_dtype": "float64"}
-    if name == "resnet50":
-        model = create(name, variant, width=named["conv1.weight"][0], **fields)
-        model = model.clone(stage_sizes=blocks(named))
-    else:
-        model = create(name, variant, **fields)
+    model = create(name, variant, **fields)
+    if "hidden" in model.__dataclass_fields__:
         model = model.clone(hidden=golden["representation"].shape[1])
+    elif "depth" in model.__dataclass_fields__:
+        model = model.clone(depth=16, widen_factor=named["fc.weight"][1] // 64)
+    else:
+        model = model.clone(stage_sizes=blocks(named), width=named["conv1.weight"][0])
     x = jnp.asarray(golden["images"] / 255)
     template = jax.eval_shape(lambda k: models.init(model, k, x.shape[1:]), jax.random.key(0))
     variables = torch_checkpoint.from_state_dict(draw(named), template)
@@ -130,6 +136,10 @@ def test_logits_representation_and_input_gradient_are_torchs(file, float64):
         ("resnet50", "cifar", 10, 23_520_842),
         ("resnet18", "imagenet", 1000, 11_689_512),
         ("resnet34", "imagenet", 1000, 21_797_672),
+        ("preact_resnet18", "cifar", 10, 11_171_146),
+        ("preact_resnet18_v2", "cifar", 10, 11_172_170),
+        ("wideresnet28_10", "cifar", 10, 36_479_194),
+        ("wideresnet34_10", "cifar", 10, 46_160_474),
         ("vgg16", "imagenet", 9, 134_297_417),
         ("alexnet", "imagenet", 1000, 61_100_840),
     ],
@@ -144,6 +154,9 @@ def test_parameter_counts_are_the_published_ones(name, variant, classes, count):
 FAMILIES = [
     ("resnet8", "cifar", 8, ["stem", "layer1", "layer2", "layer3"], 256),
     ("resnet8", "imagenet", 32, ["stem", "layer1", "layer2", "layer3"], 256),
+    ("preact_resnet18", "cifar", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
+    ("preact_resnet18_v2", "cifar", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
+    ("wideresnet28_10", "cifar", 8, ["stem", "block1", "block2", "block3"], 640),
     ("vgg16_bn", "cifar", 32, ["block1", "block2", "block3", "block4", "block5"], 512),
     ("vgg16", "imagenet", 32, [*(f"block{i}" for i in range(1, 6)), "hidden"], 4096),
     ("alexnet", "imagenet", 64, [*(f"conv{i}" for i in range(1, 6)), "hidden"], 4096),
@@ -164,7 +177,11 @@ def test_every_stage_is_named_and_r_is_last(name, variant, size, stages, dimensi
     assert reps["representation"].shape == (2, dimension)
 
 
-@pytest.mark.parametrize(("name", "variant", "size"), [family[:3] for family in FAMILIES])
+# The last stage of a PreActResNet-18 is pooled without a ReLU.
+WITH_LAST_RELU = [family[:3] for family in FAMILIES if family[0] != "preact_resnet18"]
+
+
+@pytest.mark.parametrize(("name", "variant", "size"), WITH_LAST_RELU)
 def test_straight_through_keeps_values_and_changes_the_gradient(name, variant, size):
     model, x = narrow(name, variant), images(size, 1)
     variables = drawn(model, size)
@@ -259,6 +276,14 @@ LAWS = {
     ("vgg16_bn", "cifar"): [
         (("features_3", "kernel"), "uniform", 576**-0.5),
         (("features_40", "bias"), "uniform", 4608**-0.5),
+    ],
+    ("preact_resnet18", "cifar"): [
+        (("layer2_0", "shortcut_0", "kernel"), "uniform", 64**-0.5),
+        (("linear", "bias"), "uniform", 512**-0.5),
+    ],
+    ("wideresnet28_10", "cifar"): [
+        (("block3", "layer_0", "conv1", "kernel"), "normal", (2 / 5760) ** 0.5),
+        (("fc", "kernel"), "uniform", 640**-0.5),
     ],
     ("alexnet", "imagenet"): [
         (("features_3", "kernel"), "uniform", 1600**-0.5),
