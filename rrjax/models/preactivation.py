@@ -148,6 +148,6 @@ class WideResNet(nn.Module):
             )(x)
             reps[f"block{i}"] = x
         reps["representation"] = self.last_act(norm(name="bn1")(x)).mean((1, 2))
-        head = {"kernel_init": layers.torch_kernel, "name": "fc"} | types
-        logits = nn.Dense(self.classes, **head)(reps["representation"])
+        head = nn.Dense(self.classes, kernel_init=layers.torch_kernel, name="fc", **types)
+        logits = head(reps["representation"])
         return layers.at_least_float32(logits), reps
