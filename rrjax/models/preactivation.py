@@ -47,7 +47,8 @@ class PreActResNet(nn.Module):
     The PreActResNet-18 of fast_adversarial (Wong et al. 2020) and of RobustBench (PreActBlock): its
     last stage is pooled as it is, so R(x) has no ReLU and `last_act` is not used. With `final_norm`
     and `activated_shortcut` that of Rice et al. (2020) and RobustBench (PreActBlockV2): BN and
-    `last_act` before the pool. reps: stem, layer1, layer2, ..., representation.
+    `last_act` before the pool. That of pytorch-cifar is neither: it has the first one's parameters
+    and the second one's shortcut. reps: stem, layer1, layer2, ..., representation.
     """
 
     FOLDS: ClassVar = {"bn2": "conv1"}
