@@ -33,7 +33,7 @@ def import_network(config: ConfigDict, workdir: str | Path) -> None:
     if not config.file:
         raise BadInput("--config.file is empty: name the checkpoint")
     path = Path(config.file)
-    template = _template(config)
+    template = models.variable_shapes(config.model, config.data.image_size)
     contents = torch_files.read(path, config.weights)
     try:
         network = torch_checkpoint.unwrap(
@@ -66,7 +66,7 @@ def import_backbone(config: ConfigDict, workdir: str | Path) -> None:
     model = config.model
     backbone = lpips.backbone(model.name)
     _check_statistics(model, lpips.MEAN, lpips.STD)
-    template = _template(config)
+    template = models.variable_shapes(config.model, config.data.image_size)
     variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
     names = [name for name in variables["params"] if name.startswith("features_")]
     for i, name in enumerate(sorted(names, key=lambda name: int(name.split("_")[1]))):
@@ -85,7 +85,7 @@ def init_network(config: ConfigDict, workdir: str | Path) -> None:
       BadInput: for a network that is not possible, or a workdir that holds one.
     """
     shape = _image_shape(config)
-    _template(config)
+    models.variable_shapes(config.model, config.data.image_size)
     variables = models.init(models.create(config.model), jax.random.key(config.seed), shape)
     _begin(workdir, config, {"batch_stats": {}} | variables)
     print(f"{workdir}: {config.model.name} ({config.model.variant}), not trained")
@@ -155,18 +155,6 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
         trained.start_from = ""
     pretrained.write(Path(workdir), config.name, trained, network.variables, config.time)
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
-
-
-def _template(config: ConfigDict) -> Any:
-    """Return the shapes of the variables that a reader of the run will ask for."""
-    model = models.create(config.model)
-    try:
-        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), _image_shape(config)))
-    except (ZeroDivisionError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"model {config.model.name} ({config.model.variant}) cannot take images of "
-            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
-        ) from error
 
 
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:

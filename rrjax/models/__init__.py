@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import ScopeParamShapeError
 from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
@@ -112,10 +113,33 @@ def frozen(model: nn.Module, variables: Mapping[str, Any]) -> jax.tree_util.Part
     return jax.tree_util.Partial(_one_image(model), variables)
 
 
+def variable_shapes(config: ConfigDict, image_size: int) -> dict[str, Any]:
+    """Return the shapes of the variables of the model that a config describes.
+
+    Raises:
+      BadInput: for a value that no model has, and for images of a size that this one cannot take.
+    """
+    model = create(config)
+    shape = (image_size, image_size, len(config.mean))
+    try:
+        return jax.eval_shape(lambda: init(model, jax.random.key(0), shape))
+    except (ZeroDivisionError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"model {config.name} ({config.variant}) cannot take images of {image_size} pixels "
+            f"({error}): set --config.data.image_size"
+        ) from error
+
+
 @cache  # one function a model, so that jit finds the program that it compiled before
 def _one_image(model: nn.Module) -> Callable:
     def apply(variables: dict[str, Any], image: jax.Array) -> tuple[jax.Array, dict]:
-        outputs = model.apply(variables, image[None], train=False)
+        try:
+            outputs = model.apply(variables, image[None], train=False)
+        except ScopeParamShapeError as error:
+            raise BadInput(
+                f"an image of {image.shape[0]}x{image.shape[1]} pixels: the Linear layers of this "
+                "network take those of another size, as in its training"
+            ) from error
         # Under bfloat16 too, norms and distances of a representation are float32.
         return jax.tree.map(lambda x: at_least_float32(x[0]), outputs)
 

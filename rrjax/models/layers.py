@@ -130,7 +130,12 @@ def at_least_float32(logits: jax.Array) -> jax.Array:
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """Flatten (N, H, W, C) to (N, C*H*W): torch's order, so its Linear weights fit unpermuted."""
+    """Flatten (N, H, W, C) to (N, C*H*W): torch's order, so its Linear weights fit unpermuted.
+
+    Raises:
+      BadInput: if there are no pixels.
+    """
+    _check_pixels(x)
     return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
 
 
@@ -152,13 +157,23 @@ def _first_largest(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Average (N, H, W, C) to (N, *size, C) with the bins of torch.nn.AdaptiveAvgPool2d."""
+    """Average (N, H, W, C) to (N, *size, C) with the bins of torch.nn.AdaptiveAvgPool2d.
+
+    Raises:
+      BadInput: if there are no pixels.
+    """
+    _check_pixels(x)
     if x.shape[1:3] == tuple(size):
         return x
     rows, columns = (
         jnp.asarray(_bins(n, m), x.dtype) for n, m in zip(x.shape[1:3], size, strict=True)
     )
     return jnp.einsum("ih,nhwc,jw->nijc", rows, x, columns, precision=lax.Precision.HIGHEST)
+
+
+def _check_pixels(x: jax.Array) -> None:
+    if 0 in x.shape[1:3]:
+        raise BadInput("pooled until none is left before the Linear layers: give more pixels")
 
 
 def _bins(n: int, m: int) -> np.ndarray:

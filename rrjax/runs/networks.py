@@ -80,7 +80,7 @@ def load(
     Args:
       path: a folder, or a name of `rrjax.models_available()`.
       checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
-        accuracy of it).
+        accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
         value replaces nothing.
 
@@ -319,9 +319,7 @@ def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict[str, An
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     with checkpoints.open_manager(path) as manager:
-        step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
-        if step is None:
-            raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
+        step = checkpoints.choose_step(manager, checkpoint)
         return checkpoints.restore(manager, step, sharding, variables=like)["variables"]
 
 

@@ -92,6 +92,11 @@ def test_a_folder_that_holds_a_network_is_left_alone(run):
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 
+def test_the_best_checkpoint_of_an_imported_network_is_its_only_one(run):
+    best, latest = (runs.load(run, which).variables for which in ("best", "latest"))
+    jax.tree.map(np.testing.assert_array_equal, best, latest)
+
+
 def test_an_imported_network_is_not_trained_on(run):
     like = {"variables": runs.load(run).variables, "training": {"step": jnp.array(0)}}
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])

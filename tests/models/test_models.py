@@ -581,6 +581,30 @@ def test_create_names_the_value_and_the_choices(fields, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "variant", "size"),
+    [
+        ("vgg16_bn", "cifar", 31),
+        ("vgg16", "imagenet", 16),
+        ("alexnet", "imagenet", 32),
+        ("tiny", "cifar", 3),  # a Linear layer of no features, and constant logits
+    ],
+)
+def test_a_size_of_which_no_pixel_is_left_is_named(name, variant, size):
+    message = rf"{name} \({variant}\) cannot take images of {size} pixels \(pooled until none is "
+    with pytest.raises(BadInput, match=message) as error:
+        models.variable_shapes(config(name=name, variant=variant), size)
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_of_another_size_than_the_linear_layers_is_named():
+    model = create("tiny")
+    apply = models.frozen(model, drawn(model, 8))
+    for shape in ((16, 16), (8, 16), (2, 2)):
+        with pytest.raises(BadInput, match=r"an image of .* pixels: the Linear|pooled until none"):
+            apply(np.zeros((*shape, 3), np.float32))
+
+
 def test_a_small_width_makes_a_small_resnet():
     params = shapes(create("resnet8", width=16), 8)["params"]
     assert params["conv1"]["kernel"].shape == (3, 3, 3, 16)

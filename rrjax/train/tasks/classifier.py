@@ -199,13 +199,6 @@ def _init(
 
 def _check_shapes(init: Callable[[], TrainState], config: ConfigDict) -> None:
     """Raise BadInput if there can be no first state, or none of its parameters is trained."""
-    try:
-        state = jax.eval_shape(init)
-    except BadInput:
-        raise
-    except (ZeroDivisionError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"model {config.model.name} ({config.model.variant}) cannot take images of "
-            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
-        ) from error
+    models.variable_shapes(config.model, config.data.image_size)
+    state = jax.eval_shape(init)
     jax.eval_shape(partial(optimizer.trained, config.optimizer.train_only), state.params)
