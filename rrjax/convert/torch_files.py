@@ -257,12 +257,19 @@ def _state_dict(value: Any, weights: str) -> tuple[dict, dict, str]:
 
 
 def _networks(value: Any, beside: dict, name: str) -> Iterator[tuple[str, tuple[dict, dict]]]:
-    """Yield the name of each dict with weights in it, the dict, and the one that it lies in."""
+    """Yield the name of each dict with a layer's weight in it, the dict, and what lies beside it.
+
+    Plain values in the dict itself lie beside it too; a loss's own `weight` is no layer's.
+    """
     if not isinstance(value, dict) or name.count(".") >= _MOST_LEVELS:
         return
     keys = [key for key in value if isinstance(key, str)]
-    if any(key.endswith("weight") and _is_tensor(value[key]) for key in keys):
-        yield name, (value, beside)
+    if any(key.endswith(".weight") and _is_tensor(value[key]) for key in keys):
+        plain = {
+            key: value[key] for key in keys if isinstance(value[key], int | float | str | None)
+        }
+        own = {key: part for key, part in value.items() if key not in plain}
+        yield name, (own, beside | plain)
         return
     for key in keys:
         yield from _networks(value[key], value, f"{name}.{key}" if name else key)

@@ -106,8 +106,8 @@ def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) ->
 def frozen(model: nn.Module, variables: Mapping[str, Any]) -> jax.tree_util.Partial:
     """Make `apply`: one image (H, W, C), float in [0, 1] -> (logits, reps), in eval mode.
 
-    It is a pytree over the variables: passed through jit they are arguments, not constants. BN is
-    folded into the convolutions, once, here.
+    It is a pytree over the variables: passed through jit they are arguments, not constants. The BNs
+    that the model declares are folded into the convolutions, once, here (`folding`).
     """
     model, variables = folding.fold(model, variables)
     return jax.tree_util.Partial(_one_image(model), variables)

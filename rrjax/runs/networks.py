@@ -30,8 +30,8 @@ class Frozen:
     """A frozen network: a classifier in eval mode, whose parameters do not change.
 
     config: of its training. model, variables: the linen module and its `params` and `batch_stats`.
-    apply: one image (H, W, C), float in [0,1] -> (logits, reps), with BN folded into the
-      convolutions. A pytree: pass it through jit.
+    apply: one image (H, W, C), float in [0,1] -> (logits, reps), BN folded as the model declares.
+      A pytree: pass it through jit.
     straight_through: the same values, but the last ReLU passes gradients to dead coordinates,
       as inversion needs.
     """

@@ -50,7 +50,7 @@ def streamed(pickled, *storages, keys=None, little=True):
 
 
 def tensor(size, stride, numel=6, offset=0, kind=b"FloatStorage", view=None):
-    """Return a pickle of {"weight": a view of storage "0"}, as torch would write it."""
+    """Return a pickle of {"fc.weight": a view of storage "0"}, as torch would write it."""
 
     def plain(value):
         return pickle.dumps(value, 2)[2:-1]
@@ -58,7 +58,9 @@ def tensor(size, stride, numel=6, offset=0, kind=b"FloatStorage", view=None):
     storage = b"(" + plain("storage") + b"ctorch\n" + kind + b"\n" + plain("0") + plain("cpu")
     storage += plain(numel) + (b"" if view is None else plain(view)) + b"tQ"
     arguments = storage + plain(offset) + plain(size) + plain(stride) + b"\x89}"
-    return b"\x80\x02}X\x06\0\0\0weightctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+    return (
+        b"\x80\x02}X\x09\0\0\0fc.weightctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+    )
 
 
 def read(tmp_path, content):
@@ -144,7 +146,7 @@ def test_strides_offsets_and_shared_storages_are_honoured(name):
 def test_a_storage_that_is_a_view_of_another_is_read_from_its_start(tmp_path):
     # What torch before 0.4 wrote: (key of the view, its start, its length).
     pickled = tensor((2,), (1,), view=("1", 3, 2))
-    assert read(tmp_path, streamed(pickled, WEIGHT.tobytes())).state["weight"].tolist() == [3, 4]
+    assert read(tmp_path, streamed(pickled, WEIGHT.tobytes())).state["fc.weight"].tolist() == [3, 4]
     message = refused(tmp_path, streamed(tensor((3,), (1,), view=("1", 3, 2)), WEIGHT.tobytes()))
     assert "beyond its storage of 2 numbers" in message
 
@@ -189,7 +191,7 @@ def test_a_pickle_that_would_run_code_did_not(kind, tmp_path, capsys):
     ):
         if kind != "call of protocol 4":  # framed: it stands alone
             state = read(tmp_path, zipped(content, WEIGHT.tobytes())).state
-            np.testing.assert_array_equal(state["weight"], WEIGHT)
+            np.testing.assert_array_equal(state["fc.weight"], WEIGHT)
     if kind != "state":  # an OrderedDict, whatever its state
         assert "not a state dict" in refused(tmp_path, zipped(evil))
         assert "not a state dict" in refused(tmp_path, streamed(evil))
@@ -272,9 +274,9 @@ def test_a_wrong_pickle_in_a_zip_is_named(pickled, message, tmp_path):
 
 def test_axes_of_length_one_and_none_have_any_stride(tmp_path):
     contents = read(tmp_path, zipped(tensor((1, 3), (2**70, 2), 6), WEIGHT.tobytes()))
-    assert contents.state["weight"].tolist() == [[0, 2, 4]]
+    assert contents.state["fc.weight"].tolist() == [[0, 2, 4]]
     contents = read(tmp_path, zipped(tensor((0, 3), (3, 1), 6, offset=100), WEIGHT.tobytes()))
-    assert contents.state["weight"].shape == (0, 3)
+    assert contents.state["fc.weight"].shape == (0, 3)
 
 
 GOOD = tensor((2, 3), (3, 1))
@@ -342,6 +344,8 @@ MORE = {"fc.weight": WEIGHT + 1, "fc.bias": WEIGHT[1]}
             "model_state",
         ),
         ({"checkpoint": {"state_dict": WEIGHTS, "epoch": 3}}, "checkpoint.state_dict"),
+        ({"model": WEIGHTS, "criterion": {"weight": WEIGHT[0]}}, "model"),
+        (WEIGHTS | {"epoch": 3, "arch": "resnet18"}, ""),
     ],
 )
 def test_a_state_dict_lies_under_any_name(value, name, tmp_path):
