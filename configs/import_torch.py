@@ -8,7 +8,8 @@ classes and the data; every field of it can be set, as in --config.model.name=re
 one of MadryLab/robustness, robust-models-transfer, RobustBench, TRADES, fast_adversarial or
 torchvision, or .safetensors; the weights may lie in it under any name and prefix. TRADES and the
 WideResNets of RobustBench take pixels as they are: --config.model.mean="(0.,0.,0.)"
---config.model.std="(1.,1.,1.)".
+--config.model.std="(1.,1.,1.)". Of a PreActResNet-18 say whose it is, by --config.model.variant:
+files of different functions have the same keys.
 """
 
 import importlib

@@ -18,7 +18,7 @@ from rrjax.errors import BadInput
 from rrjax.models import folding
 from rrjax.models.alexnet import AlexNet
 from rrjax.models.layers import at_least_float32
-from rrjax.models.preactivation import PreActResNet, WideResNet
+from rrjax.models.preactivation import PREACT_VARIANTS, PreActResNet, WideResNet
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.models.vgg import VGG
@@ -28,8 +28,7 @@ MODELS = {
     "resnet18": partial(ResNet, (2, 2, 2, 2), Basic),
     "resnet34": partial(ResNet, (3, 4, 6, 3), Basic),
     "resnet50": partial(ResNet, (3, 4, 6, 3), Bottleneck),
-    "preact_resnet18": partial(PreActResNet, (2, 2, 2, 2), False, False),
-    "preact_resnet18_v2": partial(PreActResNet, (2, 2, 2, 2), True, True),
+    "preact_resnet18": partial(PreActResNet, (2, 2, 2, 2)),
     "wideresnet28_10": partial(WideResNet, 28, 10),
     "wideresnet34_10": partial(WideResNet, 34, 10),
     "vgg16": partial(VGG, False),
@@ -39,10 +38,9 @@ MODELS = {
     "cifar_cnn": partial(SmallCNN, ((32, 32), (64, 64)), 3, 512),
     "tiny": partial(SmallCNN, ((4,), (8,)), 3, 0),
 }
-# The families that come in one variant only; the others come in both.
-_ONE_VARIANT = {
-    "preact_resnet18": ("cifar",),
-    "preact_resnet18_v2": ("cifar",),
+# The families that come in other variants than the two of most.
+_VARIANTS = {
+    "preact_resnet18": tuple(PREACT_VARIANTS),
     "wideresnet28_10": ("cifar",),
     "wideresnet34_10": ("cifar",),
     "alexnet": ("imagenet",),
@@ -58,15 +56,15 @@ def create(config: ConfigDict) -> nn.Module:
     """Make the module that a config describes.
 
     Args:
-      config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones);
-        width (channels of a ResNet's first stage; 64, the standard, for every other family);
+      config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones), or
+        whose PreActResNet it is; width (channels of a ResNet's first stage; 64, the standard, for every other family);
         classes; mean and std, one number a channel; dtype and param_dtype, names.
 
     Raises:
       BadInput: for a value that no model has.
     """
     constructor = _choose("name", config.name, MODELS)
-    variants = _ONE_VARIANT.get(config.name, ("imagenet", "cifar"))
+    variants = _VARIANTS.get(config.name, ("imagenet", "cifar"))
     if config.variant not in variants:
         raise BadInput(_choices(f"variant of {config.name}", config.variant, variants))
     has = constructor.func.__dataclass_fields__

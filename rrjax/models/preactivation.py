@@ -41,21 +41,27 @@ class Block(nn.Module):
         return x + y
 
 
+# The published PreActResNets: whether the shortcut's convolution takes the activated input, and
+# whether BN and ReLU come before the pool. Two by two they have the same parameters.
+PREACT_VARIANTS = {
+    "pytorch_cifar": (True, False),  # kuangliu's
+    "robustbench": (False, False),  # its PreActBlock: Wong2020Fast, Andriushchenko2020Understanding
+    "fast_adversarial": (False, True),  # locuslab's, of Wong et al. (2020)
+    "robust_overfitting": (True, True),  # locuslab's, of Rice et al. (2020); PreActBlockV2
+}
+
+
 class PreActResNet(nn.Module):
     """Map float (N, H, W, C) images in [0, 1] to (logits, reps); R(x) is the pooled last stage.
 
-    The PreActResNet-18 of fast_adversarial (Wong et al. 2020) and of RobustBench (PreActBlock): its
-    last stage is pooled as it is, so R(x) has no ReLU and `last_act` is not used. With `final_norm`
-    and `activated_shortcut` that of Rice et al. (2020) and RobustBench (PreActBlockV2): BN and
-    `last_act` before the pool. That of pytorch-cifar is neither: it has the first one's parameters
-    and the second one's shortcut. reps: stem, layer1, layer2, ..., representation.
+    variant: whose, of `PREACT_VARIANTS`. Without a BN before the pool R(x) has no ReLU, and
+    `last_act` is not used. reps: stem, layer1, layer2, ..., representation.
     """
 
     FOLDS: ClassVar = {"bn2": "conv1"}
 
     stage_sizes: tuple[int, ...]
-    activated_shortcut: bool
-    final_norm: bool
+    variant: str
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -71,6 +77,7 @@ class PreActResNet(nn.Module):
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = partial(self.norm, train, **types)
         conv = partial(layers.conv, use_bias=False, kernel_init=layers.torch_kernel, **types)
+        activated_shortcut, final_norm = PREACT_VARIANTS[self.variant]
         x = layers.normalize(images, self.mean, self.std, self.dtype)
         x = conv(self.width, 3, 1, 1, name="conv1")(x)
         reps = {"stem": x}
@@ -82,11 +89,11 @@ class PreActResNet(nn.Module):
                     conv=conv,
                     norm=norm,
                     shortcut="shortcut_0",
-                    activated_shortcut=self.activated_shortcut,
+                    activated_shortcut=activated_shortcut,
                     name=f"layer{i + 1}_{j}",
                 )(x)
             reps[f"layer{i + 1}"] = x
-        if self.final_norm:
+        if final_norm:
             x = self.last_act(norm(name="bn")(x))
         reps["representation"] = x.mean((1, 2))
         logits = layers.dense(reps["representation"], self.classes, name="linear", **types)

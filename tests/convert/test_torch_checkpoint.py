@@ -68,8 +68,8 @@ def counted(tree):
             },
         ),
         (
-            "preact_resnet18_v2",
-            "cifar",
+            "preact_resnet18",
+            "robust_overfitting",
             90,
             {
                 "conv1.weight": (64, 3, 3, 3),

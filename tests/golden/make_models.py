@@ -93,9 +93,9 @@ class PreActBlock(nn.Module):
 
 
 class PreActResNet(nn.Module):
-    """fast_adversarial's; `v2` is Rice et al.'s."""
+    """That of pytorch-cifar, and what others made of it."""
 
-    def __init__(self, v2, classes):
+    def __init__(self, activated_shortcut, final_norm, classes):
         super().__init__()
         self.conv1 = nn.Conv2d(3, WIDTH, 3, 1, 1, bias=False)
         inputs = WIDTH
@@ -103,10 +103,10 @@ class PreActResNet(nn.Module):
             width, sequence = WIDTH * 2 ** (layer - 1), []
             for i in range(2):
                 stride = 2 if layer > 1 and i == 0 else 1
-                sequence.append(PreActBlock(inputs, width, stride, "shortcut", v2))
+                sequence.append(PreActBlock(inputs, width, stride, "shortcut", activated_shortcut))
                 inputs = width
             self.add_module(f"layer{layer}", nn.Sequential(*sequence))
-        if v2:
+        if final_norm:
             self.bn = nn.BatchNorm2d(inputs)
         self.linear = nn.Linear(inputs, classes)
 
@@ -228,8 +228,11 @@ def write(name, make, shape):
 if __name__ == "__main__":
     write("resnet50_imagenet", lambda: ResNet(True, 9, (3, 4, 6, 3)), (1, 64, 32, 3))
     write("resnet50_cifar", lambda: ResNet(False, 10, (2, 1, 1, 1)), (2, 32, 32, 3))
-    write("preact_resnet18_cifar", lambda: PreActResNet(False, 10), (1, 32, 32, 3))
-    write("preact_resnet18_v2_cifar", lambda: PreActResNet(True, 10), (1, 32, 32, 3))
+    shape = (1, 32, 32, 3)
+    write("preact_resnet18_pytorch_cifar", lambda: PreActResNet(True, False, 10), shape)
+    write("preact_resnet18_robustbench", lambda: PreActResNet(False, False, 10), shape)
+    write("preact_resnet18_fast_adversarial", lambda: PreActResNet(False, True, 10), shape)
+    write("preact_resnet18_robust_overfitting", lambda: PreActResNet(True, True, 10), shape)
     write("wideresnet28_10_cifar", lambda: WideResNet(2, 10), (1, 32, 32, 3))
     write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 64, 32, 3))
     write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 32, 64, 3))

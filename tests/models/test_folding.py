@@ -30,7 +30,7 @@ def drawn(rng, path, shape):
     [
         ("resnet8", "cifar", 4, 8),
         ("resnet50", "imagenet", 2, 32),
-        ("preact_resnet18", "cifar", 2, 8),
+        ("preact_resnet18", "fast_adversarial", 2, 8),
         ("wideresnet28_10", "cifar", 64, 8),
         ("vgg16_bn", "cifar", 64, 32),
     ],
@@ -187,7 +187,7 @@ def test_a_wrong_declaration_is_named(network, message):
 def test_a_wrong_declaration_ends_a_training_and_a_load_before_any_attack(tmp_path, monkeypatch):
     """Trained before FOLDS was written, or after: neither goes on."""
     monkeypatch.setitem(models.MODELS, "mine", partial(PreActivation))
-    monkeypatch.setitem(models._ONE_VARIANT, "mine", ("cifar",))
+    monkeypatch.setitem(models._VARIANTS, "mine", ("cifar",))
     config = defaults.get_config()
     config.model.update(name="mine", variant="cifar", classes=3, mean=(0.5,), std=(0.25,))
     config.data.update(name="digits", image_size=8)

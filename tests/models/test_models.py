@@ -92,8 +92,10 @@ def blocks(named):
     [
         "resnet50_imagenet",
         "resnet50_cifar",
-        "preact_resnet18_cifar",
-        "preact_resnet18_v2_cifar",
+        "preact_resnet18_pytorch_cifar",
+        "preact_resnet18_robustbench",
+        "preact_resnet18_fast_adversarial",
+        "preact_resnet18_robust_overfitting",
         "wideresnet28_10_cifar",
         "vgg16_imagenet",
         "vgg16_bn_imagenet",
@@ -102,7 +104,8 @@ def blocks(named):
 )
 def test_logits_representation_and_input_gradient_are_torchs(file, float64):
     golden = np.load(GOLDEN / f"{file}.npz")
-    name, _, variant = file.rpartition("_")
+    name = max((name for name in models.MODELS if file.startswith(f"{name}_")), key=len)
+    variant = file.removeprefix(f"{name}_")
     named = {key: tuple(map(int, shape)) for key, *shape in map(str.split, golden["keys"])}
     # Narrower than the published ones: see tests/golden/make_models.py.
     fields = {"classes": golden["logits"].shape[1], "dtype": "float64", "param_dtype": "float64"}
@@ -136,8 +139,8 @@ def test_logits_representation_and_input_gradient_are_torchs(file, float64):
         ("resnet50", "cifar", 10, 23_520_842),
         ("resnet18", "imagenet", 1000, 11_689_512),
         ("resnet34", "imagenet", 1000, 21_797_672),
-        ("preact_resnet18", "cifar", 10, 11_171_146),
-        ("preact_resnet18_v2", "cifar", 10, 11_172_170),
+        ("preact_resnet18", "pytorch_cifar", 10, 11_171_146),
+        ("preact_resnet18", "fast_adversarial", 10, 11_172_170),
         ("wideresnet28_10", "cifar", 10, 36_479_194),
         ("wideresnet34_10", "cifar", 10, 46_160_474),
         ("vgg16", "imagenet", 9, 134_297_417),
@@ -154,8 +157,8 @@ def test_parameter_counts_are_the_published_ones(name, variant, classes, count):
 FAMILIES = [
     ("resnet8", "cifar", 8, ["stem", "layer1", "layer2", "layer3"], 256),
     ("resnet8", "imagenet", 32, ["stem", "layer1", "layer2", "layer3"], 256),
-    ("preact_resnet18", "cifar", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
-    ("preact_resnet18_v2", "cifar", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
+    ("preact_resnet18", "robustbench", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
+    ("preact_resnet18", "fast_adversarial", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
     ("wideresnet28_10", "cifar", 8, ["stem", "block1", "block2", "block3"], 640),
     ("vgg16_bn", "cifar", 32, ["block1", "block2", "block3", "block4", "block5"], 512),
     ("vgg16", "imagenet", 32, [*(f"block{i}" for i in range(1, 6)), "hidden"], 4096),
@@ -177,8 +180,8 @@ def test_every_stage_is_named_and_r_is_last(name, variant, size, stages, dimensi
     assert reps["representation"].shape == (2, dimension)
 
 
-# The last stage of a PreActResNet-18 is pooled without a ReLU.
-WITH_LAST_RELU = [family[:3] for family in FAMILIES if family[0] != "preact_resnet18"]
+# Some last stages are pooled without a ReLU.
+WITH_LAST_RELU = [family[:3] for family in FAMILIES if family[1] != "robustbench"]
 
 
 @pytest.mark.parametrize(("name", "variant", "size"), WITH_LAST_RELU)
@@ -277,7 +280,7 @@ LAWS = {
         (("features_3", "kernel"), "uniform", 576**-0.5),
         (("features_40", "bias"), "uniform", 4608**-0.5),
     ],
-    ("preact_resnet18", "cifar"): [
+    ("preact_resnet18", "fast_adversarial"): [
         (("layer2_0", "shortcut_0", "kernel"), "uniform", 64**-0.5),
         (("linear", "bias"), "uniform", 512**-0.5),
     ],
@@ -565,6 +568,10 @@ def test_normalize_refuses_other_channels_and_bytes(x):
     [
         ({"name": "resnet51"}, "name 'resnet51': choose from resnet8, resnet18"),
         ({"variant": "mnist"}, "variant of resnet8 'mnist': choose from imagenet, cifar"),
+        (
+            {"name": "preact_resnet18"},
+            "variant of preact_resnet18 'cifar': choose from pytorch_cifar, robustbench, fast",
+        ),
         ({"name": "alexnet"}, "variant of alexnet 'cifar': choose from imagenet"),
         ({"name": "vgg16", "width": 32}, "width of vgg16 32: choose from 64"),
         ({"width": 0}, "width 0: it must be at least 1"),
