@@ -57,8 +57,9 @@ def create(config: ConfigDict) -> nn.Module:
 
     Args:
       config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones), or
-        whose PreActResNet it is; width (channels of a ResNet's first stage; 64, the standard, for every other family);
-        classes; mean and std, one number a channel; dtype and param_dtype, names.
+        whose PreActResNet it is; width (channels of a ResNet's first stage; 64, the standard, for
+        every other family); classes; mean and std, one number a channel; dtype and param_dtype,
+        names.
 
     Raises:
       BadInput: for a value that no model has.
