@@ -6,8 +6,7 @@ python -m rrjax.train --config=configs/autoencoder_alexnet.py --config.data.path
 Rojas-Gomez et al. (2022), arXiv:2106.06927, as their code has them: inversion by pixels, features
 and a discriminator. Its anomaly detection: --config.loss.pixel=2e-3 and one class as data.groups;
 its denoising: --config.loss.norm=l2 --config.loss.pixel=2e-3 --config.noise=50
---config.model.decoder=wavelet. The encoder: configs/robust_imagenet.py with model.name=alexnet,
-batch_size=128, 90 epochs, a rate of 0.1 that falls tenfold every 30. Not trained here.
+--config.model.decoder=wavelet. The encoder: configs/robust_alexnet.py. Not trained here.
 """
 
 from rrjax.configs import autoencoder_digits

@@ -5,7 +5,11 @@ python -m rrjax.convert --config=configs/import_torch.py:robust_rin \
 
 Behind the colon is the training config (configs/robust_rin.py) that says the architecture, the
 classes and the data; every field of it can be set, as in --config.model.name=resnet18. The file is
-one of MadryLab/robustness, robust-models-transfer, RobustBench or torchvision, or .safetensors.
+one of MadryLab/robustness, robust-models-transfer, RobustBench, TRADES, fast_adversarial or
+torchvision, or .safetensors; the weights may lie in it under any name and prefix. TRADES and the
+WideResNets of RobustBench take pixels as they are: --config.model.mean="(0.,0.,0.)"
+--config.model.std="(1.,1.,1.)". Of a PreActResNet-18 say whose it is, by --config.model.variant:
+files of different functions have the same keys.
 """
 
 import importlib
@@ -20,4 +24,8 @@ def get_config(training=""):
     with config.unlocked():
         config.convert = "import"
         config.file = ""
+        # Which network, in a file of several: its name there or a part of it, as "ema".
+        config.weights = ""
+        # Parts that the file has and the network does not use, by the beginnings of their keys.
+        config.aside = ()
     return config

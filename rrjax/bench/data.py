@@ -116,7 +116,7 @@ def _pipeline(config, contents, decoder, workers: int) -> Iterator:
         "bench", lambda i: decoder(contents[i], str(i)), np.zeros(len(contents), np.int32), ("any",)
     )
     return pipeline.train_batches(
-        sources.with_channels(source, 3),
+        sources.with_channels(source, 3, "give images of 1 or 3"),
         transforms.train_transform(config.transform),
         batch_size=config.batch_size,
         seed=config.seed,

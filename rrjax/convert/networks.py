@@ -33,19 +33,25 @@ def import_network(config: ConfigDict, workdir: str | Path) -> None:
     if not config.file:
         raise BadInput("--config.file is empty: name the checkpoint")
     path = Path(config.file)
-    template = _template(config)
-    contents = torch_files.read(path)
+    template = models.variable_shapes(config.model, config.data.image_size)
+    contents = torch_files.read(path, config.weights)
     try:
-        state, mean, std = torch_checkpoint.unwrap(contents.state)
-        _check_statistics(config.model, mean, std)
-        _check_classes(config.model, state, template)
-        variables = _variables(config.model, state, template)
+        network = torch_checkpoint.unwrap(
+            contents.state, torch_checkpoint.shapes(template), config.weights, config.aside
+        )
+        weights = f"{contents.name}.{network.name}".strip(".")
+        if config.weights not in weights:
+            raise BadInput(f"holds the weights of {weights} alone: leave out --config.weights")
+        _check_statistics(config.model, network.mean, network.std)
+        _check_classes(config.model, network.state, template)
+        variables = _variables(config.model, network.state, template)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     _begin(workdir, config, variables)
     facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
+    facts |= {"weights": weights, "aside": network.aside}
     runs.write_results(workdir, "import", facts | contents.facts)
-    print(f"{path} -> {workdir}: {_summary_line(config.model, contents, mean)}")
+    print(f"{path} -> {workdir}: {_summary_line(config.model, contents, network)}")
 
 
 def import_backbone(config: ConfigDict, workdir: str | Path) -> None:
@@ -60,7 +66,7 @@ def import_backbone(config: ConfigDict, workdir: str | Path) -> None:
     model = config.model
     backbone = lpips.backbone(model.name)
     _check_statistics(model, lpips.MEAN, lpips.STD)
-    template = _template(config)
+    template = models.variable_shapes(config.model, config.data.image_size)
     variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), template)
     names = [name for name in variables["params"] if name.startswith("features_")]
     for i, name in enumerate(sorted(names, key=lambda name: int(name.split("_")[1]))):
@@ -79,7 +85,7 @@ def init_network(config: ConfigDict, workdir: str | Path) -> None:
       BadInput: for a network that is not possible, or a workdir that holds one.
     """
     shape = _image_shape(config)
-    _template(config)
+    models.variable_shapes(config.model, config.data.image_size)
     variables = models.init(models.create(config.model), jax.random.key(config.seed), shape)
     _begin(workdir, config, {"batch_stats": {}} | variables)
     print(f"{workdir}: {config.model.name} ({config.model.variant}), not trained")
@@ -151,18 +157,6 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
 
 
-def _template(config: ConfigDict) -> Any:
-    """Return the shapes of the variables that a reader of the run will ask for."""
-    model = models.create(config.model)
-    try:
-        return jax.eval_shape(lambda: models.init(model, jax.random.key(0), _image_shape(config)))
-    except (ZeroDivisionError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"model {config.model.name} ({config.model.variant}) cannot take images of "
-            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
-        ) from error
-
-
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return (config.data.image_size, config.data.image_size, len(config.model.mean))
 
@@ -173,6 +167,8 @@ def _check_statistics(
     """Compare the file's statistics of the data with the config's, to the four digits printed."""
     if mean is None or std is None:
         return
+    one = len(mean) == len(std) == 1  # number for all channels
+    mean, std = (values * len(model.mean) if one else values for values in (mean, std))
     for stored, expected in ((mean, model.mean), (std, model.std)):
         if len(stored) != len(expected) or not np.allclose(stored, expected, rtol=0, atol=5e-5):
             shown = [
@@ -212,11 +208,20 @@ def _variables(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -
             value.dtype, jnp.floating
         ):
             raise BadInput(f"key {name} holds {value.dtype} numbers: weights are floating point")
+    expected = torch_checkpoint.shapes(template)
+    more = [name for name in state if name not in expected]
+    if more and expected.keys() <= state.keys():
+        part = more[0].partition(".")[0]
+        raise BadInput(
+            f"{more[0]} ({len(more)} such keys in all): {_described(model)} has all the others and "
+            "no such key; name the config of its architecture, or set --config.model.name; if the "
+            f"network does not use it, --config.aside=\"('{part}',)\""
+        )
     try:
         variables = torch_checkpoint.from_state_dict(state, template)
     except BadInput as error:
         raise BadInput(
-            f"{error}: it is no {model.name} ({model.variant}, width {model.width}); name the "
+            f"{error}: it is no {_described(model)}; name the "
             "config of its architecture, or set --config.model.name, variant, width"
         ) from error
     for name, value in torch_checkpoint.to_state_dict(variables).items():
@@ -227,15 +232,21 @@ def _variables(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
 
 
+def _described(model: ConfigDict) -> str:
+    return f"{model.name} ({model.variant}, width {model.width})"
+
+
 def _summary_line(
-    model: ConfigDict, contents: torch_files.Contents, mean: tuple[float, ...] | None
+    model: ConfigDict, contents: torch_files.Contents, network: torch_checkpoint.Unwrapped
 ) -> str:
     facts = "".join(f", {name} {value:g}" for name, value in contents.facts.items())
-    statistics = "checked" if mean else "not in the file: the config's are taken"
+    statistics = "checked" if network.mean else "not in the file: the config's are taken"
     checksums = "checked" if contents.checked else "none in this format"
+    aside = f"; left aside: {', '.join(network.aside[:3])}" if network.aside else ""
+    more = f" and {len(network.aside) - 3} more" if len(network.aside) > 3 else ""
     return (
         f"{model.name} ({model.variant}, {model.classes} classes){facts}; mean and std "
-        f"{statistics}; checksums {checksums}; an optimizer's state is not imported"
+        f"{statistics}; checksums {checksums}{aside}{more}; an optimizer's state is not imported"
     )
 
 

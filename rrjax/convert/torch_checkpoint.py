@@ -4,8 +4,9 @@ A module path maps mechanically: `params/layer1_0/downsample_1/scale` is
 `layer1.0.downsample.1.weight`. Models flatten in torch's order, so a layout is a transpose.
 """
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
+from rrjax.convert import torch_files
 from rrjax.errors import BadInput
 
 _LEAVES = {
@@ -28,42 +30,149 @@ _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _MOST_CHANNELS = 16
 # The last Linear of AlexNet in torchvision, and in robustness.
 _ALEXNET_HEAD = ("classifier.6.", "last_layer.")
-# Where wrappers keep the data set's statistics: MadryLab/robustness, RobustBench.
-_STATISTICS = (("normalizer.new_mean", "normalizer.new_std"), ("mu", "sigma"))
+# Wrappers' names, which no network has: DataParallel, AveragedModel; torch.compile; FSDP.
+_WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+# What trainers call the network in them.
+_OWNERS = {"model", "net", "network", "backbone"}
+# What normalizing layers call their two tensors: MadryLab/robustness, RobustBench, and others.
+_STATISTICS = {
+    "new_mean": "new_std",
+    "mu": "sigma",
+    "mean": "std",
+    "_mean": "_std",
+    "means": "stds",
+}
+# Parts that no image goes through: losses, counts, and a stage that TRADES' WideResNet never calls.
+_UNUSED = {"criterion", "loss", "loss_fn", "sub_block1", "num_batches_tracked", "n_averaged"}
 
 
 class Unwrapped(NamedTuple):
-    """A network's state dict by its own names; mean and std are None if the wrapper has none."""
+    """A network's state dict by its own names.
+
+    mean, std: of the normalizing layer in front, None without one. name: what the file calls the
+    network, "raw" if nothing. aside: the keys that were left aside.
+    """
 
     state: dict[str, np.ndarray]
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
+    name: str
+    aside: list[str]
 
 
-def unwrap(state: dict[str, np.ndarray]) -> Unwrapped:
-    """Remove from a state dict the prefixes and keys that torch's wrappers add.
+def unwrap(
+    state: dict[str, np.ndarray],
+    names: Collection[str],
+    weights: str = "",
+    aside: Collection[str] = (),
+) -> Unwrapped:
+    """Choose a network's keys in a state dict, without the prefixes that torch's wrappers add.
 
-    DataParallel's `module.`; of MadryLab/robustness `model.`, `normalizer.*`, `attacker.*` (the
-    same tensors again) and its AlexNet's last name; the second `model.` of robust-models-transfer;
-    RobustBench's mu and sigma.
+    Any prefix is recognized by what follows it, if all of `names` do. Copies with the same numbers,
+    as `attacker.model.` in MadryLab/robustness, are one network. Keys that belong to nothing
+    stay in the state dict, for an error.
+
+    Args:
+      state: a file's.
+      names: the network's own keys, in torch's names.
+      weights: which network, where the state dict has several (`torch_files.choose`).
+      aside: parts of it to leave aside, by the beginnings of their keys.
 
     Raises:
-      BadInput: if two keys become one.
+      BadInput: if two keys become one, for several networks, or for two normalizing layers.
     """
-    bare = _renamed(state, lambda name: name.removeprefix("module."))
-    bare = {name: value for name, value in bare.items() if not name.startswith("attacker.")}
-    mean = std = None
-    for means, stds in _STATISTICS:
-        if means in bare and stds in bare:
-            mean, std = (
-                tuple(bare.pop(name).flat[:_MOST_CHANNELS].astype(float).tolist())
-                for name in (means, stds)
-            )
-    while bare and all(name.startswith("model.") for name in bare):
-        bare = _renamed(bare, lambda name: name.removeprefix("model."))
+    bare = _renamed(state, _without_wrappers)
+    prefixes = _complete(bare, names)
+    if not prefixes:
+        loose = {_without_owners(name): value for name, value in bare.items()}
+        if len(loose) == len(bare) and _complete(loose, names):
+            bare, prefixes = loose, [""]
+    if not prefixes:  # another network: what fits best shall be named
+        prefixes = [max(_prefixes(bare, names), key=lambda prefix: _count(bare, names, prefix))]
+    networks = {prefix.rstrip(".") or "raw": prefix for prefix in _distinct(bare, names, prefixes)}
+    name = torch_files.choose(weights, networks) if len(networks) > 1 else next(iter(networks))
+    prefix = networks[name]
+    others = {other + own for other in prefixes if other != prefix for own in names}
+    rest = [key for key in bare if key not in others and key.removeprefix(prefix) not in names]
+    mean, std, used = _statistics(bare, rest)
+    left = [key for key in rest if _is_aside(key, {*aside, *(prefix + part for part in aside)})]
+    state = {
+        key.removeprefix(prefix): value
+        for key, value in bare.items()
+        if key not in others and key not in used and key not in left
+    }
+    reported = [key for key in left if not key.endswith(("num_batches_tracked", "n_averaged"))]
+    return Unwrapped(state, mean, std, name, reported)
+
+
+def _without_wrappers(name: str) -> str:
+    name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
     of_torchvision, of_robustness = _ALEXNET_HEAD
-    bare = _renamed(bare, lambda name: name.replace(of_robustness, of_torchvision))
-    return Unwrapped(bare, mean, std)
+    return name.replace(of_robustness, of_torchvision)
+
+
+def _without_owners(name: str) -> str:
+    parts = name.split(".")
+    return ".".join(itertools.dropwhile(_OWNERS.__contains__, parts))
+
+
+def _prefixes(state: Collection[str], names: Collection[str]) -> list[str]:
+    """Return what comes before the first and the last of the names, and "", the shortest first."""
+    ends = {min(names), max(names)}
+    before = {key.removesuffix(end) for key in state for end in ends if key.endswith(f".{end}")}
+    return sorted({"", *before}, key=lambda prefix: (len(prefix), prefix))
+
+
+def _count(state: Collection[str], names: Collection[str], prefix: str) -> int:
+    return sum(prefix + name in state for name in names)
+
+
+def _complete(state: Collection[str], names: Collection[str]) -> list[str]:
+    return [p for p in _prefixes(state, names) if _count(state, names, p) == len(names)]
+
+
+def _distinct(
+    state: dict[str, np.ndarray], names: Collection[str], prefixes: list[str]
+) -> list[str]:
+    """Return the prefixes of networks that differ in a number."""
+    distinct: list[str] = []
+    for prefix in prefixes:
+        if not any(
+            all(_same(state.get(prefix + n), state.get(first + n)) for n in names)
+            for first in distinct
+        ):
+            distinct.append(prefix)
+    return distinct
+
+
+def _same(x: np.ndarray | None, y: np.ndarray | None) -> bool:
+    if x is None or y is None:
+        return x is y
+    return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
+
+
+def _statistics(
+    state: dict[str, np.ndarray], keys: Collection[str]
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None, set[str]]:
+    """Return the mean and std among keys that are not the network's, and the keys of both."""
+    pairs = {}
+    for key in keys:
+        layer, dot, name = key.rpartition(".")
+        partner = layer + dot + _STATISTICS.get(name, "")
+        if name in _STATISTICS and partner in keys:
+            pairs[key, partner] = tuple(
+                tuple(state[k].flat[:_MOST_CHANNELS].astype(float).tolist()) for k in (key, partner)
+            )
+    if len(set(pairs.values())) > 1:
+        raise BadInput(f"several normalizations, {', '.join(key for key, _ in pairs)}")
+    mean, std = next(iter(pairs.values()), (None, None))
+    return mean, std, {key for pair in pairs for key in pair}
+
+
+def _is_aside(key: str, aside: Collection[str]) -> bool:
+    return not _UNUSED.isdisjoint(key.split(".")) or any(
+        key == part or key.startswith(f"{part}.") for part in aside
+    )
 
 
 def _renamed(state: dict[str, np.ndarray], rename: Callable[[str], str]) -> dict[str, np.ndarray]:

@@ -9,11 +9,11 @@ import math
 import mmap
 import struct
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from rrjax.runs import safetensors
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_MOST_LEVELS = 3  # of dicts, one in another, around a state dict
 SUFFIXES = (".pth", ".pt", ".safetensors")
 # The errors that a damaged file causes in the pickle machine, zipfile, json and numpy.
 _DAMAGE = (
@@ -45,24 +46,30 @@ class Contents(NamedTuple):
     state: names to arrays in torch's layout, views into read-only storages.
     facts: the epoch and the scores that the file states, if it does.
     checked: whether the arrays were compared with checksums.
+    name: of the state dict in the file, "" if it is all of the file.
     """
 
     state: dict[str, np.ndarray]
     facts: dict[str, float]
     checked: bool
+    name: str
 
 
-def read(path: str | Path) -> Contents:
-    """Read the state dict of a .pt, .pth, .ckpt or .safetensors file, of whatever name.
+def read(path: str | Path, weights: str = "") -> Contents:
+    """Read a state dict of a .pt, .pth, .ckpt or .safetensors file, of whatever name.
+
+    Args:
+      path: the file.
+      weights: which one, where the file has several (`choose`).
 
     Raises:
-      BadInput: naming the path, for a file that is none of these, holds no state dict, or is
-        damaged, truncated or hostile.
+      BadInput: naming the path, for a file that is none of these, holds no state dict or several,
+        or is damaged, truncated or hostile.
     """
     path = Path(path)
     reader = _reader(path)
     try:
-        contents = reader(path)
+        contents = reader(path, weights)
     except BadInput as error:
         raise BadInput(f"{path}: {_shown(error)}") from error
     except _DAMAGE as error:
@@ -79,8 +86,29 @@ def _shown(text: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(text)[:300])
 
 
-def _reader(path: Path) -> Callable[[Path], Contents]:
+def choose(weights: str, names: Iterable[str]) -> str:
+    """Return the one of `names` that `weights` says: it, or the only one with `weights` in it.
+
+    Raises:
+      BadInput: with all names, if there are several and `weights` is empty, or it says none or more
+        than one of them.
+    """
+    names = list(names)
+    fitting = [name for name in names if name == weights] or [n for n in names if weights in n]
+    if len(fitting) == 1:
+        return fitting[0]
+    flags = " or ".join(f"--config.weights={name}" for name in names)
+    chosen = f", and not one that {weights!r} means" if weights else ""
+    raise BadInput(f"holds the weights of {', '.join(names)}{chosen}: choose by {flags}")
+
+
+def _reader(path: Path) -> Callable[[Path, str], Contents]:
     """Choose the reader of a file by its first bytes."""
+    if (path / ".metadata").exists() or path.suffix == ".distcp":
+        raise BadInput(
+            f"{path}: is a checkpoint of torch.distributed: make one file of its folder, by "
+            "torch.distributed.checkpoint.format_utils.dcp_to_torch_save(FOLDER, 'network.pt')"
+        )
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -91,23 +119,29 @@ def _reader(path: Path) -> Callable[[Path], Contents]:
     if head.startswith(b"\x80"):
         return _read_stream
     if head[8:9] == b"{":
-        return lambda path: Contents(safetensors.loads(path.read_bytes()), {}, False)
+        return lambda path, _: Contents(safetensors.loads(path.read_bytes()), {}, False, "")
+    raise BadInput(f"{path}: {_other_kind(head)}")
+
+
+def _other_kind(head: bytes) -> str:
+    """Say what a file is that is no checkpoint, by its first bytes."""
     if not head:
-        reason = "is empty; fetch it again"
-    elif head.lstrip().startswith(b"<"):
-        reason = "is a web page, not a checkpoint: the download went wrong"
-    elif head.startswith(b"version https://git-lfs"):
-        reason = "is a git-lfs pointer, not the file: run git lfs pull"
-    elif head[257:262] == b"ustar":
-        reason = "is a tar, which torch before 0.2 wrote: save it again with a newer torch"
-    else:
-        reason = f"is neither torch's nor safetensors: it begins with {head[:8]!r}"
-    raise BadInput(f"{path}: {reason}")
+        return "is empty; fetch it again"
+    if head.lstrip().startswith(b"<"):
+        return "is a web page, not a checkpoint: the download went wrong"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a git-lfs pointer, not the file: run git lfs pull"
+    if head.startswith(b"\x1f\x8b"):
+        return "is compressed by gzip: unpack it first"
+    if head[257:262] == b"ustar":
+        return "is a tar, which torch before 0.2 wrote: save it again with a newer torch"
+    return f"is neither torch's nor safetensors: it begins with {head[:8]!r}"
 
 
-def _read_zip(path: Path) -> Contents:
+def _read_zip(path: Path, weights: str) -> Contents:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
+        _refuse_programs(archive)
         members = _members(archive, size)
         pickles = [name for name in members if name.rpartition("/")[2] == "data.pkl"]
         if len(pickles) != 1:
@@ -117,9 +151,28 @@ def _read_zip(path: Path) -> Contents:
         _check_order(order not in members or archive.read(order) == b"little")
         loaded = torch_pickle.load(BytesIO(archive.read(pickles[0])))
         # zipfile compares each member with its checksum.
-        return _contents(
-            loaded, lambda storage: archive.read(members[f"{root}data/{storage.key}"]), size, True
+        entries, rest, name = _state_dict(loaded.value, weights)
+        numbers = _storages(
+            loaded, lambda storage: archive.read(members[f"{root}data/{storage.key}"])
         )
+        state = _arrays(entries, numbers, size)
+        return Contents(state, _facts(rest, numbers, size), True, name)
+
+
+def _refuse_programs(archive: zipfile.ZipFile) -> None:
+    """Raise BadInput, with what to type in torch, for the zips of torch that hold a program."""
+    loaders = {
+        "constants.pkl": ("TorchScript", "torch.jit.load(FILE).state_dict()"),
+        "archive_format": ("torch.export", "torch.export.load(FILE).state_dict"),
+        "serialized_exported_program.json": ("torch.export", "torch.export.load(FILE).state_dict"),
+    }
+    for name in archive.namelist():
+        if name.rpartition("/")[2] in loaders:
+            kind, state = loaders[name.rpartition("/")[2]]
+            raise BadInput(
+                f"is a program of {kind}, not a state dict: in torch, "
+                f"torch.save({state}, 'network.pth')"
+            )
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -143,7 +196,7 @@ def _check_order(little: bool) -> None:
         raise BadInput("written on a big-endian machine: save it again on a little-endian one")
 
 
-def _read_stream(path: Path) -> Contents:
+def _read_stream(path: Path, weights: str) -> Contents:
     """Read what torch wrote before 1.6: five pickles, then each storage after its length."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         if torch_pickle.load(mapped).value != _MAGIC:
@@ -154,7 +207,10 @@ def _read_stream(path: Path) -> Contents:
         _check_order(torch_pickle.load(mapped).value["little_endian"] is True)
         loaded = torch_pickle.load(mapped)
         spans = _spans(mapped, torch_pickle.load(mapped).value, loaded.storages)
-        return _contents(loaded, lambda storage: mapped[spans[storage.key]], len(mapped), False)
+        entries, rest, name = _state_dict(loaded.value, weights)
+        numbers = _storages(loaded, lambda storage: mapped[spans[storage.key]])
+        state = _arrays(entries, numbers, len(mapped))
+        return Contents(state, _facts(rest, numbers, len(mapped)), False, name)
 
 
 def _spans(
@@ -181,44 +237,74 @@ def _spans(
     return spans
 
 
-def _contents(loaded: torch_pickle.Pickle, fetch: Callable, size: int, checked: bool) -> Contents:
-    """Choose the state dict of a pickle and read its storages, each once."""
-    numbers = cache(
-        lambda key: np.frombuffer(fetch(loaded.storages[key]), loaded.storages[key].dtype)
-    )
-    entries, rest = _state_dict(loaded.value)
-    state = {}
-    for name, value in entries.items():
-        if not isinstance(name, str):
-            raise BadInput(f"a key of its state dict is an object of {torch_pickle.kind(name)}")
-        if not isinstance(value, torch_pickle.Tensor):
-            maker = torch_pickle.kind(value)
-            raise BadInput(f"key {name} is an object of {maker}, not a tensor: no state dict")
-        state[name] = _array(name, value, numbers, size)
-    facts = {}
-    for name in ("epoch", "nat_prec1", "adv_prec1"):
-        value = rest.get(name)
-        if isinstance(value, torch_pickle.Tensor) and math.prod(value.size) == 1:
-            value = _array(name, value, numbers, size).item()
-        if isinstance(value, int | float) and math.isfinite(value):
-            facts[name] = value
-    return Contents(state, facts, checked)
+def _storages(loaded: torch_pickle.Pickle, fetch: Callable) -> Callable[[str], np.ndarray]:
+    """Return storages by their keys, each read once."""
+    return cache(lambda key: np.frombuffer(fetch(loaded.storages[key]), loaded.storages[key].dtype))
 
 
-def _state_dict(value: Any) -> tuple[dict, dict]:
-    """Return the state dict in a file's object, and what lies beside it."""
-    for name in ("model", "state_dict"):
-        if isinstance(value, dict) and name in value:
-            value, rest = value[name], value
-            break
-    else:
-        rest = {}
+def _state_dict(value: Any, weights: str) -> tuple[dict, dict, str]:
+    """Return the state dict in a file's object, what lies beside it, and its name."""
+    networks = dict(_networks(value, {}, ""))
+    if networks:
+        name = choose(weights, networks) if len(networks) > 1 else next(iter(networks))
+        return *networks[name], name
     if not isinstance(value, dict):
         raise BadInput(
             f"holds an object of {torch_pickle.kind(value)}, not a state dict: save "
             "model.state_dict()"
         )
-    return value, rest
+    return value, {}, ""
+
+
+def _networks(value: Any, beside: dict, name: str) -> Iterator[tuple[str, tuple[dict, dict]]]:
+    """Yield the name of each dict with a layer's weight in it, the dict, and what lies beside it.
+
+    Plain values in the dict itself lie beside it too; a loss's own `weight` is no layer's.
+    """
+    if not isinstance(value, dict) or name.count(".") >= _MOST_LEVELS:
+        return
+    keys = [key for key in value if isinstance(key, str)]
+    if any(key.endswith(".weight") and _is_tensor(value[key]) for key in keys):
+        plain = {
+            key: value[key] for key in keys if isinstance(value[key], int | float | str | None)
+        }
+        own = {key: part for key, part in value.items() if key not in plain}
+        yield name, (own, beside | plain)
+        return
+    for key in keys:
+        yield from _networks(value[key], value, f"{name}.{key}" if name else key)
+
+
+def _is_tensor(value: Any) -> TypeGuard[torch_pickle.Tensor]:
+    return isinstance(value, torch_pickle.Tensor)
+
+
+def _arrays(entries: dict, numbers: Callable, size: int) -> dict[str, np.ndarray]:
+    """Read the tensors of a state dict."""
+    state = {}
+    for name, value in entries.items():
+        if not isinstance(name, str):
+            raise BadInput(f"a key of its state dict is an object of {torch_pickle.kind(name)}")
+        if not _is_tensor(value):
+            maker = torch_pickle.kind(value)
+            raise BadInput(
+                f"key {name} is an object of {maker}, not a tensor: no state dict; save "
+                "model.state_dict()"
+            )
+        state[name] = _array(name, value, numbers, size)
+    return state
+
+
+def _facts(rest: dict, numbers: Callable, size: int) -> dict[str, float]:
+    """Return the numbers that a file states beside its weights."""
+    facts = {}
+    for name in ("epoch", "nat_prec1", "adv_prec1"):
+        value = rest.get(name)
+        if _is_tensor(value) and math.prod(value.size) == 1:
+            value = _array(name, value, numbers, size).item()
+        if isinstance(value, int | float) and math.isfinite(value):
+            facts[name] = value
+    return facts
 
 
 def _array(name: str, tensor: torch_pickle.Tensor, numbers: Callable, size: int) -> np.ndarray:

@@ -26,13 +26,31 @@ class Data(NamedTuple):
     steps_per_epoch: int
 
 
+class _Advice(NamedTuple):
+    """What to do where data do not fit a model."""
+
+    classes: str
+    channels: str
+
+
+_TRAINING = _Advice(
+    "set --config.model.classes={needed}",
+    "give --config.model.mean and --config.model.std one number a channel",
+)
+_FROZEN = _Advice(
+    "it is trained: give its own data by --config.data.name and --config.data.path, or a network "
+    "of {needed} classes",
+    "it is trained: give its own data, or a network of as many channels",
+)
+
+
 def create(config: ConfigDict) -> Data:
     """Open the data of a training config, and print what they hold.
 
     Raises:
       BadInput: if the data are missing, or do not fit the model's classes or channels.
     """
-    train, test = _open(config, "train"), _open(config, "test")
+    train, test = (_open(config, split, _TRAINING) for split in ("train", "test"))
     if jax.process_index() == 0:
         print(sources.describe(train), sources.describe(test), sep="\n")
     batches = partial(
@@ -63,7 +81,7 @@ def eval_batches(config: ConfigDict, batch_size: int, n: int = 0, seed: int = 0)
     Raises:
       BadInput: as `create`, and for fewer images than `n`.
     """
-    source = _open(config, "test")
+    source = _open(config, "test", _FROZEN)
     if n:
         source = sources.part(source, _drawn(source, n, np.random.default_rng(seed)))
     return _eval_batches(source, config, batch_size)
@@ -78,7 +96,7 @@ def eval_examples(
     config: ConfigDict, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose `n` different test images, as `eval_images`, with their labels, (n,) int32."""
-    return _examples(_open(config, "test"), config, n, rng)
+    return _examples(_open(config, "test", _FROZEN), config, n, rng)
 
 
 def examples(
@@ -93,7 +111,7 @@ def examples(
       rng: draws them.
     """
     source = create_source(config.data, split)
-    source = sources.with_channels(source, len(config.model.mean))
+    source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
     return _examples(source, config, n, rng)
 
 
@@ -142,7 +160,7 @@ def _shared(config: ConfigDict) -> dict[str, int]:
     }
 
 
-def _open(config: ConfigDict, split: str) -> sources.Source:
+def _open(config: ConfigDict, split: str, advice: _Advice) -> sources.Source:
     """Open a split and check that the model fits it."""
     if not min(config.data.workers, config.data.max_corrupt) >= 0:
         raise BadInput(
@@ -151,8 +169,8 @@ def _open(config: ConfigDict, split: str) -> sources.Source:
         )
     transforms.check(config.data, len(config.model.mean))
     source = create_source(config.data, split)
-    sources.check_classes(source, config.model.classes)
-    source = sources.with_channels(source, len(config.model.mean))
+    sources.check_classes(source, config.model.classes, advice.classes)
+    source = sources.with_channels(source, len(config.model.mean), advice.channels)
     pipeline.readable(source, 0, config.data.max_corrupt)
     return source
 

@@ -118,10 +118,10 @@ def digits(split: str, image_size: int) -> Source:
     return arrays(np.stack(images), data.target[chosen], class_names, f"digits/{split}")
 
 
-def with_channels(source: Source, channels: int) -> Source:
+def with_channels(source: Source, channels: int, advice: str) -> Source:
     """Give every image of a source `channels` channels: gray ones are repeated.
 
-    Reading an image of three channels where one is asked for raises BadInput.
+    Reading an image of three channels where one is asked for raises BadInput, with the advice.
     """
 
     def read(index: int) -> np.ndarray:
@@ -132,7 +132,7 @@ def with_channels(source: Source, channels: int) -> Source:
             return np.repeat(image, channels, axis=-1)
         raise BadInput(
             f"{source.name}: image {index} has {image.shape[-1]} channels, the model takes "
-            f"{channels}: give --config.model.mean and --config.model.std one number a channel"
+            f"{channels}: {advice}"
         )
 
     return replace(source, read=read)
@@ -244,15 +244,15 @@ def describe(source: Source) -> str:
     return f"{line} ({', '.join(listed)})"
 
 
-def check_classes(source: Source, classes: int) -> None:
+def check_classes(source: Source, classes: int, advice: str) -> None:
     """Check that a model of `classes` outputs fits the source's labels.
 
     Raises:
-      BadInput: naming the number of classes that would.
+      BadInput: with the advice, in which {needed} is the number of classes that would.
     """
     needed = max(len(source.class_names), int(source.labels.max()) + 1)
     if needed != classes:
         raise BadInput(
             f"{source.name} has {needed} classes and the model {classes}; "
-            f"set --config.model.classes={needed}"
+            f"{advice.format(needed=needed)}"
         )

@@ -11,11 +11,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import ScopeParamShapeError
 from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 from rrjax.models import folding, layers
 from rrjax.models.alexnet import AlexNet
+from rrjax.models.preactivation import PREACT_VARIANTS, PreActResNet, WideResNet
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.models.vgg import VGG
@@ -25,6 +27,9 @@ MODELS = {
     "resnet18": partial(ResNet, (2, 2, 2, 2), Basic),
     "resnet34": partial(ResNet, (3, 4, 6, 3), Basic),
     "resnet50": partial(ResNet, (3, 4, 6, 3), Bottleneck),
+    "preact_resnet18": partial(PreActResNet, (2, 2, 2, 2)),
+    "wideresnet28_10": partial(WideResNet, 28, 10),
+    "wideresnet34_10": partial(WideResNet, 34, 10),
     "vgg16": partial(VGG, False),
     "vgg16_bn": partial(VGG, True),
     "alexnet": partial(AlexNet),
@@ -32,8 +37,11 @@ MODELS = {
     "cifar_cnn": partial(SmallCNN, ((32, 32), (64, 64)), 3, 512),
     "tiny": partial(SmallCNN, ((4,), (8,)), 3, 0),
 }
-# The families that come in one variant only; the others come in both.
-_ONE_VARIANT = {
+# The families that come in other variants than the two of most.
+_VARIANTS = {
+    "preact_resnet18": tuple(PREACT_VARIANTS),
+    "wideresnet28_10": ("cifar",),
+    "wideresnet34_10": ("cifar",),
     "alexnet": ("imagenet",),
     "mnist_cnn": ("cifar",),
     "cifar_cnn": ("cifar",),
@@ -47,15 +55,16 @@ def create(config: ConfigDict) -> nn.Module:
     """Make the module that a config describes.
 
     Args:
-      config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones);
-        width (channels of a ResNet's first stage; 64, the standard, for every other family);
-        classes; mean and std, one number a channel; dtype and param_dtype, names.
+      config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones), or
+        whose PreActResNet it is; width (channels of a ResNet's first stage; 64, the standard, for
+        every other family); classes; mean and std, one number a channel; dtype and param_dtype,
+        names.
 
     Raises:
       BadInput: for a value that no model has.
     """
     constructor = _choose("name", config.name, MODELS)
-    variants = _ONE_VARIANT.get(config.name, ("imagenet", "cifar"))
+    variants = _VARIANTS.get(config.name, ("imagenet", "cifar"))
     if config.variant not in variants:
         raise BadInput(_choices(f"variant of {config.name}", config.variant, variants))
     has = constructor.func.__dataclass_fields__
@@ -90,11 +99,28 @@ def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) ->
 def frozen(model: nn.Module, variables: Mapping[str, Any]) -> jax.tree_util.Partial:
     """Make `apply`: one image (H, W, C), float in [0, 1] -> (logits, reps), in eval mode.
 
-    It is a pytree over the variables: passed through jit they are arguments, not constants. BN is
-    folded into the convolutions, once, here.
+    It is a pytree over the variables: passed through jit they are arguments, not constants. The BNs
+    that the model declares are folded into the convolutions, once, here (`folding`).
     """
     model, variables = folding.fold(model, variables)
     return jax.tree_util.Partial(_one_image(model), variables)
+
+
+def variable_shapes(config: ConfigDict, image_size: int) -> dict[str, Any]:
+    """Return the shapes of the variables of the model that a config describes.
+
+    Raises:
+      BadInput: for a value that no model has, and for images of a size that this one cannot take.
+    """
+    model = create(config)
+    shape = (image_size, image_size, len(config.mean))
+    try:
+        return jax.eval_shape(lambda: init(model, jax.random.key(0), shape))
+    except (ZeroDivisionError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"model {config.name} ({config.variant}) cannot take images of {image_size} pixels "
+            f"({error}): set --config.data.image_size"
+        ) from error
 
 
 @cache  # one function a model, so that jit finds the program that it compiled before
@@ -105,7 +131,13 @@ def _one_image(model: nn.Module) -> Callable:
                 f"an image of shape {image.shape}: give one (H, W, C), and add a batch axis by "
                 "jax.vmap"
             )
-        outputs = model.apply(variables, image[None], train=False)
+        try:
+            outputs = model.apply(variables, image[None], train=False)
+        except ScopeParamShapeError as error:
+            raise BadInput(
+                f"an image of {image.shape[0]}x{image.shape[1]} pixels: the Linear layers of this "
+                "network take those of another size, as in its training"
+            ) from error
         # Under bfloat16 too, norms and distances of a representation are float32.
         return jax.tree.map(lambda x: layers.at_least_float32(x[0]), outputs)
 

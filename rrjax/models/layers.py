@@ -1,5 +1,6 @@
 """Layers that the families share: torch's initializers, paddings and pools; the normalization."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -44,6 +45,11 @@ def draw(module: nn.Module, key: jax.Array, *inputs: Any) -> dict[str, Any]:
     inputs: of its call, as trees of jax.ShapeDtypeStruct.
     """
     return _draw(module, key, inputs)
+
+
+def torch_kernel(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """Draw a kernel (..., in, out) as torch's Conv2d and Linear do, by its own fan_in."""
+    return torch_default(math.prod(shape[:-1]))(key, shape, dtype)
 
 
 def conv(features: int, size: int, stride: int = 1, pad: int | str = 0, **fields: Any) -> nn.Conv:
@@ -139,7 +145,12 @@ def at_least_float32(logits: jax.Array) -> jax.Array:
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """Flatten (N, H, W, C) to (N, C*H*W): torch's order, so its Linear weights fit unpermuted."""
+    """Flatten (N, H, W, C) to (N, C*H*W): torch's order, so its Linear weights fit unpermuted.
+
+    Raises:
+      BadInput: if there are no pixels.
+    """
+    _check_pixels(x)
     return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1)
 
 
@@ -161,13 +172,23 @@ def _first_largest(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Average (N, H, W, C) to (N, *size, C) with the bins of torch.nn.AdaptiveAvgPool2d."""
+    """Average (N, H, W, C) to (N, *size, C) with the bins of torch.nn.AdaptiveAvgPool2d.
+
+    Raises:
+      BadInput: if there are no pixels.
+    """
+    _check_pixels(x)
     if x.shape[1:3] == tuple(size):
         return x
     rows, columns = (
         jnp.asarray(_bins(n, m), x.dtype) for n, m in zip(x.shape[1:3], size, strict=True)
     )
     return jnp.einsum("ih,nhwc,jw->nijc", rows, x, columns, precision=lax.Precision.HIGHEST)
+
+
+def _check_pixels(x: jax.Array) -> None:
+    if 0 in x.shape[1:3]:
+        raise BadInput("pooled until none is left before the Linear layers: give more pixels")
 
 
 def _bins(n: int, m: int) -> np.ndarray:

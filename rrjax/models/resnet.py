@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -67,6 +67,10 @@ class ResNet(nn.Module):
     representation. `last_act` is the very last ReLU only.
     """
 
+    FOLDS: ClassVar = {
+        **{f"bn{i}": f"conv{i}" for i in (1, 2, 3)},
+        **{f"{shortcut}_1": f"{shortcut}_0" for shortcut in ("downsample", "shortcut")},
+    }
     stage_sizes: tuple[int, ...]
     block: type[nn.Module]
     variant: str
@@ -84,7 +88,8 @@ class ResNet(nn.Module):
         """Return logits (N, classes) and reps."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         norm = partial(self.norm, train, **types)
-        conv = partial(layers.conv, use_bias=False, kernel_init=self._kernel_init, **types)
+        init = layers.kaiming_normal if self.variant == "imagenet" else layers.torch_kernel
+        conv = partial(layers.conv, use_bias=False, kernel_init=init, **types)
         x = self._stem(layers.normalize(images, self.mean, self.std, self.dtype), conv, norm)
         reps = {"stem": x}
         names = [(i, j) for i, size in enumerate(self.stage_sizes) for j in range(size)]
@@ -109,8 +114,3 @@ class ResNet(nn.Module):
             x = nn.relu(norm(name="bn1")(conv(self.width, 7, 2, 3, name="conv1")(x)))
             return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
         return nn.relu(norm(name="bn1")(conv(self.width, 3, 1, 1, name="conv1")(x)))
-
-    def _kernel_init(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        if self.variant == "imagenet":
-            return layers.kaiming_normal(key, shape, dtype)
-        return layers.torch_default(shape[0] * shape[1] * shape[2])(key, shape, dtype)

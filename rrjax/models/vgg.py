@@ -1,7 +1,7 @@
 """VGG16 (configuration D), with and without BatchNorm, for ImageNet and for CIFAR."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,7 @@ class VGG(nn.Module):
     reps: block1 ... block5, hidden ("imagenet"), representation.
     """
 
+    FOLDS: ClassVar = {f"features_{i + 1}": f"features_{i}" for i in range(42)}
     batch_norm: bool
     variant: str
     classes: int

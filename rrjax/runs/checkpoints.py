@@ -99,6 +99,28 @@ def has_checkpoint(workdir: str | Path) -> bool:
         return manager.latest_step() is not None
 
 
+def choose_step(manager: ocp.CheckpointManager, checkpoint: str) -> int:
+    """Return the step of the checkpoint "latest" or "best".
+
+    Of a network that was not trained in its folder the only one is both.
+
+    Raises:
+      BadInput: if there is none, or for "best" none that was evaluated.
+    """
+    latest, best = manager.latest_step(), manager.best_step()
+    folder = manager.directory.parent
+    if latest is None:
+        raise BadInput(f"{folder}: no finished checkpoint yet; run the training that writes it")
+    if checkpoint == "latest" or not (manager.directory / str(latest) / "training").exists():
+        return latest
+    if best is None:
+        raise BadInput(
+            f"{folder}: no checkpoint was evaluated yet, so none is the best: set "
+            "checkpoint=latest, or let the training reach an evaluation"
+        )
+    return best
+
+
 def _score(metrics: dict[str, float]) -> float:
     return metrics["score"]
 

@@ -24,7 +24,8 @@ def run() -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.name = "resnet50"
-    config.model.variant = "imagenet"  # "imagenet" or "cifar": stem, head and initialization
+    # "imagenet" or "cifar": stem, head and initialization; of a preact_resnet18 whose it is.
+    config.model.variant = "imagenet"
     config.model.width = 64  # channels of a ResNet's first stage
     config.model.classes = 1000
     config.model.mean = (0.485, 0.456, 0.406)  # one number a channel, of pixels in [0,1]

@@ -32,8 +32,8 @@ class Frozen:
     """A frozen network: a classifier in eval mode, whose parameters do not change.
 
     config: of its training. model, variables: the linen module and its `params` and `batch_stats`.
-    apply: one image (H, W, C), float in [0,1] -> (logits, reps), with BN folded into the
-      convolutions. A pytree: pass it through jit.
+    apply: one image (H, W, C), float in [0,1] -> (logits, reps), BN folded as the model declares.
+      A pytree: pass it through jit.
     straight_through: the same values, but the last ReLU passes gradients to dead coordinates,
       as inversion needs.
     """
@@ -95,7 +95,7 @@ def load(
     Args:
       path: a folder, or a name of `rrjax.models_available()`.
       checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
-        accuracy of it).
+        accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
         value replaces nothing.
 
@@ -133,7 +133,9 @@ def _trained(path: str | Path, checkpoint: str) -> tuple[ConfigDict, nn.Module, 
     model = models.create(config.model)
     shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     init = partial(models.init, model, jax.random.key(0), shape)
-    return config, model, _restored(path, init, checkpoint)
+    variables = _restored(path, init, checkpoint)
+    folding.check(model, shape)  # of a pretrained model a test does it
+    return config, model, variables
 
 
 def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
@@ -328,9 +330,7 @@ def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict[str, An
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     with checkpoints.open_manager(path) as manager:
-        step = manager.latest_step() if checkpoint == "latest" else manager.best_step()
-        if step is None:
-            raise BadInput(f"{path}: no finished checkpoint yet; run the training that writes it")
+        step = checkpoints.choose_step(manager, checkpoint)
         return checkpoints.restore(manager, step, sharding, variables=like)["variables"]
 
 

@@ -38,6 +38,13 @@ EXPECTED = {
     "vgg16_rin": PAPER | LONG | PLAIN | IMAGENET | COLORS | RIN | BN,
     "standard_imagenet": PAPER | TORCHVISION | PLAIN | IMAGENET | {"data.jitter": 0.0},
     "vgg16_imagenet": TORCHVISION | PLAIN | IMAGENET | BN | {"optimizer.learning_rate": 0.01},
+    "robust_alexnet": ATTACK
+    | TORCHVISION
+    | IMAGENET
+    | COLORS
+    | {"model.name": "alexnet"}
+    | {"batch_size": 128, "optimizer.learning_rate": 0.1, "optimizer.momentum": 0.9}
+    | {"optimizer.schedule": "step", "optimizer.gamma": 0.1},
     "robust_cifar10": CIFAR10 | {"attack.eps": 0.5, "attack.step_size": 0.1, "attack.steps": 7},
     "standard_cifar10": CIFAR10 | PLAIN,
     "retraining:cifar10": {"train_n": 20_000, "percents": (10, 50, 90), "seeds": (0, 1, 2)}

@@ -33,7 +33,19 @@ def test_there_and_back(file, untrained, tmp_path):
     expected, actual = (runs.load(folder).variables for folder in (untrained, workdir))
     jax.tree.map(np.testing.assert_array_equal, expected, actual)
     message = refused("train", "--config=robust_digits", *RESNET8, f"--workdir={workdir}")
-    assert "holds another run (convert was 'import', now None" in message
+    assert "holds another run (" in message and "convert was 'import', now None" in message
+
+
+def test_a_network_of_other_classes_or_channels_than_the_data_says_what_a_study_can_do(tmp_path):
+    """A study has no field `model`: the classes of a trained network are what they are."""
+    tiny = ["--config.model.name=tiny", "--config.model.width=64", "--config.model.classes=5"]
+    make = ["convert", "--config=configs/untrained.py:robust_digits"]
+    works(*make, *tiny, f"--workdir={tmp_path / 'run'}")
+    own = ["--config.standard=", f"--config.robust={tmp_path / 'run'}", f"--workdir={tmp_path}"]
+    for command in (["evaluate", "--config=evaluate"], ["study", "--config=activations"]):
+        message = refused(*command, *own)
+        assert "digits/test has 10 classes and the model 5; it is trained: give its own" in message
+        assert "--config.model" not in message and "--config.data.name" in message
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from rrjax.data import imagenet
 pytestmark = pytest.mark.slow
 
 SAMPLES = SHARED / "imagenet_samples"
-IMAGENET = ("robust_imagenet", "standard_imagenet", "vgg16_imagenet")
+IMAGENET = ("robust_imagenet", "robust_alexnet", "standard_imagenet", "vgg16_imagenet")
 RIN = ("robust_rin", "standard_rin", "vgg16_rin")
 SMALL = (
     "--config.epochs=1",

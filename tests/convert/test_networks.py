@@ -80,6 +80,7 @@ def test_the_logits_are_torchs(name, tmp_path, capsys):
 def test_a_folder_says_what_it_was_made_of(run):
     lines = json.loads((run / "results.json").read_text())["import"]
     assert lines.pop("file").endswith("robustness_zip.pt") and len(lines.pop("sha256")) == 64
+    assert lines.pop("weights") == "model.model" and lines.pop("aside") == []
     assert lines == {"checksums": True, "epoch": 61, "adv_prec1": 81.5}
     assert runs.read_config(run).convert == "import"
 
@@ -89,6 +90,11 @@ def test_a_folder_that_holds_a_network_is_left_alone(run):
     with pytest.raises(BadInput, match="holds a network already: choose another workdir"):
         networks.import_network(import_config(FILES / "robustness_zip.pt"), run)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_the_best_checkpoint_of_an_imported_network_is_its_only_one(run):
+    best, latest = (runs.load(run, which).variables for which in ("best", "latest"))
+    jax.tree.map(np.testing.assert_array_equal, best, latest)
 
 
 def test_an_imported_network_is_not_trained_on(run):
@@ -244,6 +250,114 @@ def test_robustbench_statistics_are_checked_too(tmp_path):
         )
 
 
+def prefixed(prefix, state):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def in_front(mean="mean", std="std", means=MEAN):
+    values = {mean: means, std: STD}
+    return {name: np.float32(numbers).reshape(-1, 1, 1) for name, numbers in values.items()}
+
+
+def inside(name):
+    """What torch.compile and DataParallel of a part make of a key."""
+    return name.replace("layer1.0", "layer1._orig_mod.0").replace("fc", "fc.module")
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (lambda state: prefixed("module.", state), "raw"),
+        (lambda state: prefixed("_orig_mod.module.", state), "raw"),
+        (lambda state: prefixed("module.net._orig_mod.model.", state), "net.model"),
+        (lambda state: prefixed("attacker.model.", state), "attacker.model"),
+        (lambda state: prefixed("whatever.it.is.", state), "whatever.it.is"),
+        (lambda state: {inside(name): value for name, value in state.items()}, "raw"),
+        # A trainer that holds the head apart.
+        (lambda state: {f"{'' if 'fc' in n else 'net.'}{n}": v for n, v in state.items()}, "raw"),
+        (lambda state: prefixed("module.", state) | {"n_averaged": np.array(3)}, "raw"),
+        (lambda state: prefixed("1.", state) | in_front("0.mean", "0.std"), "1"),
+        (lambda state: prefixed("1.", state) | in_front("0._mean", "0._std"), "1"),
+        (lambda state: state | in_front("normalize.mean", "normalize.std"), "raw"),
+        (lambda state: prefixed("model.", state) | in_front("mu", "sigma"), "model"),
+        (lambda state: state | {"criterion.weight": np.ones(5)}, "raw"),
+        (lambda state: prefixed("a.", state) | prefixed("b.", state), "a"),
+    ],
+)
+def test_what_wrappers_add_is_taken_away(wrap, name):
+    state = golden_state()
+    expected = {key for key in state if not key.endswith("num_batches_tracked")}
+    wrapped = wrap(state)
+    network = torch_checkpoint.unwrap(wrapped, expected)
+    assert network.state.keys() == expected and network.name == name
+    for key in expected:
+        assert network.state[key] is state[key]
+    assert network.aside == [key for key in wrapped if "criterion" in key]
+    if len(wrapped) == len(state) + 2:
+        np.testing.assert_allclose((network.mean, network.std), (MEAN, STD), rtol=1e-6)
+    else:
+        assert network.mean is network.std is None
+
+
+def test_weights_and_their_average_are_named_and_the_user_chooses(tmp_path, capsys):
+    state = golden_state()
+    average = {name: np.array(value + 1) for name, value in state.items()}
+    path = tmp_path / "net.ckpt.pt"
+    both = prefixed("model.", state) | prefixed("model_ema.module.", average)
+    torch_files.write(path, {"state_dict": both | {"criterion.weight": np.ones(5)}})
+    config = import_config(path)
+    flags = "of model, model_ema: choose by --config.weights=model or --config.weights=model_ema"
+    with pytest.raises(BadInput, match=flags):
+        networks.import_network(config, tmp_path / "run")
+    for weights, added in (("ema", 1), ("model", 0)):
+        config.weights = weights
+        networks.import_network(config, tmp_path / weights)
+        bias = runs.load(tmp_path / weights).variables["params"]["fc"]["bias"]
+        np.testing.assert_array_equal(bias, state["fc.bias"] + np.float32(added))
+        assert "left aside: criterion.weight" in capsys.readouterr().out
+        facts = runs.read_results(tmp_path / weights)["import"]
+        assert facts["weights"] == f"state_dict.model{'_ema' * added}"
+        assert facts["aside"] == ["criterion.weight"]
+    config.file, config.weights = str(FILES / "torchvision_zip.pth"), "ema"
+    with pytest.raises(BadInput, match=r"holds the weights of raw alone: leave out --config\.wei"):
+        networks.import_network(config, tmp_path / "run")
+
+
+def test_parts_that_are_no_network_s_are_named_and_left_aside_when_told(tmp_path):
+    """A BN before the head would make another function of it."""
+    state = golden_state() | {"bn.weight": np.ones(8), "bn.bias": np.ones(8)}
+    torch_files.write(tmp_path / "net.pth", state)
+    config = import_config(tmp_path / "net.pth")
+    with pytest.raises(BadInput, match=r"bn.weight \(2 such .* --config.aside=\"\('bn',\)\""):
+        networks.import_network(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    config.aside = ("bn",)
+    networks.import_network(config, tmp_path / "run")
+    assert runs.read_results(tmp_path / "run")["import"]["aside"] == ["bn.weight", "bn.bias"]
+
+
+def test_two_normalizations_and_one_number_for_all_channels(tmp_path):
+    one = {"0.mean": np.float32([0.5]), "0.std": np.float32([0.25])}
+    torch_files.write(tmp_path / "net.pth", prefixed("1.", golden_state()) | one)
+    config = import_config(tmp_path / "net.pth", mean=(0.5,) * 3, std=(0.25,) * 3)
+    networks.import_network(config, tmp_path / "run")
+    config.model.std = (0.2,) * 3
+    with pytest.raises(BadInput, match=r"set --config.model.mean=\(0.5,0.5,0.5,\)"):
+        networks.import_network(config, tmp_path / "other")
+    two = in_front("0.mean", "0.std") | in_front("mu", "sigma", (0.5,) * 3)
+    torch_files.write(tmp_path / "net.pth", prefixed("1.", golden_state()) | two)
+    with pytest.raises(BadInput, match=r"several normalizations, 0\.mean, mu"):
+        networks.import_network(config, tmp_path / "other")
+
+
+def test_trades_unused_stage_is_left_aside():
+    names = ["conv1.weight", "block1.layer.0.conv1.weight", "fc.weight"]
+    state = {f"module.{name}": np.ones(3) for name in [*names, "sub_block1.layer.0.conv1.weight"]}
+    network = torch_checkpoint.unwrap(state, names)
+    assert [*network.state] == names
+    assert network.aside == ["sub_block1.layer.0.conv1.weight"]
+
+
 def test_unwrap_strips_and_wrap_adds_the_same():
     state = {"conv1.weight": np.ones((2, 3)), "model.fc.bias": np.ones(2)}
     wrapped = torch_checkpoint.wrap(state, ConfigDict({"name": "vgg16", "mean": MEAN, "std": STD}))
@@ -254,7 +368,8 @@ def test_unwrap_strips_and_wrap_adds_the_same():
         "module.attacker.normalize.new_std",
     ]
     assert wrapped["module.normalizer.new_std"].shape == (3, 1, 1)
-    back, mean, std = torch_checkpoint.unwrap(wrapped)
+    back, mean, std, name, aside = torch_checkpoint.unwrap(wrapped, state)
+    assert (name, aside) == ("model", [])
     assert back.keys() == state.keys()
     np.testing.assert_allclose((mean, std), (MEAN, STD), rtol=1e-6)
 
@@ -264,7 +379,7 @@ def test_the_last_layer_of_robustness_alexnet_has_its_own_name():
     model = ConfigDict({"name": "alexnet", "mean": MEAN, "std": STD})
     wrapped = torch_checkpoint.wrap(state, model)
     assert {"module.model.classifier.4.bias", "module.model.last_layer.bias"} < wrapped.keys()
-    assert torch_checkpoint.unwrap(wrapped).state.keys() == state.keys()
+    assert torch_checkpoint.unwrap(wrapped, state).state.keys() == state.keys()
 
 
 @pytest.mark.parametrize(

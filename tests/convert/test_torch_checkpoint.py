@@ -68,6 +68,32 @@ def counted(tree):
             },
         ),
         (
+            "preact_resnet18",
+            "robust_overfitting",
+            90,
+            {
+                "conv1.weight": (64, 3, 3, 3),
+                "layer1.0.bn1.running_mean": (64,),
+                "layer2.0.bn1.weight": (64,),
+                "layer2.0.shortcut.0.weight": (128, 64, 1, 1),
+                "bn.running_var": (512,),
+                "linear.bias": (10,),
+            },
+        ),
+        (
+            "wideresnet28_10",
+            "cifar",
+            130,
+            {
+                "conv1.weight": (16, 3, 3, 3),
+                "block1.layer.0.bn1.bias": (16,),
+                "block1.layer.0.convShortcut.weight": (160, 16, 1, 1),
+                "block3.layer.3.conv2.weight": (640, 640, 3, 3),
+                "bn1.running_mean": (640,),
+                "fc.weight": (10, 640),
+            },
+        ),
+        (
             "vgg16_bn",
             "cifar",
             80,

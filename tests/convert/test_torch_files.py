@@ -50,7 +50,7 @@ def streamed(pickled, *storages, keys=None, little=True):
 
 
 def tensor(size, stride, numel=6, offset=0, kind=b"FloatStorage", view=None):
-    """Return a pickle of {"w": a view of storage "0"}, as torch would write it."""
+    """Return a pickle of {"fc.weight": a view of storage "0"}, as torch would write it."""
 
     def plain(value):
         return pickle.dumps(value, 2)[2:-1]
@@ -58,7 +58,9 @@ def tensor(size, stride, numel=6, offset=0, kind=b"FloatStorage", view=None):
     storage = b"(" + plain("storage") + b"ctorch\n" + kind + b"\n" + plain("0") + plain("cpu")
     storage += plain(numel) + (b"" if view is None else plain(view)) + b"tQ"
     arguments = storage + plain(offset) + plain(size) + plain(stride) + b"\x89}"
-    return b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+    return (
+        b"\x80\x02}X\x09\0\0\0fc.weightctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs."
+    )
 
 
 def read(tmp_path, content):
@@ -92,16 +94,16 @@ def test_each_tools_file_gives_the_weights_that_torch_saved(name, checked, wrapp
     contents = torch_files.read(FILES / name)
     assert contents.checked == checked
     assert contents.facts == ({"epoch": 61, "adv_prec1": 81.5} if wrapped else {})
-    state, mean, std = torch_checkpoint.unwrap(contents.state)
-    counts = [key for key in state if key.endswith("num_batches_tracked")]
-    assert len(counts) == (0 if name == "torchvision_stream.pth" else 9)
-    assert len(state) == 47 + len(counts)
-    expected = draw(
-        {
-            key: value.shape
-            for key, value in torch_files.read(FILES / "torchvision_zip.pth").state.items()
-        }
-    )
+    counts = [key for key in contents.state if key.endswith("num_batches_tracked")]
+    assert len(counts) == (0 if name == "torchvision_stream.pth" else 18 if wrapped else 9)
+    shapes = {
+        key: value.shape
+        for key, value in torch_files.read(FILES / "torchvision_zip.pth").state.items()
+    }
+    names = [key for key in shapes if not key.endswith("num_batches_tracked")]
+    state, mean, std, _, aside = torch_checkpoint.unwrap(contents.state, names)
+    assert state.keys() == set(names) and len(names) == 47 and not aside
+    expected = draw(shapes)
     for key, value in state.items():
         np.testing.assert_array_equal(value, expected[key])
         assert value.dtype == expected[key].dtype
@@ -144,7 +146,7 @@ def test_strides_offsets_and_shared_storages_are_honoured(name):
 def test_a_storage_that_is_a_view_of_another_is_read_from_its_start(tmp_path):
     # What torch before 0.4 wrote: (key of the view, its start, its length).
     pickled = tensor((2,), (1,), view=("1", 3, 2))
-    assert read(tmp_path, streamed(pickled, WEIGHT.tobytes())).state["w"].tolist() == [3, 4]
+    assert read(tmp_path, streamed(pickled, WEIGHT.tobytes())).state["fc.weight"].tolist() == [3, 4]
     message = refused(tmp_path, streamed(tensor((3,), (1,), view=("1", 3, 2)), WEIGHT.tobytes()))
     assert "beyond its storage of 2 numbers" in message
 
@@ -189,7 +191,7 @@ def test_a_pickle_that_would_run_code_did_not(kind, tmp_path, capsys):
     ):
         if kind != "call of protocol 4":  # framed: it stands alone
             state = read(tmp_path, zipped(content, WEIGHT.tobytes())).state
-            np.testing.assert_array_equal(state["w"], WEIGHT)
+            np.testing.assert_array_equal(state["fc.weight"], WEIGHT)
     if kind != "state":  # an OrderedDict, whatever its state
         assert "not a state dict" in refused(tmp_path, zipped(evil))
         assert "not a state dict" in refused(tmp_path, streamed(evil))
@@ -272,9 +274,9 @@ def test_a_wrong_pickle_in_a_zip_is_named(pickled, message, tmp_path):
 
 def test_axes_of_length_one_and_none_have_any_stride(tmp_path):
     contents = read(tmp_path, zipped(tensor((1, 3), (2**70, 2), 6), WEIGHT.tobytes()))
-    assert contents.state["w"].tolist() == [[0, 2, 4]]
+    assert contents.state["fc.weight"].tolist() == [[0, 2, 4]]
     contents = read(tmp_path, zipped(tensor((0, 3), (3, 1), 6, offset=100), WEIGHT.tobytes()))
-    assert contents.state["w"].shape == (0, 3)
+    assert contents.state["fc.weight"].shape == (0, 3)
 
 
 GOOD = tensor((2, 3), (3, 1))
@@ -291,6 +293,7 @@ def changed(content, old, new):
         (b"", "is empty"),
         (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "run git lfs pull"),
+        (b"\x1f\x8b\x08\x00\x00", "is compressed by gzip: unpack it first"),
         (b"x" * 257 + b"ustar" + b"x" * 300, "is a tar"),
         (b"GIF89a..", "is neither torch's nor safetensors: it begins with b'GIF89a..'"),
         (pickle.dumps({"w": 1}), "a pickle, but not one that torch.save wrote"),
@@ -302,6 +305,12 @@ def changed(content, old, new):
         (zipped(GOOD), "damaged (KeyError"),
         (packed([("a/b.txt", b"")]), "a zip with 0 data.pkl"),
         (packed([("a/data.pkl", GOOD), ("b/data.pkl", GOOD)]), "a zip with 2 data.pkl"),
+        (
+            packed([("a/data.pkl", GOOD), ("a/code/n.py", b""), ("a/constants.pkl", b"")]),
+            "is a program of TorchScript, not a state dict: in torch, torch.save(torch.jit.load(",
+        ),
+        (packed([("n/archive_format", b"pt2")]), "torch.save(torch.export.load(FILE).state_dict,"),
+        (packed([("serialized_exported_program.json", b"")]), "is a program of torch.export, not"),
         (packed([("a/data.pkl", GOOD), ("a/byteorder", b"big")]), "big-endian"),
         (packed([("a/data.pkl", bytes(10**6))], zipfile.ZIP_DEFLATED), "compressed"),
         (changed(zipped(GOOD, WEIGHT.tobytes()), WEIGHT.tobytes(), bytes(24)), "Bad CRC-32"),
@@ -309,6 +318,57 @@ def changed(content, old, new):
 )
 def test_what_is_no_whole_checkpoint_is_named(content, message, tmp_path):
     assert message in refused(tmp_path, content)
+
+
+def test_a_distributed_folder_is_named_with_what_makes_a_file_of_it(tmp_path):
+    folder = tmp_path / "step_5"
+    folder.mkdir()
+    (folder / ".metadata").touch()
+    (folder / "__0_0.distcp").touch()
+    for path in (folder, folder / "__0_0.distcp"):
+        with pytest.raises(BadInput, match=r"torch.distributed: .*\.dcp_to_torch_save\(FOLDER"):
+            torch_files.read(path)
+
+
+WEIGHTS = {"fc.weight": WEIGHT, "fc.bias": WEIGHT[0]}
+MORE = {"fc.weight": WEIGHT + 1, "fc.bias": WEIGHT[1]}
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (WEIGHTS, ""),
+        ({"net": WEIGHTS, "acc": 93.5, "epoch": 3}, "net"),
+        (
+            {"model_state_dict": WEIGHTS, "optimizer": {"state": {"momentum": WEIGHT}}},
+            "model_state",
+        ),
+        ({"checkpoint": {"state_dict": WEIGHTS, "epoch": 3}}, "checkpoint.state_dict"),
+        ({"model": WEIGHTS, "criterion": {"weight": WEIGHT[0]}}, "model"),
+        (WEIGHTS | {"epoch": 3, "arch": "resnet18"}, ""),
+    ],
+)
+def test_a_state_dict_lies_under_any_name(value, name, tmp_path):
+    torch_files.write(tmp_path / "net.pt", value)
+    contents = torch_files.read(tmp_path / "net.pt")
+    assert contents.name.startswith(name) and bool(contents.name) == bool(name)
+    assert contents.facts == ({"epoch": 3} if "epoch" in str(value) else {})
+    assert contents.state.keys() == WEIGHTS.keys()
+
+
+def test_of_several_networks_the_user_chooses_one(tmp_path):
+    path = tmp_path / "net.pt"
+    torch_files.write(path, {"state_dict": WEIGHTS, "state_dict_ema": MORE})
+    for weights in ("ema", "state_dict_ema"):
+        contents = torch_files.read(path, weights)
+        assert contents.name == "state_dict_ema"
+        np.testing.assert_array_equal(contents.state["fc.weight"], WEIGHT + 1)
+    assert torch_files.read(path, "state_dict").name == "state_dict"
+    flags = "choose by --config.weights=state_dict or --config.weights=state_dict_ema"
+    for weights in ("", "best", "dict"):
+        with pytest.raises(BadInput, match=flags) as caught:
+            torch_files.read(path, weights)
+        assert "holds the weights of state_dict, state_dict_ema" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[2Ja", "x" * 301])

@@ -82,16 +82,17 @@ def test_digits_are_resized_by_pillow():
 
 def test_check_classes_names_the_flag():
     source = sources.digits("test", 8)
-    sources.check_classes(source, 10)
+    advice = "set --config.model.classes={needed}"
+    sources.check_classes(source, 10, advice)
     for classes in (9, 11):
         message = (
             rf"digits/test has 10 classes and the model {classes}; .*--config.model.classes=10"
         )
         with pytest.raises(BadInput, match=message):
-            sources.check_classes(source, classes)
+            sources.check_classes(source, classes, advice)
     source = sources.Source("raw", lambda i: None, np.array([0, 4], np.int32), ("a", "b"))
     with pytest.raises(BadInput, match="raw has 5 classes and the model 2"):
-        sources.check_classes(source, 2)
+        sources.check_classes(source, 2, advice)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -194,11 +195,11 @@ def test_a_group_without_records_is_refused():
 def test_gray_images_get_the_channels_of_the_model():
     gray = sources.arrays(np.arange(4, dtype=np.uint8).reshape(1, 2, 2), [0], ["a"], "gray")
     np.testing.assert_array_equal(
-        sources.with_channels(gray, 3)[0]["image"], np.arange(12).reshape(2, 2, 3) // 3
+        sources.with_channels(gray, 3, "")[0]["image"], np.arange(12).reshape(2, 2, 3) // 3
     )
-    assert sources.with_channels(gray, 1)[0]["image"].shape == (2, 2, 1)
-    with pytest.raises(BadInput, match="image 5 has 3 channels, the model takes 1: give --config"):
-        sources.with_channels(colored(), 1)[5]
+    assert sources.with_channels(gray, 1, "")[0]["image"].shape == (2, 2, 1)
+    with pytest.raises(BadInput, match="image 5 has 3 channels, the model takes 1: give others"):
+        sources.with_channels(colored(), 1, "give others")[5]
 
 
 def test_describe_counts_classes():

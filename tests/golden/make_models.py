@@ -5,9 +5,9 @@ holds, in float64 and eval mode: the state dict's names and shapes (the weights 
 them), images as uint8 (N, H, W, C), logits, representation, and the gradient of
 sum(logits * direction) with respect to the images in [0, 1].
 
-The networks have the published layers and connections, and fewer channels (ResNet) or fewer hidden
-units (VGG, AlexNet), so that the test takes seconds. CIFAR's ResNet-50, whose blocks are those of
-ImageNet's, has fewer of them, too.
+The networks have the published layers and connections, and fewer channels (ResNet, PreActResNet,
+WideResNet) or fewer hidden units (VGG, AlexNet), so that the test takes seconds. CIFAR's ResNet-50,
+whose blocks are those of ImageNet's, has fewer of them, too, and so has the WideResNet.
 """
 
 from pathlib import Path
@@ -68,6 +68,85 @@ class ResNet(nn.Module):
         representation = representation.flatten(1)
         head = self.fc if self.imagenet else self.linear
         return head(representation), representation
+
+
+class PreActBlock(nn.Module):
+    """A pre-activation block, of PreActResNet-18 or of a WideResNet, by their names."""
+
+    def __init__(self, inputs, width, stride, shortcut, activated):
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.name, self.activated = shortcut, activated
+        if stride != 1 or inputs != width:
+            conv = nn.Conv2d(inputs, width, 1, stride, bias=False)
+            self.add_module(shortcut, nn.Sequential(conv) if shortcut == "shortcut" else conv)
+
+    def forward(self, x):
+        activated = torch.relu(self.bn1(x))
+        y = self.conv2(torch.relu(self.bn2(self.conv1(activated))))
+        if not hasattr(self, self.name):
+            return x + y
+        return getattr(self, self.name)(activated if self.activated else x) + y
+
+
+class PreActResNet(nn.Module):
+    """That of pytorch-cifar, and what others made of it."""
+
+    def __init__(self, activated_shortcut, final_norm, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, WIDTH, 3, 1, 1, bias=False)
+        inputs = WIDTH
+        for layer in range(1, 5):
+            width, sequence = WIDTH * 2 ** (layer - 1), []
+            for i in range(2):
+                stride = 2 if layer > 1 and i == 0 else 1
+                sequence.append(PreActBlock(inputs, width, stride, "shortcut", activated_shortcut))
+                inputs = width
+            self.add_module(f"layer{layer}", nn.Sequential(*sequence))
+        if final_norm:
+            self.bn = nn.BatchNorm2d(inputs)
+        self.linear = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = self.layer4(self.layer3(self.layer2(self.layer1(self.conv1(x)))))
+        if hasattr(self, "bn"):
+            x = torch.relu(self.bn(x))
+        representation = nn.functional.avg_pool2d(x, 4).flatten(1)
+        return self.linear(representation), representation
+
+
+class Stage(nn.Module):
+    def __init__(self, inputs, width, blocks, stride):
+        super().__init__()
+        sequence = [
+            PreActBlock(width if i else inputs, width, 1 if i else stride, "convShortcut", True)
+            for i in range(blocks)
+        ]
+        self.layer = nn.Sequential(*sequence)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+class WideResNet(nn.Module):
+    """That of TRADES, of two blocks a stage."""
+
+    def __init__(self, widen, classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.block1 = Stage(16, 16 * widen, 2, 1)
+        self.block2 = Stage(16 * widen, 32 * widen, 2, 2)
+        self.block3 = Stage(32 * widen, 64 * widen, 2, 2)
+        self.bn1 = nn.BatchNorm2d(64 * widen)
+        self.fc = nn.Linear(64 * widen, classes)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.block3(self.block2(self.block1(self.conv1(x))))))
+        representation = nn.functional.avg_pool2d(x, 8).flatten(1)
+        return self.fc(representation), representation
 
 
 class Headed(nn.Module):
@@ -149,6 +228,12 @@ def write(name, make, shape):
 if __name__ == "__main__":
     write("resnet50_imagenet", lambda: ResNet(True, 9, (3, 4, 6, 3)), (1, 64, 32, 3))
     write("resnet50_cifar", lambda: ResNet(False, 10, (2, 1, 1, 1)), (2, 32, 32, 3))
+    shape = (1, 32, 32, 3)
+    write("preact_resnet18_pytorch_cifar", lambda: PreActResNet(True, False, 10), shape)
+    write("preact_resnet18_robustbench", lambda: PreActResNet(False, False, 10), shape)
+    write("preact_resnet18_fast_adversarial", lambda: PreActResNet(False, True, 10), shape)
+    write("preact_resnet18_robust_overfitting", lambda: PreActResNet(True, True, 10), shape)
+    write("wideresnet28_10_cifar", lambda: WideResNet(2, 10), (1, 32, 32, 3))
     write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 64, 32, 3))
     write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 32, 64, 3))
     write("alexnet_imagenet", lambda: alexnet(9), (1, 96, 80, 3))

@@ -4,14 +4,20 @@ import os
 import subprocess
 import sys
 from functools import partial
+from typing import Any, ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
-from rrjax import models
-from rrjax.runs import defaults
+from rrjax import models, runs
+from rrjax.errors import BadInput
+from rrjax.models import folding, layers
+from rrjax.runs import checkpoints, defaults
+from rrjax.train.tasks import classifier
 
 
 def drawn(rng, path, shape):
@@ -24,6 +30,8 @@ def drawn(rng, path, shape):
     [
         ("resnet8", "cifar", 4, 8),
         ("resnet50", "imagenet", 2, 32),
+        ("preact_resnet18", "fast_adversarial", 2, 8),
+        ("wideresnet28_10", "cifar", 64, 8),
         ("vgg16_bn", "cifar", 64, 32),
     ],
 )
@@ -32,6 +40,8 @@ def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, varia
     c.update(name=name, variant=variant, width=width, classes=5)
     c.update(dtype="float64", param_dtype="float64")
     model = models.create(c)
+    if name.startswith("wide"):
+        model = model.clone(depth=10, widen_factor=1)
     rng = np.random.default_rng(0)
     # Statistics, scales and shifts as no initialization has them.
     shapes = jax.eval_shape(lambda key: models.init(model, key, (size, size, 3)), jax.random.key(0))
@@ -65,6 +75,132 @@ def test_nothing_is_cast_in_a_loop_around_a_folded_network():
     init = partial(models.init, model, image_shape=(8, 8, 3))
     apply = jax.eval_shape(lambda key: models.frozen(model, init(key)), jax.random.key(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(apply)} == {jnp.dtype("bfloat16")}
+
+
+class PreActivation(nn.Module):
+    """A small pre-activation network: its bn2 follows its conv1, and no other BN a convolution."""
+
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    last_act: Any = nn.relu
+    norm: Any = layers.batch_norm
+
+    @nn.compact
+    def __call__(self, images, train):
+        types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        norm = partial(self.norm, train, **types)
+        conv = partial(layers.conv, 4, 3, 1, 1, use_bias=False, **types)
+        x = layers.normalize(images, self.mean, self.std, self.dtype)
+        x = conv(name="conv0")(x)
+        y = conv(name="conv1")(nn.relu(norm(name="bn1")(x)))
+        y = conv(name="conv2")(nn.relu(norm(name="bn2")(y)))
+        x = self.last_act(norm(name="bn3")(x + y))
+        representation = x.mean((1, 2))
+        return nn.Dense(self.classes, **types)(representation), {"representation": representation}
+
+
+class Declared(PreActivation):
+    FOLDS: ClassVar = {"bn2": "conv1"}
+
+
+class ByNumber(PreActivation):
+    FOLDS: ClassVar = {"bn1": "conv1", "bn2": "conv2"}
+
+
+class FromTheSkip(PreActivation):
+    """bn1 takes conv0's output, and so does the sum."""
+
+    FOLDS: ClassVar = {"bn1": "conv0", "bn2": "conv1"}
+
+
+class Absent(PreActivation):
+    FOLDS: ClassVar = {"bn2": "conv7"}
+
+
+class OwnNames(nn.Module):
+    """flax's own names and BN, another epsilon, and no field `norm`."""
+
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    last_act: Any = nn.relu
+
+    @nn.compact
+    def __call__(self, images, train):
+        x = layers.normalize(images, self.mean, self.std, self.dtype)
+        x = nn.BatchNorm(not train, epsilon=1e-3)(nn.Conv(4, (3, 3))(x))
+        representation = self.last_act(x).mean((1, 2))
+        logits = nn.Dense(self.classes)(representation)
+        return logits, {"representation": representation}
+
+
+class OwnDeclared(OwnNames):
+    FOLDS: ClassVar = {"BatchNorm_0": "Conv_0"}
+
+
+class OwnThroughNorm(OwnDeclared):
+    """A field `norm` that the network does not use."""
+
+    norm: Any = layers.batch_norm
+
+
+def small(network):
+    return network(3, (0.5,), (0.25,))
+
+
+@pytest.mark.parametrize("network", [PreActivation, Declared, OwnNames])
+def test_what_is_declared_folds_and_what_is_not_keeps_its_bn(network):
+    model, image = small(network), np.random.default_rng(2).random((8, 8, 1), np.float32)
+    folding.check(model, image.shape)
+    variables = folding._noise(model, image.shape)
+    folded, arrays = folding.fold(model, variables)
+    names = {path[-2] for path in flatten_dict(arrays) if path[-1] == "var"}
+    expected = {PreActivation: {"bn1", "bn2", "bn3"}, Declared: {"bn1", "bn3"}}
+    assert names == expected.get(network, {"BatchNorm_0"})
+    assert folding.fold(folded, arrays)[0] == folded  # once folded, nothing is left to fold
+    outputs = jax.jit(models.frozen(model, variables))(image)
+    for x, y in zip(outputs, model.apply(variables, image[None], train=False), strict=True):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[0], rtol=1e-5), x, y)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (ByNumber, "ByNumber.FOLDS says 'bn1': 'conv1', 'bn2': 'conv2': with it folded, the netw"),
+        (FromTheSkip, "FromTheSkip.FOLDS says 'bn1': 'conv0': with it folded, the network is anot"),
+        (Absent, "Absent.FOLDS says 'bn2': 'conv7', but the model has no conv7 with a kernel"),
+        (OwnDeclared, "'BatchNorm_0': 'Conv_0', but .* no field `norm`: correct FOLDS"),
+        (OwnThroughNorm, "says 'BatchNorm_0': 'Conv_0': with it folded, .* epsilon 1e-05; leave"),
+    ],
+)
+def test_a_wrong_declaration_is_named(network, message):
+    with pytest.raises(BadInput, match=message) as caught:
+        folding.check(small(network), (8, 8, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_declaration_ends_a_training_and_a_load_before_any_attack(tmp_path, monkeypatch):
+    """Trained before FOLDS was written, or after: neither goes on."""
+    monkeypatch.setitem(models.MODELS, "mine", partial(PreActivation))
+    monkeypatch.setitem(models._VARIANTS, "mine", ("cifar",))
+    config = defaults.get_config()
+    config.model.update(name="mine", variant="cifar", classes=3, mean=(0.5,), std=(0.25,))
+    config.data.update(name="digits", image_size=8)
+    runs.create_run_dir(tmp_path, config)
+    variables = models.init(models.create(config.model), jax.random.key(0), (8, 8, 1))
+    checkpoints.save_once(tmp_path, variables)
+    classifier.create(config, steps_per_epoch=1)
+    runs.load(tmp_path)
+    monkeypatch.setitem(models.MODELS, "mine", partial(ByNumber))
+    with pytest.raises(BadInput, match="with it folded, the network is another function"):
+        classifier.create(config, steps_per_epoch=1)
+    with pytest.raises(BadInput, match="with it folded, the network is another function"):
+        runs.load(tmp_path)
 
 
 PROGRAM = """

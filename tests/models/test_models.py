@@ -49,9 +49,11 @@ def create(name, variant="cifar", **fields):
 
 def narrow(name, variant, **fields):
     """Create a network with as few units and channels as its family allows."""
-    if name.startswith("resnet"):
+    if "resnet" in name and not name.startswith("wide"):
         return create(name, variant, width=4, **fields)
     model = create(name, variant, **fields)
+    if name.startswith("wideresnet"):
+        return model.clone(depth=10, widen_factor=2)
     return model.clone(hidden=8) if (name, variant) in HIDDEN else model
 
 
@@ -90,6 +92,11 @@ def blocks(named):
     [
         "resnet50_imagenet",
         "resnet50_cifar",
+        "preact_resnet18_pytorch_cifar",
+        "preact_resnet18_robustbench",
+        "preact_resnet18_fast_adversarial",
+        "preact_resnet18_robust_overfitting",
+        "wideresnet28_10_cifar",
         "vgg16_imagenet",
         "vgg16_bn_imagenet",
         "alexnet_imagenet",
@@ -97,16 +104,18 @@ def blocks(named):
 )
 def test_logits_representation_and_input_gradient_are_torchs(file, float64):
     golden = np.load(GOLDEN / f"{file}.npz")
-    name, _, variant = file.rpartition("_")
+    name = max((name for name in models.MODELS if file.startswith(f"{name}_")), key=len)
+    variant = file.removeprefix(f"{name}_")
     named = {key: tuple(map(int, shape)) for key, *shape in map(str.split, golden["keys"])}
     # Narrower than the published ones: see tests/golden/make_models.py.
     fields = {"classes": golden["logits"].shape[1], "dtype": "float64", "param_dtype": "float64"}
-    if name == "resnet50":
-        model = create(name, variant, width=named["conv1.weight"][0], **fields)
-        model = model.clone(stage_sizes=blocks(named))
-    else:
-        model = create(name, variant, **fields)
+    model = create(name, variant, **fields)
+    if "hidden" in model.__dataclass_fields__:
         model = model.clone(hidden=golden["representation"].shape[1])
+    elif "depth" in model.__dataclass_fields__:
+        model = model.clone(depth=16, widen_factor=named["fc.weight"][1] // 64)
+    else:
+        model = model.clone(stage_sizes=blocks(named), width=named["conv1.weight"][0])
     x = jnp.asarray(golden["images"] / 255)
     template = jax.eval_shape(lambda k: models.init(model, k, x.shape[1:]), jax.random.key(0))
     variables = torch_checkpoint.from_state_dict(draw(named), template)
@@ -130,6 +139,10 @@ def test_logits_representation_and_input_gradient_are_torchs(file, float64):
         ("resnet50", "cifar", 10, 23_520_842),
         ("resnet18", "imagenet", 1000, 11_689_512),
         ("resnet34", "imagenet", 1000, 21_797_672),
+        ("preact_resnet18", "pytorch_cifar", 10, 11_171_146),
+        ("preact_resnet18", "fast_adversarial", 10, 11_172_170),
+        ("wideresnet28_10", "cifar", 10, 36_479_194),
+        ("wideresnet34_10", "cifar", 10, 46_160_474),
         ("vgg16", "imagenet", 9, 134_297_417),
         ("alexnet", "imagenet", 1000, 61_100_840),
     ],
@@ -144,6 +157,9 @@ def test_parameter_counts_are_the_published_ones(name, variant, classes, count):
 FAMILIES = [
     ("resnet8", "cifar", 8, ["stem", "layer1", "layer2", "layer3"], 256),
     ("resnet8", "imagenet", 32, ["stem", "layer1", "layer2", "layer3"], 256),
+    ("preact_resnet18", "robustbench", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
+    ("preact_resnet18", "fast_adversarial", 8, ["stem", *(f"layer{i}" for i in range(1, 5))], 512),
+    ("wideresnet28_10", "cifar", 8, ["stem", "block1", "block2", "block3"], 640),
     ("vgg16_bn", "cifar", 32, ["block1", "block2", "block3", "block4", "block5"], 512),
     ("vgg16", "imagenet", 32, [*(f"block{i}" for i in range(1, 6)), "hidden"], 4096),
     ("alexnet", "imagenet", 64, [*(f"conv{i}" for i in range(1, 6)), "hidden"], 4096),
@@ -164,7 +180,11 @@ def test_every_stage_is_named_and_r_is_last(name, variant, size, stages, dimensi
     assert reps["representation"].shape == (2, dimension)
 
 
-@pytest.mark.parametrize(("name", "variant", "size"), [family[:3] for family in FAMILIES])
+# Some last stages are pooled without a ReLU.
+WITH_LAST_RELU = [family[:3] for family in FAMILIES if family[1] != "robustbench"]
+
+
+@pytest.mark.parametrize(("name", "variant", "size"), WITH_LAST_RELU)
 def test_straight_through_keeps_values_and_changes_the_gradient(name, variant, size):
     model, x = narrow(name, variant), images(size, 1)
     variables = drawn(model, size)
@@ -259,6 +279,14 @@ LAWS = {
     ("vgg16_bn", "cifar"): [
         (("features_3", "kernel"), "uniform", 576**-0.5),
         (("features_40", "bias"), "uniform", 4608**-0.5),
+    ],
+    ("preact_resnet18", "fast_adversarial"): [
+        (("layer2_0", "shortcut_0", "kernel"), "uniform", 64**-0.5),
+        (("linear", "bias"), "uniform", 512**-0.5),
+    ],
+    ("wideresnet28_10", "cifar"): [
+        (("block3", "layer_0", "conv1", "kernel"), "normal", (2 / 5760) ** 0.5),
+        (("fc", "kernel"), "uniform", 640**-0.5),
     ],
     ("alexnet", "imagenet"): [
         (("features_3", "kernel"), "uniform", 1600**-0.5),
@@ -540,6 +568,10 @@ def test_normalize_refuses_other_channels_and_bytes(x):
     [
         ({"name": "resnet51"}, "name 'resnet51': choose from resnet8, resnet18"),
         ({"variant": "mnist"}, "variant of resnet8 'mnist': choose from imagenet, cifar"),
+        (
+            {"name": "preact_resnet18"},
+            "variant of preact_resnet18 'cifar': choose from pytorch_cifar, robustbench, fast",
+        ),
         ({"name": "alexnet"}, "variant of alexnet 'cifar': choose from imagenet"),
         ({"name": "vgg16", "width": 32}, "width of vgg16 32: choose from 64"),
         ({"width": 0}, "width 0: it must be at least 1"),
@@ -554,6 +586,30 @@ def test_create_names_the_value_and_the_choices(fields, message):
     with pytest.raises(BadInput, match=message) as error:
         models.create(config(**fields))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "size"),
+    [
+        ("vgg16_bn", "cifar", 31),
+        ("vgg16", "imagenet", 16),
+        ("alexnet", "imagenet", 32),
+        ("tiny", "cifar", 3),  # a Linear layer of no features, and constant logits
+    ],
+)
+def test_a_size_of_which_no_pixel_is_left_is_named(name, variant, size):
+    message = rf"{name} \({variant}\) cannot take images of {size} pixels \(pooled until none is "
+    with pytest.raises(BadInput, match=message) as error:
+        models.variable_shapes(config(name=name, variant=variant), size)
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_of_another_size_than_the_linear_layers_is_named():
+    model = create("tiny")
+    apply = models.frozen(model, drawn(model, 8))
+    for shape in ((16, 16), (8, 16), (2, 2)):
+        with pytest.raises(BadInput, match=r"an image of .* pixels: the Linear|pooled until none"):
+            apply(np.zeros((*shape, 3), np.float32))
 
 
 def test_a_small_width_makes_a_small_resnet():

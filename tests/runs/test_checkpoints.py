@@ -32,6 +32,22 @@ def test_the_latest_two_and_the_best_are_kept(tmp_path):
         assert manager.best_step() == 2
 
 
+def test_the_best_is_of_evaluated_ones_and_the_only_one_of_what_was_not_trained(tmp_path):
+    def chosen(folder, checkpoint):
+        with checkpoints.open_manager(folder) as manager:
+            return checkpoints.choose_step(manager, checkpoint)
+
+    checkpoints.save_once(tmp_path / "imported", {"w": jnp.zeros(3)})
+    assert chosen(tmp_path / "imported", "best") == chosen(tmp_path / "imported", "latest") == 0
+    save(tmp_path / "run", 1, 1.0)
+    assert chosen(tmp_path / "run", "latest") == 1
+    with pytest.raises(BadInput, match=r"run: no checkpoint was evaluated yet, .* checkpoint=lat"):
+        chosen(tmp_path / "run", "best")
+    save(tmp_path / "run", 2, 1.0, 0.5)
+    save(tmp_path / "run", 3, 1.0)
+    assert (chosen(tmp_path / "run", "best"), chosen(tmp_path / "run", "latest")) == (2, 3)
+
+
 def test_a_checkpoint_comes_back_as_it_went(tmp_path):
     save(tmp_path, 7, 1.5)
     like = {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from rrjax import models
 from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
+from rrjax.models import folding
 from rrjax.train.tasks import (
     EvalStep,
     Task,
@@ -47,7 +48,7 @@ def create(config: ConfigDict, steps_per_epoch: int, start: Any = None) -> Task:
     start: the variables of another run's network to begin with (`finetune.source`), or None.
 
     Raises:
-      BadInput: naming a field that is not possible.
+      BadInput: naming a field that is not possible, or a model whose BN does not fold as declared.
     """
     _check(config)
     robust = config.attack.eps > 0
@@ -60,6 +61,8 @@ def create(config: ConfigDict, steps_per_epoch: int, start: Any = None) -> Task:
         return _init(model, tx, init_key, config, start)
 
     _check_shapes(init, config)
+    size = config.data.image_size
+    folding.check(model, (size, size, len(model.mean)))  # it is folded in every step
     eps = adversaries.radius(config.attack, steps_per_epoch)
     adversary = evaluation_adversary = None
     if robust:
@@ -201,13 +204,6 @@ def _init(
 
 def _check_shapes(init: Callable[[], TrainState], config: ConfigDict) -> None:
     """Raise BadInput if there can be no first state, or none of its parameters is trained."""
-    try:
-        state = jax.eval_shape(init)
-    except BadInput:
-        raise
-    except (ZeroDivisionError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"model {config.model.name} ({config.model.variant}) cannot take images of "
-            f"{config.data.image_size} pixels ({error}): set --config.data.image_size"
-        ) from error
+    models.variable_shapes(config.model, config.data.image_size)
+    state = jax.eval_shape(init)
     jax.eval_shape(partial(optimizer.trained, config.optimizer.train_only), state.params)
