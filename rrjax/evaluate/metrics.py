@@ -2,11 +2,11 @@
 
 import dm_pix
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
+from rrjax.core import direction
 from rrjax.errors import BadInput
 
 Array = np.ndarray | jax.Array
@@ -15,8 +15,9 @@ Array = np.ndarray | jax.Array
 def image_similarity(images: Array, targets: Array) -> dict[str, jax.Array]:
     """Score images against targets, both (N, H, W, C), float in [0,1]; each score is (N,).
 
-    correlation: Pearson's, over the pixels of one image. ssim: structural similarity, Gaussian
-    window of 11 pixels and sigma 1.5 (Wang et al. 2004). psnr: in dB, of a peak of 1.
+    correlation: Pearson's, over the pixels of one image; 0 of a constant one. ssim: structural
+    similarity, Gaussian window of 11 pixels and sigma 1.5 (Wang et al. 2004). psnr: in dB, of a
+    peak of 1.
 
     Raises:
       BadInput: for images smaller than that window.
@@ -29,20 +30,27 @@ def image_similarity(images: Array, targets: Array) -> dict[str, jax.Array]:
 @jax.jit
 def _image_similarity(images, targets):
     return {
-        "correlation": jax.vmap(_correlation)(images, targets),
+        "correlation": jax.vmap(direction.correlation)(images, targets),
         "ssim": dm_pix.ssim(images, targets),
         "psnr": dm_pix.psnr(images, targets),
     }
 
 
+def correlations(rows: np.ndarray) -> np.ndarray:
+    """Return Pearson's correlations (n, n) of the rows of (n, D).
+
+    Of a constant row, such as what an image that did not move has gained, all are 0.
+    """
+    rows = np.asarray(rows, np.float64)
+    centered = rows - rows.mean(1, keepdims=True)
+    lengths = np.where(np.ptp(rows, axis=1) > 0, np.linalg.norm(centered, axis=1), np.inf)
+    directions = centered / lengths[:, None]
+    return directions @ directions.T
+
+
 def l2_distance(images: Array, starts: Array) -> np.ndarray:
     """Return the l2 distances (N,) between images and starts, both (N, H, W, C), in their units."""
     return np.linalg.norm((images - starts).reshape(len(images), -1), axis=1)
-
-
-def _correlation(image: jax.Array, target: jax.Array) -> jax.Array:
-    a, b = image - image.mean(), target - target.mean()
-    return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a * a) * jnp.sum(b * b))
 
 
 def summarize(values: npt.ArrayLike, seed: int = 0) -> dict[str, float]:

@@ -16,12 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
-from rrjax.core import attack
+from rrjax.core import attack, losses
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
@@ -146,7 +145,7 @@ def _loss(network, config, steps: int, images, labels):
     options = attack.protocol(config.eps, steps)
     adversarial = attack.adversaries(network.apply, images, labels, norm=config.norm, **options)
     logits = _logits(network.apply, adversarial)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.cross_entropy(logits, labels)
 
 
 def _foolbox(network, config) -> dict[str, Callable]:

@@ -19,6 +19,7 @@ from rrjax import data, runs
 from rrjax.core import objectives, regularization, representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
 
@@ -102,7 +103,7 @@ def _scores(network: runs.Frozen, units, grown, images, observed, config) -> dic
 def _agreement(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the correlation of each image of two stacks (N, H, W, C) with its counterpart."""
     pairs = zip(*(stack.reshape(len(stack), -1) for stack in (images, others)), strict=True)
-    return np.array([np.corrcoef(*pair)[0, 1] for pair in pairs])
+    return np.array([metrics.correlations(np.stack(pair))[0, 1] for pair in pairs])
 
 
 def _roughness(images: np.ndarray) -> np.ndarray:

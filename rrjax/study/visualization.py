@@ -17,6 +17,7 @@ from tqdm import tqdm
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
+from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
 
@@ -93,14 +94,14 @@ def _scores(network: runs.Frozen, starts, units, grown, observed, config) -> dic
 def _between_starts(gained: np.ndarray) -> np.ndarray:
     """Average the correlations of pairs of starts: (starts, units, pixels) to (units,)."""
     n, units = gained.shape[:2]
-    matrices = np.array([np.corrcoef(gained[:, unit]) for unit in range(units)])
+    matrices = np.array([metrics.correlations(gained[:, unit]) for unit in range(units)])
     return (matrices.sum((1, 2)) - n) / (n * (n - 1))
 
 
 def _between_units(gained: np.ndarray) -> np.ndarray:
     """Average the correlations with other units of a start: (starts, units, pixels) to (units,)."""
     n = gained.shape[1]
-    matrices = np.array([np.corrcoef(of_one_start) for of_one_start in gained])
+    matrices = np.array([metrics.correlations(of_one_start) for of_one_start in gained])
     return ((matrices.sum(2) - 1) / (n - 1)).mean(0)
 
 

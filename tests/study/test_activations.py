@@ -26,6 +26,11 @@ def test_the_cosine_is_a_mean_and_leaves_out_the_unit():
     np.testing.assert_allclose(cosines, [(1 + 0) / 2, (-1 + 0.8) / 2], rtol=1e-12)
 
 
+def test_the_cosine_with_a_representation_of_zeros_is_zero():
+    reached, others = np.array([[1.0, 0.0, 0.0]]), np.ones((1, 2, 3))
+    assert activations._cosines(reached, others, np.array([0])) == 0
+
+
 @pytest.mark.slow
 def test_the_command(trained, tmp_path):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
