@@ -5,6 +5,7 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,15 +58,19 @@ def spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     return {"median": np.median(values), "low": np.min(values), "high": np.max(values)}
 
 
-def center(summary: Mapping[str, float]) -> float:
+def center(summary: Mapping[str, Any]) -> float:
     """Return what a summary says first: its mean, or where it is of few repeats its median."""
     return summary["mean"] if "mean" in summary else summary["median"]
 
 
-def with_interval(summary: Mapping[str, float], digits: int = 2) -> str:
-    """Format a summary as 'mean [low, high]', or 'median [low, high]'."""
+def with_interval(summary: Mapping[str, Any], digits: int = 2) -> str:
+    """Format a summary as 'mean [low, high]' or 'median [low, high]'.
+
+    As 'mean (low to high)' where these are the least and greatest of too few for an interval.
+    """
     low, high = (f"{summary[end]:.{digits}f}" for end in ("low", "high"))
-    return f"{center(summary):.{digits}f} [{low}, {high}]"
+    few = summary.get("interval") == "range"
+    return f"{center(summary):.{digits}f} " + (f"({low} to {high})" if few else f"[{low}, {high}]")
 
 
 def _section(section: Section) -> str:

@@ -111,7 +111,7 @@ def _text(config) -> list[str]:
         "Each row: the input that maximizes a coordinate of the representation, the test images "
         "for which it is largest, and those for which it is least.",
         f"{config.units} units, {config.n} test images; {config.steps} l2 steps of "
-        f"{config.step_size:g} from mid-gray; mean and 95 % bootstrap interval over units. "
+        f"{config.step_size:g} from mid-gray; mean and 95 % interval over units. "
         "Cosine: between the maximizing input's representation and those of the images at either "
         "end, the unit left out.",
     ]

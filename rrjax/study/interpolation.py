@@ -113,7 +113,7 @@ def _text(config) -> list[str]:
         "Each pair of rows: the mixtures of two test images' pixels, and images reached by "
         "gradient steps whose representations are the mixtures of the two representations.",
         f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
-        f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
+        f"{config.step_size:g}; mean and 95 % interval over pairs. Distance reached: "
         "normalized, the mean of a path. To a real image: the least normalized representation "
         f"distance to {config.gallery} other test images, as another network sees it: less is more "
         "like an image.",

@@ -142,7 +142,8 @@ def _text(config) -> list[str]:
         "its representation is the target's. Where the representation holds what people see, the "
         "target comes back; where it does not, something else has the same representation.",
         f"n = {config.n} images; {config.steps} l2 steps of {config.step_size:g}; mean and 95 % "
-        "bootstrap interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
+        "interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
         "correlation, SSIM and PSNR (dB) compare pixels with the target's; agreement is the "
-        "correlation of two inversions of one target from different starts.",
+        "correlation of two inversions of one target from different starts. Photographs are crops "
+        "of two: their intervals are over crops.",
     ]

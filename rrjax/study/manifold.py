@@ -264,6 +264,6 @@ def _text(config, n: int, chance: float) -> list[str]:
         "Energy: the share of the squared norm that lies in the manifold's tangent at the clean "
         f"image; by chance {chance:.3f}.",
         f"{n} test images; l2 attacks of {config.steps} steps of {config.step_size:g} in a ball of "
-        f"{config.eps:g}; mean and 95 % bootstrap interval over images. Mode: of the density, on "
+        f"{config.eps:g}; mean and 95 % interval over images. Mode: of the density, on "
         "the axis on which clean images lie from 0 to 1, as in the paper's figures.",
     ]

@@ -188,7 +188,7 @@ def _section(config, results: dict, workdir: str) -> report.Section:
         title="Is the robustness real?",
         text=[
             f"Accuracy of {n} test images in the {config.norm} ball of {config.eps:g}, mean and 95 "
-            "% bootstrap interval over images; PGD in steps of 2.5 * eps / steps. Where gradients "
+            "% interval over images; PGD in steps of 2.5 * eps / steps. Where gradients "
             f"are masked, something below wins more than PGD-{config.steps}, or a ball of "
             f"{config.far:g} eps leaves accuracy. Transfer: examples made on {config.source}.",
         ],

@@ -148,5 +148,5 @@ def _text(config) -> list[str]:
         "target's of another class. Distance is |R(x) - R(target)| / |R(target)|.",
         f"n = {config.n} pairs; {config.steps} steps of 2.5 * radius / steps; free, within a "
         f"radius of {FREE:g} that never binds: {config.free_steps} of {config.free_step_size:g}; "
-        "mean and 95 % bootstrap interval over pairs.",
+        "mean and 95 % interval over pairs.",
     ]

@@ -118,7 +118,7 @@ def _text(config) -> list[str]:
         "decorrelated colors, under random shifts, scales and turns.",
         f"{config.units} units; plain: {config.steps} l2 steps of {config.step_size:g}; "
         f"regularized: {config.regularized_steps} of Adam at {config.learning_rate:g}; mean and "
-        "95 % bootstrap interval over units. Agreement: the correlation of the results of two "
+        "95 % interval over units. Agreement: the correlation of the results of two "
         "starts; roughness: the mean difference of neighboring pixels, over that of 128 test "
         "images; times the largest seen: the unit, over its largest among them.",
     ]

@@ -253,6 +253,6 @@ def _text(config) -> list[str]:
         "(generation), an image of another class (translation), the edges of an image (sketches) "
         "or a coarse image (super-resolution); within a patch, towards the image's class "
         "(inpainting) or a unit (painting).",
-        f"n = {config.n}; mean and 95 % bootstrap interval over images, before the steps and "
+        f"n = {config.n}; mean and 95 % interval over images, before the steps and "
         "after. Before painting, the share is the patch's of the image.",
     ]

@@ -107,5 +107,5 @@ def _text(config) -> list[str]:
     return [
         f"Accuracy on {config.test_n} test images of {config.other.name}, of a linear probe and of "
         f"{config.neighbors} nearest neighbors (by cosine) trained on {config.train_n}; mean and "
-        "95 % bootstrap interval over test images.",
+        "95 % interval over test images.",
     ]

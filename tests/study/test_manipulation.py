@@ -26,6 +26,13 @@ def test_the_scores_of_one_that_stopped_at_once_and_one_that_did_not():
     np.testing.assert_allclose(scores["correlation_with_image"], [1, -1], rtol=1e-6)
 
 
+def test_the_interval_is_over_units_and_images_both():
+    """What two units differ in alone is not known from four images of each."""
+    scores = {"steps": np.array([1, 1, 1, 1, 5, 5, 5, 5])}
+    summary = manipulation._summarized(scores, 2)["steps"]
+    assert summary == {"mean": 3, "low": 1, "high": 5, "n": 8, "interval": "range"}
+
+
 @pytest.mark.slow
 def test_the_command(trained, tmp_path):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
