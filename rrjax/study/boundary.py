@@ -1,6 +1,6 @@
 """Does adversarial training turn gradients along the data?
 
-Kim et al. (2019), section 4.1: two narrow classes in the plane. A standard network's boundary is
+Kim et al. (2019), section 2.2: two narrow classes in the plane. A standard network's boundary is
 tilted towards the data, its gradients point away from them; adversarial training turns both. The
 paper shows three pictures. Not in the paper: numbers for them, the share of the loss gradient's
 energy along the data, and where an attack carries the points.

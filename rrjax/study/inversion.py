@@ -1,6 +1,6 @@
 """Does an image's representation determine the image? Standard and robust side by side.
 
-Engstrom et al. (2019), section 3.1, Figures 3, 6 and 13-15: starting from noise or from another
+Engstrom et al. (2019), section 4.1, Figures 3, 6 and 13-15: starting from noise or from another
 image, move an image until its representation is the target's, for test images and for images from
 elsewhere. A robust network gives the target back; a standard one gives something else.
 
@@ -69,7 +69,7 @@ def _images(trained: ConfigDict, config: ConfigDict) -> tuple[dict, dict]:
         "test images": lambda: chosen[:n],
         "photographs": lambda: outside.photographs(n, size, channels, config.seed),
         "patterns": lambda: outside.patterns(n, size, channels, config.seed),
-        "unseen classes": lambda: data.other_examples(trained, config.unseen, "test", n, rng)[0],
+        "unseen classes": lambda: data.unseen_examples(trained, config.unseen, n, rng)[0],
     }
     starts = {"noise": noise, "other test images": chosen[n:]}
     unknown = (set(config.targets) - set(targets)) | (set(config.starts) - set(starts))
@@ -145,5 +145,6 @@ def _text(config) -> list[str]:
         "interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
         "correlation, SSIM and PSNR (dB) compare pixels with the target's; agreement is the "
         "correlation of two inversions of one target from different starts. Photographs are crops "
-        "of two: their intervals are over crops.",
+        "of two: their intervals are over crops. Unseen classes: those of the named set that the "
+        "first network was not trained on.",
     ]

@@ -52,7 +52,7 @@ def run(config: ConfigDict, workdir: str) -> None:
             label = f"{name}, {stop}"
             result = _add(label, network, before, pair_units, stop, config)
             _, after = vmapped.represent_images(network.apply, result.x, config.batch_size)
-            scores = _scores(result, before, pair_units, after, config.steps)
+            scores = _scores(result, before, pair_units, after, stop, config)
             names = {"network": name, "stop": stop, "units": units.tolist()}
             rows.append(names | _summarized(scores, len(units)))
             changed = result.x.reshape(len(units), *images.shape)
@@ -82,15 +82,19 @@ def _manipulate(apply, images, units, **options):
     return jax.vmap(partial(representation.manipulate, apply, **options))(images, units)
 
 
-def _scores(result: SearchResult, before, units, after, steps: int) -> dict[str, metrics.Array]:
+def _scores(
+    result: SearchResult, before, units, after, stop: str, config
+) -> dict[str, metrics.Array]:
     """Score every pair of an image (N, H, W, C) and the unit (N,) that was added to it.
 
     before: the images without the unit. after: the representations (N, D) of those with it.
-    steps: the most that a search may take; one that takes as many has not stopped.
+    One that takes all of config.steps has stopped too if the last of them was enough.
     """
+    is_enough = partial(representation.is_enough, stop=stop, threshold=config.threshold)
+    enough = jax.vmap(is_enough)(jnp.asarray(after), jnp.asarray(units))
     similarity = metrics.image_similarity(jnp.asarray(result.x), jnp.asarray(before))
     return {
-        "stopped": result.steps < steps,
+        "stopped": (result.steps < config.steps) | np.asarray(enough),
         "unit_is_largest": after[np.arange(len(units)), units] == after.max(1),
         "steps": result.steps,
         "l2_distance": metrics.l2_distance(result.x, before),

@@ -3,7 +3,8 @@
 Engstrom et al. (2019), Figures 2, 4 and 5: from a source, within an l2 radius of it, the
 representation nearest to a target's. A standard network gives the target's to an image that people
 cannot tell from the source; with a robust one the image has to become like the target. Radii, steps
-and pairs are not in the paper. Its distance is not normalized; that of its code is, as here.
+and pairs are not in the paper. The distance is normalized, as in Figure 4 and in the paper's code;
+its equations leave that out.
 
 python -m rrjax.study --config=configs/proximity.py --workdir=runs/quickstart
 """

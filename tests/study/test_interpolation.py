@@ -24,5 +24,10 @@ def test_the_command(trained, tmp_path):
     pictures = sorted((tmp_path / "figures").glob("interpolation_*.png"))
     assert len(pictures) == 2
     assert all(np.asarray(Image.open(picture)).std() > 1 for picture in pictures)
+    works(*command, *networks(trained), *small[:-1], "--config.points=4")
+    more = json.loads((tmp_path / "results.json").read_text())["interpolation"]["rows"]
+    for row, other in zip(rows, more, strict=True):
+        means = [each["distance_reached"]["mean"] for each in (row, other)]
+        assert means[0] == pytest.approx(means[1], rel=1e-4)  # however many points a path has
     message = refused(*command, *networks(trained), "--config.points=2", "--config.n=1")
     assert "n=1, points=2: give n of at least 2, points of at least 3" in message

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 from commands import networks, works
@@ -17,13 +18,24 @@ def test_the_scores_of_one_that_stopped_at_once_and_one_that_did_not():
     before, images = np.stack([upper, upper]), np.stack([upper, 1 - upper])
     result = SearchResult(images, None, np.array([0, 5]), None)
     after = np.array([[0.0, 2.0, 1.0], [3.0, 1.0, 0.0]])
-    scores = manipulation._scores(result, before, np.array([1, 1]), after, steps=5)
+    config = ConfigDict({"steps": 5, "threshold": 1.5})
+    scores = manipulation._scores(result, before, np.array([1, 1]), after, "largest", config)
     assert scores["stopped"].tolist() == [True, False]
     assert scores["unit_is_largest"].tolist() == [True, False]
     assert scores["steps"].tolist() == [0, 5]
     # All of the 144 pixels of the second differ by 1.
     np.testing.assert_allclose(scores["l2_distance"], [0, 12])
     np.testing.assert_allclose(scores["correlation_with_image"], [1, -1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("stop", "threshold"), [("largest", 9.0), ("threshold", 2.0)])
+def test_one_that_is_enough_at_its_last_step_has_stopped(stop, threshold):
+    images = np.zeros((2, 12, 12, 1), np.float32)
+    result = SearchResult(images, None, np.array([5, 5]), None)
+    after = np.array([[0.0, 2.0, 1.0], [3.0, 1.0, 0.0]])
+    config = ConfigDict({"steps": 5, "threshold": threshold})
+    scores = manipulation._scores(result, images, np.array([1, 1]), after, stop, config)
+    assert scores["stopped"].tolist() == [True, False]
 
 
 def test_the_interval_is_over_units_and_images_both():
