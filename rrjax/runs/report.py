@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from rrjax.errors import BadInput
+from rrjax.runs.files import replace_text
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -51,6 +54,30 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(padded) + " |"
 
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table as Markdown without alignment, whose lines do not change with other rows."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def replace_table(document: str | Path, name: str, table: str) -> None:
+    """Put a table into a document, between its lines <!-- NAME --> and <!-- end of NAME -->.
+
+    Raises:
+      BadInput: unless the document has both lines, once each and in this order.
+    """
+    path, ends = Path(document), (f"<!-- {name} -->\n", f"<!-- end of {name} -->")
+    text = path.read_text() if path.is_file() else ""
+    before, first, rest = text.partition(ends[0])
+    _, last, after = rest.partition(ends[1])
+    if not (first and last) or any(text.count(end) != 1 for end in ends):
+        raise BadInput(
+            f"document={document!r}, table={name!r}: the document needs the lines "
+            f"{ends[0].strip()} and {ends[1]}, once each, around the table"
+        )
+    replace_text(path, f"{before}{first}{table}\n{last}{after}")
 
 
 def spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:

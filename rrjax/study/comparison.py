@@ -43,6 +43,23 @@ def summarized(scores: Mapping[str, npt.ArrayLike], seed: int) -> Row:
     return {name: metrics.summarize(values, seed) for name, values in scores.items()}
 
 
+def in_pairs(
+    scores: Mapping[str, npt.ArrayLike], first: Mapping[str, npt.ArrayLike], seed: int
+) -> Row:
+    """Summarize scores, and how much more each is than the first network's, in pairs of examples.
+
+    scores, first: of the same examples, in the same order. The differences' keys end in "_more".
+    The first network's own row, for which both are the same object, has none.
+    """
+    if scores is first:
+        return summarized(scores, seed)
+    more = {
+        f"{name}_more": np.asarray(values, np.float64) - np.asarray(first[name], np.float64)
+        for name, values in scores.items()
+    }
+    return summarized(scores, seed) | summarized(more, seed)
+
+
 def choose_units(
     network: runs.Frozen, images: np.ndarray, n: int, config: ConfigDict
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ COLUMNS = {
     "midpoint_to_blend": "midpoint to blend, pixels",
     "midpoint_to_real": "midpoint to a real image",
     "blend_to_real": "blend to a real image",
+    "midpoint_nearer": "midpoint nearer by, in pairs",
 }
 
 
@@ -60,11 +61,13 @@ def run(config: ConfigDict, workdir: str) -> None:
         # whose distance is 0.
         half = np.full(config.n, 0.5, np.float32)
         middle, reached = _between(network, left, right, half, config)
+        midpoint_to_real, blend_to_real = to_real(middle), to_real(blend)
         scores = {
             "distance_reached": reached,
             "midpoint_to_blend": metrics.l2_distance(middle, blend),
-            "midpoint_to_real": to_real(middle),
-            "blend_to_real": to_real(blend),
+            "midpoint_to_real": midpoint_to_real,
+            "blend_to_real": blend_to_real,
+            "midpoint_nearer": blend_to_real - midpoint_to_real,
         }
         names = {"network": name, "evaluator": evaluator}
         rows.append(names | summarized(scores, config.seed))

@@ -22,7 +22,7 @@ from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import Row, publish, require, summarized
+from rrjax.study.comparison import Row, in_pairs, publish, require
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 
@@ -102,8 +102,11 @@ def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm) -> SearchR
 
 
 def _rows(target: str, goals, inversions: Mapping, config) -> list[Row]:
-    """Score every inversion of one kind of target: against it, and against the other starts'."""
-    rows = []
+    """Score every inversion of one kind of target: against it, and against the other starts'.
+
+    The other networks' scores are compared with the first one's from the same start.
+    """
+    rows, firsts = [], {}
     for (start, name), inverted in inversions.items():
         others = [
             other.x
@@ -114,7 +117,8 @@ def _rows(target: str, goals, inversions: Mapping, config) -> list[Row]:
         if others:
             scores["agreement_of_starts"] = _agreement(inverted.x, others)
         names = {"network": name, "target": target, "start": start}
-        rows.append(names | summarized(scores, config.seed))
+        first = firsts.setdefault(start, scores)
+        rows.append(names | in_pairs(scores, first, config.seed))
     return rows
 
 

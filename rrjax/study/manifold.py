@@ -208,6 +208,9 @@ def _summary(row: dict, rows: list[dict], counted: np.ndarray, config) -> dict:
     }
     names = ("success", "gradient_energy", "attack_energy")
     scores |= {name: row[name] for name in names if name in row}
+    if row is not first:
+        scores["over_clean_less"] = scores["less_than_first"] / clean
+        scores["gradient_energy_more"] = row["gradient_energy"] - first["gradient_energy"]
     # A gradient of zeros points nowhere.
     scores = {name: values[counted & np.isfinite(values)] for name, values in scores.items()}
     summaries = summarized(scores, config.seed)

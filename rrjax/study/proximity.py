@@ -24,7 +24,7 @@ from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import Row, publish, require, summarized
+from rrjax.study.comparison import Row, in_pairs, publish, require
 
 SHOWN = 8  # pairs a grid shows; the numbers are over all of them
 FREE = 1000.0  # the paper's eps: never binds
@@ -56,15 +56,17 @@ def run(config: ConfigDict, workdir: str) -> None:
     sources, targets = _pairs(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
     searches = _searches(config)
-    rows, pictures = [], []
+    rows, firsts, pictures = [], {}, []
     total = len(networks) * len(searches)
     with tqdm(total=total, disable=None, desc="proximity", unit="radius") as bar:
         for name, network in networks.items():
             grid: dict[str, metrics.Array] = {"source": sources}
             for search in searches:
                 result = _invert(network, sources, targets, search, config)
-                scores = summarized(_scores(result, sources, targets), config.seed)
-                rows.append({"network": name, "radius": search.radius} | scores)
+                scores = _scores(result, sources, targets)
+                first = firsts.setdefault(search.radius, scores)
+                row = {"network": name, "radius": search.radius}
+                rows.append(row | in_pairs(scores, first, config.seed))
                 grid[_label(search.radius)] = result.x
                 bar.update()
             grid["target"] = targets

@@ -120,6 +120,21 @@ def test_the_two_way_interval_covers_the_mean(shape, scales):
         assert covered(lambda values: metrics.summarize(values.ravel()), draws[:100], 0) < 0.8
 
 
+def test_the_interval_of_a_difference_covers_it():
+    rng = np.random.default_rng(5)
+    draws = list(zip(rng.normal(1, 2, (400, 8)), rng.standard_normal((400, 20)), strict=True))
+
+    def summarize(pair):
+        return metrics.difference(*map(metrics.summarize, pair))
+
+    assert 0.91 <= covered(summarize, draws, 1) <= 0.985
+
+
+def test_a_difference_of_few_has_the_ends_farthest_apart():
+    summary = metrics.difference(metrics.summarize([5, 6, 7]), metrics.summarize([1, 2, 3]))
+    assert summary == {"mean": 4, "low": 2, "high": 6, "n": 3, "interval": "range"}
+
+
 def test_the_two_way_interval_of_few_is_the_range_of_the_means():
     summary = metrics.summarize_crossed([[0, 1, 5], [2, 3, 1]])
     assert summary == {"mean": 2, "low": 1, "high": 3, "n": 6, "interval": "range"}

@@ -47,6 +47,7 @@ def test_a_row_is_compared_in_pairs():
     assert (summary["network"], summary["loss"]) == ("robust", "margin")
     assert summary["over_clean"]["mean"] == pytest.approx((1 + 2.5 + 2.5) / 3)
     assert summary["less_than_first"]["mean"] == pytest.approx(0)  # 1, 1 and -2
+    assert summary["over_clean_less"]["mean"] == pytest.approx((1 + 0.5 - 0.5) / 3)
     assert summary["success"]["mean"] == pytest.approx(2 / 3)
     # A gradient of zeros has no direction.
     assert summary["gradient_energy"]["mean"] == pytest.approx(0.3)
