@@ -130,7 +130,7 @@ $(REPRESENTATIONS:%=$(C)/logs/%.done): $(C)/logs/%.done: $(SETTINGS)
 	$(call logged,$(C)/logs/$*.log) $(study) --config=configs/$*.py --workdir=$(C) \
 	  $(PRETRAINED) $(at_data) $(flags)
 
-$(C)/logs/claims.done: $(call representations,$(C))
+$(C)/logs/claims.done: $(call representations,$(C)) $(C)/logs/reconstruction.done
 	$(call logged,$(C)/logs/claims.log) $(study) --config=configs/claims.py --workdir=$(C) \
 	  --config.eps=0.5
 

@@ -8,6 +8,7 @@ from rrjax import runs
 from rrjax.configs import claims as config_file
 from rrjax.errors import BadInput
 from rrjax.study import claims
+from rrjax.study import proximity as proximity_study
 
 OF_UNITS = ("visualization", "activations", "regularized", "manipulation")
 EXTRA = ("loss",)  # fields of rows that no column shows
@@ -139,6 +140,11 @@ def test_every_claim_reads_a_number_that_its_study_reports():
         assert claim.size > 0
 
 
+def test_the_radius_that_never_binds_is_that_of_proximity():
+    (free,) = (claim for claim in claims.CLAIMS if claim.study == "proximity")
+    assert free.where["radius"] == proximity_study.FREE
+
+
 def test_older_results_are_refused(tmp_path):
     rows = proximity(0.2, 0.5)
     del rows[1]["distance_more"]
@@ -161,6 +167,7 @@ def test_the_table_is_put_into_a_document(tmp_path):
         "| standard 0.20 [0.10, 0.30] | robust 0.50 [0.40, 0.60] | 0.30 [0.20, 0.40] |" in lines[4]
     )
     assert lines[4].endswith("| 0.25 | yes |")
+    assert len(lines) == 7  # what has not run is left out
     assert lines[-2:] == ["<!-- end of ours -->", "After"]
     once = document.read_text()
     claims.run(config, str(tmp_path))
