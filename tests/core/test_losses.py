@@ -80,6 +80,13 @@ def test_both_gradients_of_the_divergence_are_float64_s(gap):
         assert cosines(actual, expected).min() > 0.9999
 
 
+@pytest.mark.parametrize("logit", [-60.0, -20.0, 20.0, 60.0])
+def test_the_sigmoid_losses_of_the_gans_need_none_of_this(logit):
+    """The gradient of log sigmoid(x) is sigmoid(-x), to the last digits however small."""
+    gradient = jax.jit(jax.grad(jax.nn.log_sigmoid))(np.float32(logit))
+    np.testing.assert_allclose(gradient, scipy.special.expit(-logit), rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["cross_entropy", "probability", "margin"])
 def test_objectives_of_a_confident_prediction_have_float64_s_gradients(name):
     image = RNG.random(48).astype(np.float32)

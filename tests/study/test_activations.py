@@ -32,11 +32,12 @@ def test_the_cosine_with_a_representation_of_zeros_is_zero():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
     command = ["study", "--config=activations", f"--workdir={tmp_path}", *networks(trained), *small]
     shown = works(*command, "--config.shown=1").stdout
     rows = json.loads((tmp_path / "results.json").read_text())["activations"]["rows"]
+    every_claim_of("activations", rows)
     assert [row["network"] for row in rows] == ["standard", "robust"]
     assert all(len(row["units"]) == row["cosine_with_most"]["n"] == 2 for row in rows)
     assert "| robust " in shown

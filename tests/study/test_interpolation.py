@@ -10,11 +10,12 @@ from commands import networks, refused, works
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.batch_size=4", "--config.points=3"]
     command = ["study", "--config=interpolation", f"--workdir={tmp_path}", "--config.gallery=4"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["interpolation"]["rows"]
+    every_claim_of("interpolation", rows)
     assert [(row["network"], row["evaluator"]) for row in rows] == [
         ("standard", "robust"),
         ("robust", "standard"),

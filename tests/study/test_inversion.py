@@ -45,10 +45,11 @@ def test_agreement_is_that_of_one_network():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     arguments = [*networks(trained), "--config.steps=2", "--config.n=3", f"--workdir={tmp_path}"]
     works("study", "--config=inversion", *arguments)
     rows = json.loads((tmp_path / "results.json").read_text())["inversion"]["rows"]
+    every_claim_of("inversion", rows)
     assert len(rows) == 2 * 3 * 2  # networks, targets, starts
     assert all(row[score]["n"] == 3 for row in rows for score in ("distance", "ssim"))
     page = (tmp_path / "report.html").read_text()

@@ -46,11 +46,12 @@ def test_the_interval_is_over_units_and_images_both():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
     command = ["study", "--config=manipulation", f"--workdir={tmp_path}"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["manipulation"]["rows"]
+    every_claim_of("manipulation", rows)
     assert [(row["network"], row["stop"]) for row in rows] == [
         (name, stop) for name in ("standard", "robust") for stop in ("largest", "threshold")
     ]

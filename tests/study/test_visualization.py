@@ -68,11 +68,12 @@ def test_the_scores_of_a_network_whose_representation_is_the_image():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
     command = ["study", "--config=visualization", f"--workdir={tmp_path}"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["visualization"]["rows"]
+    every_claim_of("visualization", rows)
     assert [row["network"] for row in rows] == ["standard", "robust"]
     assert "| robust " in shown
     page = (tmp_path / "report.html").read_text()
