@@ -1,9 +1,12 @@
-"""Which claims of the first paper hold, of the networks that other studies have looked at?
+"""Which claims of the papers hold, of the networks that other studies have looked at?
 
 python -m rrjax.study --config=configs/claims.py --workdir=runs/small
 
 Networks of three seeds, each with its studies in a folder of its own:
 --config.folders="('runs/seeds/0','runs/seeds/1','runs/seeds/2')"
+
+Into a document, between its lines <!-- claims on digits --> and <!-- end of claims on digits -->:
+--config.document=README.md --config.table="claims on digits"
 """
 
 from ml_collections import ConfigDict
@@ -14,4 +17,6 @@ def get_config():
     config.study = "claims"
     config.folders = ()  # folders of studies, a seed each; (): the workdir alone
     config.eps = 2.0  # the robust network's radius of training; one of the radii of proximity
+    config.document = ""  # a Markdown file that gets the table, too
+    config.table = ""  # the name that its two lines around the table have
     return config.lock()

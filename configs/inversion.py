@@ -17,7 +17,8 @@ def get_config(settings="small"):
     config = defaults.study("inversion")
     # What to invert: "test images", "photographs", "patterns", "unseen classes".
     config.targets = ("test images", "photographs", "patterns")
-    # Where images of unseen classes lie: a name and a path as in training.
+    # Of a set with other classes than those of training, which are left out: a name and a path, as
+    # in training.
     config.unseen = ConfigDict({"name": "folder", "path": ""})
     config.starts = ("noise", "other test images")
     config.n = 32  # images of each kind
@@ -28,7 +29,7 @@ def get_config(settings="small"):
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
     # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
-    config.return_iterate = "best"  # the paper's notebook: "last"
+    config.return_iterate = "best"  # or "last"
     if settings == "paper":
-        config.update(step_size=1.0, steps=10_000, straight_through=True)
+        config.update(step_size=1.0, steps=10_000, straight_through=True, return_iterate="last")
     return config.lock()

@@ -130,7 +130,7 @@ $(REPRESENTATIONS:%=$(C)/logs/%.done): $(C)/logs/%.done: $(SETTINGS)
 	$(call logged,$(C)/logs/$*.log) $(study) --config=configs/$*.py --workdir=$(C) \
 	  $(PRETRAINED) $(at_data) $(flags)
 
-$(C)/logs/claims.done: $(call representations,$(C))
+$(C)/logs/claims.done: $(call representations,$(C)) $(C)/logs/reconstruction.done
 	$(call logged,$(C)/logs/claims.log) $(study) --config=configs/claims.py --workdir=$(C) \
 	  --config.eps=0.5
 
@@ -289,7 +289,7 @@ $(P)/$(1)/logs/accuracy.done: $$($(1)_trained)
 	  --config.eps="(0.0,0.5,1.0,2.0,3.0)"
 $(P)/$(1)/logs/inversion.done: $$($(1)_trained)
 	$$(call logged,$(P)/$(1)/logs/inversion.log) $(study) --config=configs/inversion.py:paper \
-	  --workdir=$(P)/$(1) $$($(1)_networks)
+	  --workdir=$(P)/$(1) $$($(1)_networks) $$(flags)
 $(P)/$(1)/logs/proximity.done: flags := --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" \
   --config.free_step_size=1.0 --config.free_steps=10000 --config.straight_through=True
 $(P)/$(1)/logs/interpolation.done: flags := $(searched)
@@ -300,3 +300,8 @@ $(PAPER_STUDIES:%=$(P)/$(1)/logs/%.done): $(P)/$(1)/logs/%.done: $$($(1)_trained
 paper: $(patsubst %,$(P)/$(1)/logs/%.done,accuracy inversion $(PAPER_STUDIES))
 endef
 $(foreach set,rin imagenet,$(eval $(call paper_studies,$(set))))
+
+# Figures 6 (right) and 14b: classes of ImageNet that Restricted ImageNet leaves out.
+$(P)/rin/logs/inversion.done: flags := --config.unseen.name=imagenet2012 \
+  --config.unseen.path="$$DATA" \
+  --config.targets="('test images','photographs','patterns','unseen classes')"

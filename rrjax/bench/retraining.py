@@ -18,7 +18,7 @@ import optax
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
-from rrjax.core import attribution
+from rrjax.core import attribution, losses
 from rrjax.data import sources
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
@@ -115,7 +115,7 @@ def _init(model, key, images):
 def _step(model, params, state, images, labels, learning_rate):
     def loss(params):
         logits, _ = model.apply({"params": params}, images, train=False)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return losses.cross_entropy(logits, labels).mean()
 
     updates, state = optax.adam(learning_rate).update(jax.grad(loss)(params), state)
     return optax.apply_updates(params, updates), state

@@ -143,7 +143,7 @@ for images (32, 32, 3), float in [0,1], of CIFAR-10's ten classes in the order o
 - **Time**: {time}.
 - **Weights**: parameters rounded to bfloat16, BN statistics float32; the numbers below are theirs.
 
-Accuracy on the test images (the same JPEG copy), mean and 95 % bootstrap interval over n images,
+Accuracy on the test images (the same JPEG copy), mean and 95 % interval over n images,
 drawn by seed 0 where they are not all; PGD in steps of 2.5 * eps / steps:
 
 {table}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rrjax.core import checks, objectives
+from rrjax.core import checks, direction, objectives
 from rrjax.core.pgd import (
     Projection,
     SearchResult,
@@ -270,9 +270,8 @@ def _start(
     if norm == "linf":
         return image + eps * jax.random.uniform(key, image.shape, image.dtype, -1.0, 1.0)
     direction_key, radius_key = jax.random.split(key)
-    direction = jax.random.normal(direction_key, image.shape, image.dtype)
-    direction = direction / (jnp.linalg.norm(direction) + 1e-10)
+    towards = direction.unit(jax.random.normal(direction_key, image.shape, image.dtype))
     if random_start == "sphere":
-        return image + eps * direction
+        return image + eps * towards
     radius = jax.random.uniform(radius_key, (), image.dtype) ** (1.0 / image.size)
-    return image + eps * radius * direction
+    return image + eps * radius * towards

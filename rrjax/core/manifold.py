@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from rrjax.core.direction import unit
 from rrjax.core.pgd import pgd
 
 
@@ -128,5 +129,5 @@ def tangential_energy(direction: jax.Array, basis: jax.Array) -> jax.Array:
 
     By chance: d / (H*W*C). NaN for a direction of zeros, which points nowhere.
     """
-    flat = direction.ravel()
-    return jnp.sum((flat @ basis) ** 2) / jnp.sum(flat**2)
+    flat = unit(direction).ravel()
+    return jnp.where(jnp.any(flat), jnp.sum((flat @ basis) ** 2), jnp.nan)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rrjax.core import checks
+from rrjax.core import checks, losses
 
 Apply = Callable[[jax.Array], tuple[jax.Array, dict[str, jax.Array]]]
 Objective = Callable[[jax.Array], jax.Array]
@@ -37,7 +37,7 @@ def cross_entropy(apply: Apply, label: jax.Array) -> Objective:
 
     def objective(image):
         logits = _logits(apply, image, label)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, label)
+        return losses.cross_entropy(logits, label)
 
     return objective
 
@@ -49,7 +49,8 @@ def logit(apply: Apply, label: jax.Array) -> Objective:
 
 def probability(apply: Apply, label: jax.Array) -> Objective:
     """Return the probability of `label`, in [0,1]."""
-    return lambda image: jax.nn.softmax(_logits(apply, image, label))[label]
+    nats = cross_entropy(apply, label)
+    return lambda image: jnp.exp(-nats(image))
 
 
 def margin(apply: Apply, label: jax.Array) -> Objective:
@@ -71,13 +72,7 @@ def divergence(apply: Apply, logits: jax.Array) -> Objective:
 
     With the logits of the clean image, what the adversary of TRADES maximizes (Zhang et al. 2019).
     """
-    log_p = jax.nn.log_softmax(logits)
-
-    def objective(image):
-        log_q = jax.nn.log_softmax(apply(image)[0])
-        return optax.losses.kl_divergence_with_log_targets(log_q, log_p)
-
-    return objective
+    return lambda image: losses.kl_divergence(logits, apply(image)[0])
 
 
 def match(apply: Apply, target: jax.Array) -> Objective:

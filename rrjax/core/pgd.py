@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rrjax.core import direction
 from rrjax.errors import BadInput
 
 Objective = Callable[[jax.Array], jax.Array]
@@ -145,8 +146,11 @@ def unit_cube(x: jax.Array) -> jax.Array:
 
 
 def l2_step(step_size: float | jax.Array) -> optax.GradientTransformation:
-    """Step by `step_size` in l2 along the gradient; a zero gradient moves nothing."""
-    return optax.stateless(lambda g, _: -step_size * g / (jnp.linalg.norm(g) + 1e-10))
+    """Step by `step_size` in l2 along the gradient, however small; a zero one moves nothing.
+
+    The reference divides by the norm and 1e-10, which shortens the steps of confident images.
+    """
+    return optax.stateless(lambda g, _: -step_size * direction.unit(g))
 
 
 def linf_step(step_size: float | jax.Array) -> optax.GradientTransformation:

@@ -26,7 +26,7 @@ def invert(
 ) -> SearchResult:
     """Find an image near `start` whose representation is `target`.
 
-    Engstrom et al. (2019), section 3.1 and appendix A.6 (the defaults): normalized l2 gradient
+    Engstrom et al. (2019), section 4.1 and appendix A.6 (the defaults): normalized l2 gradient
     steps on the normalized representation distance.
 
     Args:
@@ -77,7 +77,7 @@ def interpolate(
 ) -> SearchResult:
     """Find an image whose representation lies between those of two images.
 
-    Engstrom et al. (2019), section 3.2 and appendix A.6 (the defaults): the inversion of
+    Engstrom et al. (2019), sections 4.1, A.5 and A.6 (the defaults): the inversion of
     (1 - weight) R(left) + weight R(right), from the same mixture of the pixels.
 
     Args:
@@ -129,7 +129,7 @@ def visualize(
 ) -> SearchResult:
     """Grow one coordinate of the representation, from an image or from noise.
 
-    Engstrom et al. (2019), section 4.1 and appendix A.6 (the defaults).
+    Engstrom et al. (2019), section 4.2 and appendix A.6 (the defaults).
 
     Args:
       apply: image -> (logits, reps); with the straight-through last ReLU a unit that is zero
@@ -183,7 +183,7 @@ def manipulate(
 ) -> SearchResult:
     """Add a feature to an image: grow one coordinate of its representation until it is enough.
 
-    Engstrom et al. (2019), section 4.2.
+    Engstrom et al. (2019), section 4.2.1.
 
     Args:
       apply: image -> (logits, reps).
@@ -227,15 +227,15 @@ def _enough(apply: objectives.Apply, unit: jax.Array, stop: str, threshold: floa
     if stop not in STOPS:
         raise BadInput(f"stop={stop!r}: choose one of {STOPS}")
 
-    def enough(x: jax.Array) -> jax.Array:
-        _, reps = apply(x)
-        representation = reps["representation"]
-        if stop == "threshold":
-            return representation[unit] >= threshold
-        others = jnp.where(jnp.arange(len(representation)) == unit, -jnp.inf, representation)
-        return representation[unit] > others.max()
+    return lambda x: is_enough(apply(x)[1]["representation"], unit, stop, threshold)
 
-    return enough
+
+def is_enough(representation: jax.Array, unit: jax.Array, stop: str, threshold: float) -> jax.Array:
+    """Say whether a unit of a representation (D,) has grown as far as a rule of `STOPS` asks."""
+    if stop == "threshold":
+        return representation[unit] >= threshold
+    others = jnp.where(jnp.arange(len(representation)) == unit, -jnp.inf, representation)
+    return representation[unit] > others.max()
 
 
 def of_features(encode: Callable[[jax.Array], Any]) -> objectives.Apply:

@@ -123,9 +123,21 @@ def represent_images(
 def nearest_distance(
     apply: objectives.Apply, images: np.ndarray, gallery: np.ndarray, batch_size: int
 ) -> np.ndarray:
-    """Return the least normalized representation distance of each image to a gallery's: (N,)."""
+    """Return the least normalized representation distance of each image to a gallery's: (N,).
+
+    It is normalized by the gallery image's representation; one that is zero is passed over.
+
+    Raises:
+      BadInput: if all of them are.
+    """
     _, queries = represent_images(apply, images, batch_size)
     _, references = represent_images(apply, gallery, batch_size)
+    references = references[references.any(1)]
+    if not len(references):
+        raise BadInput(
+            f"the representations of all {len(gallery)} gallery images are zero, so no distance to "
+            "them can be normalized: use another network or a larger gallery"
+        )
     distances = np.linalg.norm(queries[:, None] - references[None], axis=-1)
     return (distances / np.linalg.norm(references, axis=-1)[None]).min(1)
 

@@ -119,10 +119,59 @@ def other_examples(
     config: ConfigDict, other: ConfigDict, split: str, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose as `examples`, of another data set: `other` has its name and path."""
+    return examples(_with_data(config, other), split, n, rng)
+
+
+def unseen_examples(
+    config: ConfigDict, other: ConfigDict, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose as `eval_examples`, of those classes of another data set that `config` did not train.
+
+    A class is the same where its name is: `other`, which has a name and a path, may be the set of
+    which the training took a part.
+
+    Raises:
+      BadInput: if no class is left.
+    """
+    trained = trained_classes(config.data)
+    config = _with_data(config, other)
+    source = create_source(config.data, "test")
+    seen = [i for i, name in enumerate(source.class_names) if name in trained]
+    unseen = np.flatnonzero(~np.isin(source.labels, seen))
+    if not len(unseen):
+        raise BadInput(
+            f"unseen.name={other.name!r}: the network was trained on all {len(seen)} classes of "
+            "it; choose a set that has others"
+        )
+    source = sources.part(source, unseen)
+    source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
+    return _examples(source, config, n, rng)
+
+
+def trained_classes(config: ConfigDict) -> set[str]:
+    """Return the names of the classes that a data config trains, each group's members by theirs."""
+    if config.name == "restricted_imagenet":
+        wnids = imagenet.wnids()
+        return {wnids[i] for group in imagenet.RESTRICTED.values() for i in group}
+    whole = config.copy_and_resolve_references()
+    with whole.unlocked():
+        whole.update(groups=(), group_names=())
+    source = create_source(whole, "test")
+    if not config.groups:
+        return set(source.class_names)
+    return {
+        source.class_names[sources.class_number(source, item)]
+        for group in config.groups
+        for item in group
+    }
+
+
+def _with_data(config: ConfigDict, other: ConfigDict) -> ConfigDict:
+    """Return a training config with the data set, whole, that `other` names."""
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.data.update(name=other.name, path=other.path, groups=(), group_names=())
-    return examples(config, split, n, rng)
+    return config
 
 
 def _examples(

@@ -164,7 +164,7 @@ def grouped(
         names that are not one text of its own for each group, and a group without records.
     """
     check_groups(groups, names)
-    classes = [sorted(_class_number(source, item) for item in group) for group in groups]
+    classes = [sorted(class_number(source, item) for item in group) for group in groups]
     if balanced:
         fewest = min(map(len, classes))
         classes = [group[:fewest] for group in classes]
@@ -217,8 +217,12 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple | range)
 
 
-def _class_number(source: Source, item: Any) -> int:
-    """Turn a class's name, or its number, into its number."""
+def class_number(source: Source, item: Any) -> int:
+    """Turn a class's name, or its number, into its number.
+
+    Raises:
+      BadInput: for a class that the source has not.
+    """
     if isinstance(item, str):
         if item not in source.class_names:
             raise BadInput(f"data.groups: {source.name} has no class {item!r}")

@@ -79,7 +79,7 @@ def _section(config: ConfigDict, results: dict, workdir: str) -> report.Section:
         title="Accuracy under attack",
         text=[
             f"{n} test images; PGD ({config.norm}{_starts(config)}) in steps of 2.5 * eps / "
-            f"steps; 95 % bootstrap intervals over images. {origin}."
+            f"steps; 95 % intervals over images. {origin}."
         ],
         header=header,
         rows=rows,

@@ -1,8 +1,8 @@
 """How good is an attribution? Scores of one image's map that retrain nothing; vmap for many.
 
 Objectives (image -> scalar) and attributions (image -> map) are those of
-`rrjax.core.attribution`. A map of zeros has neither shares nor a direction: what divides by its
-size is NaN.
+`rrjax.core.attribution`. A map of zeros has no shares: what divides by its size is NaN. Cosines
+and correlations with it, which has no direction, are 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.scipy.stats import rankdata
 
-from rrjax.core import attribution
+from rrjax.core import attribution, direction
 from rrjax.core.attribution import Attribution, Objective
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
@@ -100,7 +100,7 @@ def sensitivity_n(
         return part.sum(), whole - objective(attribution.occlude(image, ranks, n, fill))
 
     sums, losses = jax.lax.map(sample, jax.random.split(key, subsets))
-    return jnp.corrcoef(sums, losses)[0, 1]
+    return direction.correlation(sums, losses)
 
 
 def infidelity(
@@ -134,22 +134,30 @@ def max_sensitivity(
     Yeh et al. (2019): l2 norms; uniform noise of up to `radius`, in units of pixels in [0,1].
     """
     reference = attribute(image)
+    scale = jnp.abs(reference).max()  # squares of a confident image's gradients leave float32
 
     def sample(key):
         noise = jax.random.uniform(key, image.shape, image.dtype, -radius, radius)
-        return jnp.linalg.norm(attribute(image + noise) - reference)
+        return jnp.linalg.norm((attribute(image + noise) - reference) / scale)
 
-    return jax.lax.map(sample, jax.random.split(key, n)).max() / jnp.linalg.norm(reference)
+    largest = jax.lax.map(sample, jax.random.split(key, n)).max()
+    return largest / jnp.linalg.norm(reference / scale)
 
 
 def alignment(image: jax.Array, gradient: jax.Array) -> jax.Array:
-    """Return |<image, gradient>| / |gradient|, in the image's units (Etmann et al. 2019)."""
-    return jnp.abs(jnp.sum(image * gradient)) / jnp.linalg.norm(gradient)
+    """Return |<image, gradient>| / |gradient|, in the image's units (Etmann et al. 2019).
+
+    0 for a gradient of zeros.
+    """
+    return jnp.abs(jnp.sum(image * direction.unit(gradient)))
 
 
 def cosine(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the cosine between two arrays of one shape, such as an image and its gradient."""
-    return jnp.sum(a * b) / (jnp.linalg.norm(a) * jnp.linalg.norm(b))
+    """Return the cosine between two arrays of one shape, such as an image and its gradient.
+
+    0 where either is all zeros.
+    """
+    return direction.cosine(a, b)
 
 
 def edge_similarity(image: jax.Array, importance: jax.Array) -> jax.Array:
@@ -166,8 +174,11 @@ def edge_similarity(image: jax.Array, importance: jax.Array) -> jax.Array:
 
 
 def spearman(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Return the correlation of the ranks of two maps; equal values share theirs."""
-    return jnp.corrcoef(rankdata(a), rankdata(b))[0, 1]
+    """Return the correlation of the ranks of two maps; equal values share theirs.
+
+    0 where either is constant.
+    """
+    return direction.correlation(rankdata(a), rankdata(b))
 
 
 def cascading_randomization(

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from rrjax.core import attribution
+from rrjax.core import attribution, losses
 
 # The scores of an attribution that studies make of accuracies, and their keys in results.json:
 # ROAR, KAR, and DiffROAR (Shah et al. 2021), which compares the two.
@@ -94,9 +94,7 @@ def _fit(model, train, test, fill, invert_mask, training: Training, seed, count)
 
         def loss(params):
             logits = logits_of(params, train.images[rows], train.ranks[rows])
-            return optax.softmax_cross_entropy_with_integer_labels(
-                logits, train.labels[rows]
-            ).mean()
+            return losses.cross_entropy(logits, train.labels[rows]).mean()
 
         updates, state = adam.update(jax.grad(loss)(params), state)
         return (optax.apply_updates(params, updates), state), None

@@ -111,6 +111,26 @@ def spectral_norm(layer: nn.Module, x: jax.Array, train: bool) -> jax.Array:
     return nn.SpectralNorm(layer, param_dtype=layer.param_dtype, name=name)(x, update_stats=train)
 
 
+class _SpectralBound(nn.SpectralNorm):
+    """Divide a kernel by its largest singular value where that is above 1."""
+
+    def _spectral_normalize(self, path, vs, update_stats):
+        normalized = super()._spectral_normalize(path, vs, update_stats)
+        if vs.ndim < 2:
+            return normalized
+        sigma = jnp.linalg.norm(vs) / jnp.linalg.norm(normalized)
+        return normalized * jnp.minimum(sigma, 1)
+
+
+def spectral_bound(layer: nn.Module, x: jax.Array, train: bool) -> jax.Array:
+    """Apply a layer as `spectral_norm`, its kernel w divided by max(sigma, 1).
+
+    As in the code of Kim et al. (2019): a kernel that is small already stays as it is.
+    """
+    name = f"{layer.name}_spectral"
+    return _SpectralBound(layer, param_dtype=layer.param_dtype, name=name)(x, update_stats=train)
+
+
 def straight_through_relu(x: jax.Array) -> jax.Array:
     """Take the ReLU forward (exactly, for finite x) and the identity backward.
 

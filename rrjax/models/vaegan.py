@@ -128,12 +128,12 @@ class Discriminator(_Network):
         return self.activated(x, train, "bn5")
 
     def _cifar(self, x: jax.Array, train: bool) -> jax.Array:
-        """Alternate 3x3 convolutions and halving ones, by spectral norm in place of BN."""
+        """Alternate 3x3 convolutions and halving ones, of spectral norm 1 at most; no BN."""
         w = self.width
         for i, features in enumerate((w, w, 2 * w, 2 * w, 4 * w, 4 * w, 8 * w), 1):
             size, stride = (3, 1) if i % 2 else (4, 2)
             layer = layers.conv(features, size, stride, "SAME", name=f"conv{i}", **self.types)
-            x = nn.leaky_relu(layers.spectral_norm(layer, x, train), 0.1)
+            x = nn.leaky_relu(layers.spectral_bound(layer, x, train), 0.1)
         return x
 
 

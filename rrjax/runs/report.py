@@ -5,8 +5,12 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from rrjax.errors import BadInput
+from rrjax.runs.files import replace_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,20 +56,48 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, rows)])
 
 
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table as Markdown without alignment, whose lines do not change with other rows."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def replace_table(document: str | Path, name: str, table: str) -> None:
+    """Put a table into a document, between its lines <!-- NAME --> and <!-- end of NAME -->.
+
+    Raises:
+      BadInput: unless the document has both lines, once each and in this order.
+    """
+    path, ends = Path(document), (f"<!-- {name} -->\n", f"<!-- end of {name} -->")
+    text = path.read_text() if path.is_file() else ""
+    before, first, rest = text.partition(ends[0])
+    _, last, after = rest.partition(ends[1])
+    if not (first and last) or any(text.count(end) != 1 for end in ends):
+        raise BadInput(
+            f"document={document!r}, table={name!r}: the document needs the lines "
+            f"{ends[0].strip()} and {ends[1]}, once each, around the table"
+        )
+    replace_text(path, f"{before}{first}{table}\n{last}{after}")
+
+
 def spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Summarize repeats for `with_interval`: their median, least and greatest."""
     return {"median": np.median(values), "low": np.min(values), "high": np.max(values)}
 
 
-def center(summary: Mapping[str, float]) -> float:
+def center(summary: Mapping[str, Any]) -> float:
     """Return what a summary says first: its mean, or where it is of few repeats its median."""
     return summary["mean"] if "mean" in summary else summary["median"]
 
 
-def with_interval(summary: Mapping[str, float], digits: int = 2) -> str:
-    """Format a summary as 'mean [low, high]', or 'median [low, high]'."""
+def with_interval(summary: Mapping[str, Any], digits: int = 2) -> str:
+    """Format a summary as 'mean [low, high]' or 'median [low, high]'.
+
+    As 'mean (low to high)' where these are the least and greatest of too few for an interval.
+    """
     low, high = (f"{summary[end]:.{digits}f}" for end in ("low", "high"))
-    return f"{center(summary):.{digits}f} [{low}, {high}]"
+    few = summary.get("interval") == "range"
+    return f"{center(summary):.{digits}f} " + (f"({low} to {high})" if few else f"[{low}, {high}]")
 
 
 def _section(section: Section) -> str:

@@ -86,7 +86,9 @@ def _cosines(reached: np.ndarray, others: np.ndarray, units: np.ndarray) -> np.n
 def _cosine(one: np.ndarray, others: np.ndarray, unit: int) -> float:
     one, others = np.delete(one, unit), np.delete(others, unit, axis=1)
     norms = np.linalg.norm(one) * np.linalg.norm(others, axis=1)
-    return float(np.mean(others @ one / norms))
+    # A representation of zeros, as a network without its straight-through ReLU may have, is like
+    # no other: 0.
+    return float(np.mean(others @ one / np.where(norms > 0, norms, np.inf)))
 
 
 def _ties_for_least(activations: np.ndarray) -> np.ndarray:
@@ -109,7 +111,7 @@ def _text(config) -> list[str]:
         "Each row: the input that maximizes a coordinate of the representation, the test images "
         "for which it is largest, and those for which it is least.",
         f"{config.units} units, {config.n} test images; {config.steps} l2 steps of "
-        f"{config.step_size:g} from mid-gray; mean and 95 % bootstrap interval over units. "
+        f"{config.step_size:g} from mid-gray; mean and 95 % interval over units. "
         "Cosine: between the maximizing input's representation and those of the images at either "
         "end, the unit left out.",
     ]

@@ -25,11 +25,12 @@ from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import require, section, summarized
+from rrjax.study.comparison import require, section
 
 SHOWN = 5  # images of the class, and as many others, that a grid shows
 SCORES = ("pixel", "feature", "sum")
-
+# (network, class, method) -> score -> what each test image says of the area, (n,).
+Values = dict[tuple[str, str, str], dict[str, np.ndarray]]
 
 COLUMNS = {"network": "network", "class": "class", "method": "method"}
 COLUMNS |= {score: score for score in SCORES}
@@ -46,16 +47,18 @@ def run(config: ConfigDict, workdir: str) -> None:
     cells = [(name, each) for name in config.networks for each in config.classes]
     decoders = {cell: _load("{}_{}".format(*cell), config) for cell in cells}
     runs.make_folder(workdir)
-    rows, pictures = [], []
+    rows, values, pictures = [], {}, []
     for (name, each), decoder in decoders.items():
         images, anomalous = _examples(decoder, config)
         outputs = _outputs(decoder, images, f"{name}, {each}", config)
         for method, (_, scores) in outputs.items():
-            areas = {s: metrics.auroc(scores[s], anomalous, config.seed) for s in SCORES}
+            own = {s: metrics.area_values(scores[s], anomalous) for s in SCORES}
+            values[name, each, method] = own
+            areas = {s: metrics.summarize_area(own[s], config.seed) for s in SCORES}
             rows.append({"network": name, "class": each, "method": method} | areas)
         if each == config.classes[0]:
             pictures.append(_picture(workdir, name, each, images, anomalous, outputs))
-    means = _means(rows, config)
+    means = _means(values, config)
     title, text = "Anomalies, by a decoder of one class", _text(config, rows[0]["pixel"]["n"])
     part = section(config, title, text, means + rows, COLUMNS, pictures, digits=3)
     runs.publish(workdir, config, part, {"rows": rows, "means": means})
@@ -138,28 +141,32 @@ def _constant(image, _code):
     return image
 
 
-def _means(rows: list[dict], config) -> list[dict]:
-    """Average over classes: each network, and every other one less the first, in pairs."""
+def _means(values: Values, config) -> list[dict]:
+    """Average over classes: each network, and every other one less the first, in pairs.
+
+    The classes are all there are, no sample: the interval is over the test images, which all
+    classes share. The decoders are one a class; what another seed's would do is not in it.
+    """
     if len(config.classes) < 2:
         return []
     means = []
     first, *others = config.networks
-    for method in dict.fromkeys(row["method"] for row in rows):
-        areas = {name: _areas(rows, name, method) for name in config.networks}
-        areas |= {
-            f"{name} less {first}": {s: areas[name][s] - areas[first][s] for s in SCORES}
-            for name in others
-        }
-        for name, scores in areas.items():
+    for method in dict.fromkeys(method for _, _, method in values):
+        averages = {name: _average(values, name, method, config) for name in config.networks}
+        areas = {name: (averages[name], metrics.summarize_area) for name in config.networks}
+        for name in others:
+            less = {s: averages[name][s] - averages[first][s] for s in SCORES}
+            areas[f"{name} less {first}"] = less, metrics.summarize
+        for name, (scores, summarize) in areas.items():
             names = {"network": name, "class": "mean", "method": method}
-            means.append(names | summarized(scores, config.seed))
+            means.append(names | {s: summarize(scores[s], config.seed) for s in SCORES})
     return means
 
 
-def _areas(rows: list[dict], name: str, method: str) -> dict[str, np.ndarray]:
-    """Return a network's areas by score, (classes,) each."""
-    own = [row for row in rows if (row["network"], row["method"]) == (name, method)]
-    return {score: np.array([row[score]["mean"] for row in own]) for score in SCORES}
+def _average(values: Values, name: str, method: str, config) -> dict[str, np.ndarray]:
+    """Average a network's `area_values` over its classes, (n,) by score."""
+    own = [values[name, each, method] for each in config.classes]
+    return {score: np.mean([of_class[score] for of_class in own], axis=0) for score in SCORES}
 
 
 def _picture(workdir: str, name: str, each: str, images, anomalous, outputs) -> tuple[str, str]:
@@ -175,8 +182,9 @@ def _text(config, n: int) -> list[str]:
     search = f"Searched: {schedule}" if config.steps else "No code was searched for."
     return [
         f"Area under the ROC curve of {n} test images of all classes: the chance that an image of "
-        "another class scores higher than one of the decoder's. 95 % bootstrap interval over "
-        "images; of the mean over classes, over classes. Scores: the l1 distance of pixels, the "
+        "another class scores higher than one of the decoder's. 95 % interval over these "
+        "images, of the mean over classes too; there is one decoder a class, and what its seed "
+        "changes is not in it. Scores: the l1 distance of pixels, the "
         "squared l2 distance of features, and their sum, weighted by "
         f"{config.pixel_weight:g} and {config.feature_weight:g}.",
         "Encoded: the decoder of the image's own features. Mean image: that of the class's "

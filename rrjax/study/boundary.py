@@ -1,6 +1,6 @@
 """Does adversarial training turn gradients along the data?
 
-Kim et al. (2019), section 4.1: two narrow classes in the plane. A standard network's boundary is
+Kim et al. (2019), section 2.2: two narrow classes in the plane. A standard network's boundary is
 tilted towards the data, its gradients point away from them; adversarial training turns both. The
 paper shows three pictures. Not in the paper: numbers for them, the share of the loss gradient's
 energy along the data, and where an attack carries the points.
@@ -18,7 +18,7 @@ import optax
 from ml_collections import ConfigDict
 
 from rrjax import runs
-from rrjax.core import attack, objectives
+from rrjax.core import attack, direction, losses, manifold, objectives
 from rrjax.errors import BadInput
 from rrjax.runs import figures, report
 from rrjax.study.comparison import publish, require
@@ -105,7 +105,7 @@ def _train(config, points, labels, eps, key):
 
         def loss(params):
             logits, _ = jax.vmap(_network(params))(attacked)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, batch[1]).mean()
+            return losses.cross_entropy(logits, batch[1]).mean()
 
         updates, state = adam.update(jax.grad(loss)(params), state)
         return (optax.apply_updates(params, updates), state), None
@@ -137,9 +137,8 @@ def _measure(config, points, labels, params):
         return jax.grad(objectives.cross_entropy(apply, label))(point)
 
     gradients = jax.vmap(gradient)(points, labels)
-    energy = (gradients**2).sum(1)
-    # Where the loss is 0 to the last bit there is no gradient to point anywhere.
-    share = jnp.where(energy > 0, (gradients @ along) ** 2 / energy, jnp.nan)
+    energy = partial(manifold.tangential_energy, basis=jnp.asarray(along)[:, None])
+    share = jax.vmap(energy)(gradients)
     attacked = _attacked(config, apply, points, labels, config.attack_eps)
     step = (attacked - points)[labels == 1].mean(0)
     off = jnp.abs((attacked[:, None] - centers[None]) @ across).min(1)
@@ -155,7 +154,7 @@ def _measure(config, points, labels, params):
 
 def _angle(one, other):
     """Return the angle between two lines, in degrees."""
-    cosine = jnp.abs(one @ other) / (jnp.linalg.norm(one) * jnp.linalg.norm(other))
+    cosine = jnp.abs(direction.cosine(one, other))
     return jnp.degrees(jnp.arccos(jnp.minimum(cosine, 1)))
 
 

@@ -19,6 +19,10 @@ from rrjax.evaluate import metrics
 from rrjax.runs import report
 
 Row = dict[str, Any]
+FEW = (
+    "In parentheses, of fewer than 5 examples: the least and the greatest value, since no interval "
+    "of so few covers what it should."
+)
 
 
 def require(config: ConfigDict, **least: float) -> None:
@@ -35,8 +39,25 @@ def require(config: ConfigDict, **least: float) -> None:
 
 
 def summarized(scores: Mapping[str, npt.ArrayLike], seed: int) -> Row:
-    """Summarize every score over its examples: mean, 95 % bootstrap interval and n."""
+    """Summarize every score over its examples: mean, 95 % interval and n (`metrics.summarize`)."""
     return {name: metrics.summarize(values, seed) for name, values in scores.items()}
+
+
+def in_pairs(
+    scores: Mapping[str, npt.ArrayLike], first: Mapping[str, npt.ArrayLike], seed: int
+) -> Row:
+    """Summarize scores, and how much more each is than the first network's, in pairs of examples.
+
+    scores, first: of the same examples, in the same order. The differences' keys end in "_more".
+    The first network's own row, for which both are the same object, has none.
+    """
+    if scores is first:
+        return summarized(scores, seed)
+    more = {
+        f"{name}_more": np.asarray(values, np.float64) - np.asarray(first[name], np.float64)
+        for name, values in scores.items()
+    }
+    return summarized(scores, seed) | summarized(more, seed)
 
 
 def choose_units(
@@ -113,6 +134,8 @@ def section(
     places = digits if isinstance(digits, Mapping) else dict.fromkeys(columns, digits)
     cells = [[_cell(row.get(key, ""), places.get(key, 2)) for key in columns] for row in rows]
     header = list(columns.values())
+    few = any(_is_range(value) for row in rows for value in row.values())
+    text = [*text, FEW] if few else text
     return report.Section(config.study, title, text, header, cells, figures)
 
 
@@ -132,6 +155,10 @@ def by_norm(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
         for norm in norms
         for each in attributions
     }
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("interval") == "range"
 
 
 def _cell(value: Any, digits: int) -> str:

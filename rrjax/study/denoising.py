@@ -183,7 +183,7 @@ def _picture(workdir: str, sigma: float, images, outputs: dict) -> tuple[str, st
 def _text(config, n: int) -> list[str]:
     return [
         f"n = {n} images ({config.images}); Gaussian noise of sigma/255, clipped to [0,1]; mean "
-        "and 95 % bootstrap interval over images. Gain: PSNR (dB) less that of the noisy image. "
+        "and 95 % interval over images. Gain: PSNR (dB) less that of the noisy image. "
         f"LPIPS by {config.lpips}, the lower the better. Images are padded to a multiple of the "
         "decoder's stride, and cut back.",
     ]

@@ -202,6 +202,6 @@ def _text(config) -> list[str]:
         "They are evaluated by another encoder: the least normalized representation distance to "
         f"{config.gallery} real test images, and whether it sees the class.",
         f"n = {config.n} pairs, {config.samples} samples a class; {config.steps} l2 steps of "
-        f"{config.step_size:g}; {config.batch_size} images at a time; mean and 95 % bootstrap "
+        f"{config.step_size:g}; {config.batch_size} images at a time; mean and 95 % "
         "interval over images. Distance reached: to the mixture of the features, in its norm.",
     ]

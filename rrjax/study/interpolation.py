@@ -29,10 +29,11 @@ SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of the
 COLUMNS = {
     "network": "network",
     "evaluator": "evaluated by",
-    "distance_reached": "distance reached",
+    "distance_reached": "distance reached at the midpoint",
     "midpoint_to_blend": "midpoint to blend, pixels",
     "midpoint_to_real": "midpoint to a real image",
     "blend_to_real": "blend to a real image",
+    "midpoint_nearer": "midpoint nearer by, in pairs",
 }
 
 
@@ -47,7 +48,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     runs.make_folder(workdir)
     rows, pictures = [], []
     for name, network in networks.items():
-        paths, distance = _walk(name, network, left, right, config)
+        paths = _walk(name, network, left, right, config)
         evaluator = runs.other_network(name, networks)
         to_real = partial(
             vmapped.nearest_distance,
@@ -56,12 +57,17 @@ def run(config: ConfigDict, workdir: str) -> None:
             batch_size=config.batch_size,
         )
         blend = (left + right) / 2
-        middle = _middle(network, left, right, config)
+        # Not of the path: one of an even number of points has no middle, and its ends are images
+        # whose distance is 0.
+        half = np.full(config.n, 0.5, np.float32)
+        middle, reached = _between(network, left, right, half, config)
+        midpoint_to_real, blend_to_real = to_real(middle), to_real(blend)
         scores = {
-            "distance_reached": distance.mean(1),
+            "distance_reached": reached,
             "midpoint_to_blend": metrics.l2_distance(middle, blend),
-            "midpoint_to_real": to_real(middle),
-            "blend_to_real": to_real(blend),
+            "midpoint_to_real": midpoint_to_real,
+            "blend_to_real": blend_to_real,
+            "midpoint_nearer": blend_to_real - midpoint_to_real,
         }
         names = {"network": name, "evaluator": evaluator}
         rows.append(names | summarized(scores, config.seed))
@@ -83,19 +89,13 @@ def _between(network: runs.Frozen, left, right, weights, config, each=iter) -> t
     return result.x, result.value
 
 
-def _walk(name: str, network: runs.Frozen, left, right, config) -> tuple:
-    """Return the images of every path, (n, points, H, W, C), and the distances reached."""
+def _walk(name: str, network: runs.Frozen, left, right, config) -> np.ndarray:
+    """Return the images of every path, (n, points, H, W, C)."""
     weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), config.n)
     starts, ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
     bar = partial(tqdm, disable=None, desc=f"interpolation, {name}", unit="batch")
-    images, distance = _between(network, starts, ends, weights, config, bar)
-    shape = (config.n, config.points)
-    return images.reshape(*shape, *images.shape[1:]), distance.reshape(shape)
-
-
-def _middle(network: runs.Frozen, left, right, config) -> np.ndarray:
-    """Return the images half way; a path of an even number of points has none."""
-    return _between(network, left, right, np.full(len(left), 0.5, np.float32), config)[0]
+    images, _ = _between(network, starts, ends, weights, config, bar)
+    return images.reshape(config.n, config.points, *images.shape[1:])
 
 
 def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, str]:
@@ -113,8 +113,8 @@ def _text(config) -> list[str]:
         "Each pair of rows: the mixtures of two test images' pixels, and images reached by "
         "gradient steps whose representations are the mixtures of the two representations.",
         f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
-        f"{config.step_size:g}; mean and 95 % bootstrap interval over pairs. Distance reached: "
-        "normalized, the mean of a path. To a real image: the least normalized representation "
+        f"{config.step_size:g}; mean and 95 % interval over pairs. Distance reached: "
+        "normalized, at the midpoint. To a real image: the least normalized representation "
         f"distance to {config.gallery} other test images, as another network sees it: less is more "
         "like an image.",
     ]

@@ -1,6 +1,6 @@
 """Does an image's representation determine the image? Standard and robust side by side.
 
-Engstrom et al. (2019), section 3.1, Figures 3, 6 and 13-15: starting from noise or from another
+Engstrom et al. (2019), section 4.1, Figures 3, 6 and 13-15: starting from noise or from another
 image, move an image until its representation is the target's, for test images and for images from
 elsewhere. A robust network gives the target back; a standard one gives something else.
 
@@ -22,7 +22,7 @@ from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import Row, publish, require, summarized
+from rrjax.study.comparison import Row, in_pairs, publish, require
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 
@@ -69,7 +69,7 @@ def _images(trained: ConfigDict, config: ConfigDict) -> tuple[dict, dict]:
         "test images": lambda: chosen[:n],
         "photographs": lambda: outside.photographs(n, size, channels, config.seed),
         "patterns": lambda: outside.patterns(n, size, channels, config.seed),
-        "unseen classes": lambda: data.other_examples(trained, config.unseen, "test", n, rng)[0],
+        "unseen classes": lambda: data.unseen_examples(trained, config.unseen, n, rng)[0],
     }
     starts = {"noise": noise, "other test images": chosen[n:]}
     unknown = (set(config.targets) - set(targets)) | (set(config.starts) - set(starts))
@@ -102,8 +102,11 @@ def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm) -> SearchR
 
 
 def _rows(target: str, goals, inversions: Mapping, config) -> list[Row]:
-    """Score every inversion of one kind of target: against it, and against the other starts'."""
-    rows = []
+    """Score every inversion of one kind of target: against it, and against the other starts'.
+
+    The other networks' scores are compared with the first one's from the same start.
+    """
+    rows, firsts = [], {}
     for (start, name), inverted in inversions.items():
         others = [
             other.x
@@ -114,7 +117,8 @@ def _rows(target: str, goals, inversions: Mapping, config) -> list[Row]:
         if others:
             scores["agreement_of_starts"] = _agreement(inverted.x, others)
         names = {"network": name, "target": target, "start": start}
-        rows.append(names | summarized(scores, config.seed))
+        first = firsts.setdefault(start, scores)
+        rows.append(names | in_pairs(scores, first, config.seed))
     return rows
 
 
@@ -142,7 +146,9 @@ def _text(config) -> list[str]:
         "its representation is the target's. Where the representation holds what people see, the "
         "target comes back; where it does not, something else has the same representation.",
         f"n = {config.n} images; {config.steps} l2 steps of {config.step_size:g}; mean and 95 % "
-        "bootstrap interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
+        "interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
         "correlation, SSIM and PSNR (dB) compare pixels with the target's; agreement is the "
-        "correlation of two inversions of one target from different starts.",
+        "correlation of two inversions of one target from different starts. Photographs are crops "
+        "of two: their intervals are over crops. Unseen classes: those of the named set that the "
+        "first network was not trained on.",
     ]

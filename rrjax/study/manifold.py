@@ -208,6 +208,9 @@ def _summary(row: dict, rows: list[dict], counted: np.ndarray, config) -> dict:
     }
     names = ("success", "gradient_energy", "attack_energy")
     scores |= {name: row[name] for name in names if name in row}
+    if row is not first:
+        scores["over_clean_less"] = scores["less_than_first"] / clean
+        scores["gradient_energy_more"] = row["gradient_energy"] - first["gradient_energy"]
     # A gradient of zeros points nowhere.
     scores = {name: values[counted & np.isfinite(values)] for name, values in scores.items()}
     summaries = summarized(scores, config.seed)
@@ -264,6 +267,6 @@ def _text(config, n: int, chance: float) -> list[str]:
         "Energy: the share of the squared norm that lies in the manifold's tangent at the clean "
         f"image; by chance {chance:.3f}.",
         f"{n} test images; l2 attacks of {config.steps} steps of {config.step_size:g} in a ball of "
-        f"{config.eps:g}; mean and 95 % bootstrap interval over images. Mode: of the density, on "
+        f"{config.eps:g}; mean and 95 % interval over images. Mode: of the density, on "
         "the axis on which clean images lie from 0 to 1, as in the paper's figures.",
     ]

@@ -7,6 +7,7 @@ threshold (its code). How often it does, after how many steps, and how much of t
 python -m rrjax.study --config=configs/manipulation.py --workdir=runs/quickstart
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 import jax
@@ -21,7 +22,7 @@ from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import choose_units, publish, require, summarized
+from rrjax.study.comparison import Row, choose_units, publish, require
 
 COLUMNS = {
     "network": "network",
@@ -51,9 +52,9 @@ def run(config: ConfigDict, workdir: str) -> None:
             label = f"{name}, {stop}"
             result = _add(label, network, before, pair_units, stop, config)
             _, after = vmapped.represent_images(network.apply, result.x, config.batch_size)
-            scores = _scores(result, before, pair_units, after, config.steps)
+            scores = _scores(result, before, pair_units, after, stop, config)
             names = {"network": name, "stop": stop, "units": units.tolist()}
-            rows.append(names | summarized(scores, config.seed))
+            rows.append(names | _summarized(scores, len(units)))
             changed = result.x.reshape(len(units), *images.shape)
             grid = {"image": images} | {f"unit {u}": changed[i] for i, u in enumerate(units)}
             file = figures.save_grid(workdir, f"manipulation_{len(pictures)}", grid)
@@ -81,20 +82,30 @@ def _manipulate(apply, images, units, **options):
     return jax.vmap(partial(representation.manipulate, apply, **options))(images, units)
 
 
-def _scores(result: SearchResult, before, units, after, steps: int) -> dict[str, metrics.Array]:
+def _scores(
+    result: SearchResult, before, units, after, stop: str, config
+) -> dict[str, metrics.Array]:
     """Score every pair of an image (N, H, W, C) and the unit (N,) that was added to it.
 
     before: the images without the unit. after: the representations (N, D) of those with it.
-    steps: the most that a search may take; one that takes as many has not stopped.
+    One that takes all of config.steps has stopped too if the last of them was enough.
     """
+    is_enough = partial(representation.is_enough, stop=stop, threshold=config.threshold)
+    enough = jax.vmap(is_enough)(jnp.asarray(after), jnp.asarray(units))
     similarity = metrics.image_similarity(jnp.asarray(result.x), jnp.asarray(before))
     return {
-        "stopped": result.steps < steps,
+        "stopped": (result.steps < config.steps) | np.asarray(enough),
         "unit_is_largest": after[np.arange(len(units)), units] == after.max(1),
         "steps": result.steps,
         "l2_distance": metrics.l2_distance(result.x, before),
         "correlation_with_image": similarity["correlation"],
     }
+
+
+def _summarized(scores: Mapping[str, metrics.Array], units: int) -> Row:
+    """Summarize scores of all pairs, (units * images,), over units and images both."""
+    crossed = {name: np.asarray(values).reshape(units, -1) for name, values in scores.items()}
+    return {name: metrics.summarize_crossed(values) for name, values in crossed.items()}
 
 
 def _end(stop: str, config) -> str:
@@ -106,6 +117,6 @@ def _text(config) -> list[str]:
         "One coordinate of an image's representation grows, step by step, until it is enough: the "
         f"largest of all (stop rule: largest), or {config.threshold:g} (threshold).",
         f"{config.units} units, {config.n} test images; l2 steps of {config.step_size:g}, at most "
-        f"{config.steps}; mean and 95 % bootstrap interval over all pairs. Stopped: the share that "
-        "was enough in time.",
+        f"{config.steps}; mean and 95 % interval over units and images both. Stopped: the share "
+        "that was enough in time.",
     ]

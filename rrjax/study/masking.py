@@ -16,12 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
-from rrjax.core import attack
+from rrjax.core import attack, losses
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
@@ -146,7 +145,7 @@ def _loss(network, config, steps: int, images, labels):
     options = attack.protocol(config.eps, steps)
     adversarial = attack.adversaries(network.apply, images, labels, norm=config.norm, **options)
     logits = _logits(network.apply, adversarial)
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.cross_entropy(logits, labels)
 
 
 def _foolbox(network, config) -> dict[str, Callable]:
@@ -189,7 +188,7 @@ def _section(config, results: dict, workdir: str) -> report.Section:
         title="Is the robustness real?",
         text=[
             f"Accuracy of {n} test images in the {config.norm} ball of {config.eps:g}, mean and 95 "
-            "% bootstrap interval over images; PGD in steps of 2.5 * eps / steps. Where gradients "
+            "% interval over images; PGD in steps of 2.5 * eps / steps. Where gradients "
             f"are masked, something below wins more than PGD-{config.steps}, or a ball of "
             f"{config.far:g} eps leaves accuracy. Transfer: examples made on {config.source}.",
         ],

@@ -203,6 +203,6 @@ def _text(config) -> list[str]:
         f"n = {config.n} test images, {config.photographs} photographs of a size, "
         f"{config.searched} searched: {config.steps} l2 steps of {config.step_size:g} on the image "
         "from noise, until its features are the target's, beside what the decoder makes of the "
-        f"same features. {config.batch_size} images at a time; mean and 95 % bootstrap interval "
+        f"same features. {config.batch_size} images at a time; mean and 95 % interval "
         "over images.",
     ]

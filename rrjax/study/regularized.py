@@ -19,6 +19,7 @@ from rrjax import data, runs
 from rrjax.core import objectives, regularization, representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
+from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
 
@@ -102,7 +103,7 @@ def _scores(network: runs.Frozen, units, grown, images, observed, config) -> dic
 def _agreement(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the correlation of each image of two stacks (N, H, W, C) with its counterpart."""
     pairs = zip(*(stack.reshape(len(stack), -1) for stack in (images, others)), strict=True)
-    return np.array([np.corrcoef(*pair)[0, 1] for pair in pairs])
+    return np.array([metrics.correlations(np.stack(pair))[0, 1] for pair in pairs])
 
 
 def _roughness(images: np.ndarray) -> np.ndarray:
@@ -117,7 +118,7 @@ def _text(config) -> list[str]:
         "decorrelated colors, under random shifts, scales and turns.",
         f"{config.units} units; plain: {config.steps} l2 steps of {config.step_size:g}; "
         f"regularized: {config.regularized_steps} of Adam at {config.learning_rate:g}; mean and "
-        "95 % bootstrap interval over units. Agreement: the correlation of the results of two "
+        "95 % interval over units. Agreement: the correlation of the results of two "
         "starts; roughness: the mean difference of neighboring pixels, over that of 128 test "
         "images; times the largest seen: the unit, over its largest among them.",
     ]

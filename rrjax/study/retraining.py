@@ -73,7 +73,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     runs.make_folder(workdir)
     series = _series(networks, config)
     cached = runs.disk_cache(
-        workdir, "retraining", config, [network.variables for network in networks.values()]
+        workdir, "retrained", config, [network.variables for network in networks.values()]
     )
     accuracies = _accuracies(model, networks, series, images, cached, config)
     ranked = partial(_ranked, None, "random", images, config)
@@ -178,18 +178,22 @@ def _network_ranks(apply, images, *, each: str, objective: str, blur: float):
 
 
 @partial(jax.jit, static_argnames=("each", "blur"))
-def _control_ranks(images, index, *, each: str, blur: float, seed: int):
+def _control_ranks(images, index, *, each: str, blur: float, key):
     def one(image, i):
-        key = jax.random.fold_in(jax.random.key(seed), i)
-        return attribution.ranks(attribution.magnitude(CONTROLS[each](image, key, blur)))
+        key_of_image = jax.random.fold_in(key, i)
+        return attribution.ranks(attribution.magnitude(CONTROLS[each](image, key_of_image, blur)))
 
     return jax.vmap(one)(images, index)
 
 
-def _ranks(network: runs.Frozen | None, each: str, images, config) -> np.ndarray:
-    """Rank the pixels of images (N, H, W, C) by a network's attribution, or a control's."""
+def _ranks(network: runs.Frozen | None, each: str, split: str, images, config) -> np.ndarray:
+    """Rank the pixels of a split's images (N, H, W, C) by a network's attribution, or a control's.
+
+    No test image has the random mask of a training image.
+    """
     if network is None:
-        rank = partial(_control_ranks, each=each, blur=config.blur, seed=config.seed)
+        key = jax.random.fold_in(jax.random.key(config.seed), split == "test")
+        rank = partial(_control_ranks, each=each, blur=config.blur, key=key)
         return in_parts(rank, config.batch_size, images, np.arange(len(images)))
     options = {"objective": config.objective, "blur": config.blur}
     rank = partial(_network_ranks, network.apply, each=each, **options)
@@ -198,7 +202,7 @@ def _ranks(network: runs.Frozen | None, each: str, images, config) -> np.ndarray
 
 def _ranked(network: runs.Frozen | None, each: str, images: dict, config):
     return {
-        split: roar.Ranked(pixels, labels, _ranks(network, each, pixels, config))
+        split: roar.Ranked(pixels, labels, _ranks(network, each, split, pixels, config))
         for split, (pixels, labels) in images.items()
     }
 

@@ -156,7 +156,7 @@ def _picture(workdir: str, images: dict, styles) -> tuple[str, str]:
 def _text(config, size: int) -> list[str]:
     return [
         f"n = {config.n} pairs of {size} pixels, contents of {config.contents}, styles of "
-        f"{config.styles}; mean and 95 % bootstrap interval over pairs. The features get the mean "
+        f"{config.styles}; mean and 95 % interval over pairs. The features get the mean "
         "and covariance of the style's, stage by stage, the deepest first (alpha "
         f"{config.alpha:g}); without style the same decoders only reconstruct. The Gram loss to "
         "the style is of five layers of VGG-16, and beside it over that of the content as it is: "

@@ -24,7 +24,7 @@ from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import choose_units, publish, require, summarized
+from rrjax.study.comparison import choose_units, in_pairs, publish, require
 
 SHOWN = 10  # images a picture shows; the numbers are over all of them
 
@@ -39,6 +39,7 @@ COLUMNS = {
     "measure": "measure",
     "before": "before",
     "after": "after",
+    "gained": "gained",
 }
 
 
@@ -75,7 +76,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     _check_sizes(config, trained.data.image_size)
     material = _material(trained, config)
     runs.make_folder(workdir)
-    rows, pictures = [], []
+    rows, firsts, pictures = [], {}, []
     total = len(networks) * len(TASKS)
     with tqdm(total=total, disable=None, desc="synthesis", unit="task") as bar:
         for task, (perform, measure) in TASKS.items():
@@ -84,7 +85,8 @@ def run(config: ConfigDict, workdir: str) -> None:
                 result = perform(network, material, config)
                 scores = _scores(measure, result, material, evaluator)
                 names = {"network": name, "task": task, "measure": measure}
-                rows.append(names | summarized(scores, config.seed))
+                first = firsts.setdefault(task, scores)
+                rows.append(names | in_pairs(scores, first, config.seed))
                 grid = {"start": result.start, "output": result.output}
                 if measure == PSNR:
                     grid["original"] = material.images
@@ -210,18 +212,18 @@ TASKS = {
 def _scores(
     measure: str, result: Result, material: Material, evaluator
 ) -> dict[str, metrics.Array]:
-    """Measure every image before the steps of a task and after them, (n,) each."""
+    """Measure every image before the steps of a task and after them, and what they gain, (n,)."""
     start, output, labels = result
     if measure == IN_PATCH:
         patches = material.patches
         # Of a change that is the same everywhere, the patch has its share of the pixels.
-        return {"before": patches.mean((1, 2, 3)), "after": _share_in(patches, output - start)}
-    if measure == IS_CLASS:
-        return {
-            "before": _is_class(evaluator, start, labels),
-            "after": _is_class(evaluator, output, labels),
-        }
-    return {"before": _psnr(start, material.images), "after": _psnr(output, material.images)}
+        before, after = patches.mean((1, 2, 3)), _share_in(patches, output - start)
+    elif measure == IS_CLASS:
+        before, after = (_is_class(evaluator, images, labels) for images in (start, output))
+    else:
+        before, after = (_psnr(images, material.images) for images in (start, output))
+    gained = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+    return {"before": before, "after": after, "gained": gained}
 
 
 def _share_in(patches: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -253,6 +255,6 @@ def _text(config) -> list[str]:
         "(generation), an image of another class (translation), the edges of an image (sketches) "
         "or a coarse image (super-resolution); within a patch, towards the image's class "
         "(inpainting) or a unit (painting).",
-        f"n = {config.n}; mean and 95 % bootstrap interval over images, before the steps and "
+        f"n = {config.n}; mean and 95 % interval over images, before the steps and "
         "after. Before painting, the share is the patch's of the image.",
     ]

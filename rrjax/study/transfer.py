@@ -20,7 +20,7 @@ from rrjax.core import vmapped
 from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.runs import figures
-from rrjax.study.comparison import publish, require, summarized
+from rrjax.study.comparison import in_pairs, publish, require
 
 PATTERNS = "patterns"
 PIXELS = "pixels"
@@ -46,14 +46,15 @@ def run(config: ConfigDict, workdir: str) -> None:
     train_images, train_labels = _examples(trained, "train", config)
     test_images, test_labels = _examples(trained, "test", config)
     runs.make_folder(workdir)
-    rows, pictures = [], []
+    rows, probed, pictures = [], [], []
     for name in (*networks, PIXELS):
         train, test = (
             _features(images, networks.get(name), config) for images in (train_images, test_images)
         )
         scores, neighbors = _probe((train, train_labels), (test, test_labels), config.neighbors)
         names = {"network": name, "dimensions": train.shape[1]}
-        rows.append(names | summarized(scores, config.seed))
+        probed.append(scores)
+        rows.append(names | in_pairs(scores, probed[0], config.seed))
         shown = test_images[: config.shown], train_images[neighbors[: config.shown]]
         pictures.append(_picture(workdir, name, len(pictures), *shown))
     title = "Representations on another data set"
@@ -107,5 +108,5 @@ def _text(config) -> list[str]:
     return [
         f"Accuracy on {config.test_n} test images of {config.other.name}, of a linear probe and of "
         f"{config.neighbors} nearest neighbors (by cosine) trained on {config.train_n}; mean and "
-        "95 % bootstrap interval over test images.",
+        "95 % interval over test images.",
     ]

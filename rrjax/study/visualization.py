@@ -17,6 +17,7 @@ from tqdm import tqdm
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
+from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
 
@@ -45,7 +46,8 @@ def run(config: ConfigDict, workdir: str) -> None:
         grown = _grow(name, network, before, units, config)
         scores = _scores(network, before, units, grown, observed, config)
         names = {"network": name, "units": units.tolist()}
-        rows.append(names | summarized(scores, config.seed))
+        alike = metrics.summarize_pairs(_between_units(before, grown), config.seed)
+        rows.append(names | summarized(scores, config.seed) | {"agreement_of_units": alike})
         grid = dict(zip(labels, grown[:, :SHOWN], strict=True))
         file = figures.save_grid(workdir, f"visualization_{len(pictures)}", grid)
         pictures.append((file, f"{name}: a unit a column, a start a row"))
@@ -79,12 +81,10 @@ def _grow(name: str, network: runs.Frozen, starts, units, config) -> np.ndarray:
 def _scores(network: runs.Frozen, starts, units, grown, observed, config) -> dict[str, np.ndarray]:
     """Score every unit: what its images have in common, how much it grew, how they classify."""
     shape = (len(starts), len(units))
-    gained = (grown - starts[:, None]).reshape(*shape, -1)
     flat = grown.reshape(-1, *grown.shape[2:])
     logits, reached = vmapped.represent_images(network.apply, flat, config.batch_size)
     return {
-        "agreement_of_starts": _between_starts(gained),
-        "agreement_of_units": _between_units(gained),
+        "agreement_of_starts": _between_starts(_gained(starts, grown)),
         "times_largest": times_largest(reached.reshape(*shape, -1), units, observed).mean(0),
         "starts_of_one_class": _share_of_one_class(logits.argmax(-1).reshape(shape)),
     }
@@ -92,16 +92,20 @@ def _scores(network: runs.Frozen, starts, units, grown, observed, config) -> dic
 
 def _between_starts(gained: np.ndarray) -> np.ndarray:
     """Average the correlations of pairs of starts: (starts, units, pixels) to (units,)."""
-    n, units = gained.shape[:2]
-    matrices = np.array([np.corrcoef(gained[:, unit]) for unit in range(units)])
-    return (matrices.sum((1, 2)) - n) / (n * (n - 1))
+    pairs = np.triu_indices(len(gained), 1)
+    units = gained.swapaxes(0, 1)
+    return np.array([metrics.correlations(of_unit)[pairs].mean() for of_unit in units])
 
 
-def _between_units(gained: np.ndarray) -> np.ndarray:
-    """Average the correlations with other units of a start: (starts, units, pixels) to (units,)."""
-    n = gained.shape[1]
-    matrices = np.array([np.corrcoef(of_one_start) for of_one_start in gained])
-    return ((matrices.sum(2) - 1) / (n - 1)).mean(0)
+def _between_units(starts: np.ndarray, grown: np.ndarray) -> np.ndarray:
+    """Average over starts the correlations of what units gain there: (units, units)."""
+    gained = _gained(starts, grown)
+    return np.mean([metrics.correlations(of_one_start) for of_one_start in gained], axis=0)
+
+
+def _gained(starts: np.ndarray, grown: np.ndarray) -> np.ndarray:
+    """Return what images (starts, units, H, W, C) have more than their starts, pixels flat."""
+    return (grown - starts[:, None]).reshape(*grown.shape[:2], -1)
 
 
 def _share_of_one_class(classes: np.ndarray) -> np.ndarray:
@@ -114,7 +118,7 @@ def _text(config) -> list[str]:
         "Each column: one coordinate of the representation made as large as gradient steps can, "
         "from each start.",
         f"{config.units} units that tell 128 test images apart; {2 * config.n + 1} starts; "
-        f"{config.steps} l2 steps of {config.step_size:g}; mean and 95 % bootstrap interval over "
+        f"{config.steps} l2 steps of {config.step_size:g}; mean and 95 % interval over "
         "units. Agreement: the correlation of what two starts have gained, for one unit; beside "
         "it that of two units from one start. Times the largest seen: the unit, over its largest "
         "among 128 test images. Starts of one class: the share that the network takes for the "

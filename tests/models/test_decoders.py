@@ -10,7 +10,7 @@ import pytest
 
 from rrjax import models
 from rrjax.errors import BadInput
-from rrjax.models import decoders
+from rrjax.models import decoders, layers
 from rrjax.models.decoders import Decoder, WaveletDecoder, mirror
 from rrjax.models.discriminator import Discriminator
 from rrjax.runs import defaults
@@ -190,6 +190,28 @@ def test_a_kernels_scale_changes_nothing_and_its_norm_becomes_one(float64):
     np.testing.assert_allclose(y, plain.apply(by_svd, x), rtol=1e-8, atol=1e-8)
     larger = variables | {"params": {"conv": {"kernel": jnp.asarray(7 * kernel)}}}
     np.testing.assert_allclose(apply(larger, x, False)[0], y, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("norm", [0.3, 5.0])
+def test_a_bounded_kernel_is_divided_where_its_norm_is_above_one(float64, norm):
+    """As in the code of Kim et al.: w / max(sigma, 1)."""
+
+    class Bounded(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            layer = nn.Dense(3, use_bias=False, name="layer", param_dtype=jnp.float64)
+            return layers.spectral_bound(layer, x, train)
+
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((2, 4)), rng.standard_normal((4, 3))
+    kernel *= norm / np.linalg.norm(kernel, 2)
+    variables = Bounded().init(jax.random.key(0), x, False)
+    variables |= {"params": {"layer": {"kernel": jnp.asarray(kernel)}}}
+    apply = jax.jit(partial(Bounded().apply, mutable=["batch_stats"]), static_argnums=2)
+    for _ in range(100):
+        y, changed = apply(variables, x, True)
+        variables |= changed
+    np.testing.assert_allclose(y, x @ kernel / max(norm, 1), rtol=1e-8)
 
 
 def small():

@@ -116,7 +116,9 @@ def test_tables_are_aligned_markdown():
 
 
 def test_a_summary_reads_as_mean_and_interval():
-    assert report.with_interval({"mean": 0.123, "low": 0.1, "high": 0.2}) == "0.12 [0.10, 0.20]"
+    summary = {"mean": 0.123, "low": 0.1, "high": 0.2, "interval": "t"}
+    assert report.with_interval(summary) == "0.12 [0.10, 0.20]"
+    assert report.with_interval(summary | {"interval": "range"}) == "0.12 (0.10 to 0.20)"
 
 
 def test_a_section_can_hold_the_settings_that_repeat_it(tmp_path):

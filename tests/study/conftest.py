@@ -3,6 +3,7 @@
 import pytest
 
 from commands import works
+from rrjax.study import claims
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +17,15 @@ def decoders(made_once, trained):
             works("train", "--config=autoencoder_digits", *run, *small)
 
     return made_once("decoders", make)
+
+
+@pytest.fixture(scope="session")
+def every_claim_of():
+    """Return (study, rows) -> what each claim of a study reads in its rows; it has to be there."""
+
+    def read(study, rows):
+        numbers = [claims._numbers(rows, claim) for claim in claims.CLAIMS if claim.study == study]
+        assert numbers and all(numbers)
+        return numbers
+
+    return read

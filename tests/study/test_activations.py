@@ -26,12 +26,18 @@ def test_the_cosine_is_a_mean_and_leaves_out_the_unit():
     np.testing.assert_allclose(cosines, [(1 + 0) / 2, (-1 + 0.8) / 2], rtol=1e-12)
 
 
+def test_the_cosine_with_a_representation_of_zeros_is_zero():
+    reached, others = np.array([[1.0, 0.0, 0.0]]), np.ones((1, 2, 3))
+    assert activations._cosines(reached, others, np.array([0])) == 0
+
+
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
     command = ["study", "--config=activations", f"--workdir={tmp_path}", *networks(trained), *small]
     shown = works(*command, "--config.shown=1").stdout
     rows = json.loads((tmp_path / "results.json").read_text())["activations"]["rows"]
+    every_claim_of("activations", rows)
     assert [row["network"] for row in rows] == ["standard", "robust"]
     assert all(len(row["units"]) == row["cosine_with_most"]["n"] == 2 for row in rows)
     assert "| robust " in shown

@@ -15,38 +15,36 @@ METHODS = ("searched", "encoded", "mean image")
 NETWORKS = ("standard", "robust")
 
 
-def row(network, each, method, area):
-    summary = {"mean": area, "low": 0.0, "high": 1.0, "n": 9}
+def values(areas):
+    """Make what each of four test images says of areas, by (network, class)."""
+    says = np.array([-0.3, -0.1, 0.1, 0.3])
     return {
-        "network": network,
-        "class": each,
-        "method": method,
-        **dict.fromkeys(anomaly.SCORES, summary),
+        (*cell, "encoded"): dict.fromkeys(anomaly.SCORES, area + says)
+        for cell, area in areas.items()
     }
 
 
-def test_means_are_over_classes_and_differences_in_pairs():
+def test_means_are_over_classes_and_differences_in_pairs_of_images():
     areas = {("standard", "0"): 0.5, ("standard", "1"): 0.7, ("robust", "0"): 0.6}
     areas["robust", "1"] = 0.9
-    rows = [row(*cell, "encoded", area) for cell, area in areas.items()]
-    rows[0]["feature"] = rows[0]["feature"] | {"mean": 0.3}
     config = ConfigDict({"networks": NETWORKS, "classes": ("0", "1"), "seed": 0})
-    means = anomaly._means(rows, config)
+    means = anomaly._means(values(areas), config)
     assert [(each["network"], each["class"]) for each in means] == [
         ("standard", "mean"),
         ("robust", "mean"),
         ("robust less standard", "mean"),
     ]
     assert [each["pixel"]["mean"] for each in means] == pytest.approx([0.6, 0.75, 0.15])
-    assert [each["feature"]["mean"] for each in means] == pytest.approx([0.5, 0.75, 0.25])
-    # The interval of a difference is over the classes' differences, 0.1 and 0.2.
-    assert (means[2]["sum"]["low"], means[2]["sum"]["high"]) == pytest.approx((0.1, 0.2))
-    assert means[2]["sum"]["n"] == 2
+    # The interval is over the images, whatever the classes: what they say alike is the same.
+    assert (means[0]["sum"]["low"], means[0]["sum"]["high"]) == pytest.approx((0.3, 0.9))
+    assert (means[1]["sum"]["low"], means[1]["sum"]["high"]) == pytest.approx((0.45, 1))
+    assert (means[2]["sum"]["low"], means[2]["sum"]["high"]) == pytest.approx((0.15, 0.15))
+    assert means[2]["sum"]["n"] == 4
 
 
 def test_of_one_class_there_is_no_mean():
     config = ConfigDict({"networks": ("standard",), "classes": ("0",), "seed": 0})
-    assert anomaly._means([row("standard", "0", "encoded", 0.5)], config) == []
+    assert anomaly._means(values({("standard", "0"): 0.5}), config) == []
 
 
 @pytest.mark.slow

@@ -45,10 +45,11 @@ def test_agreement_is_that_of_one_network():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     arguments = [*networks(trained), "--config.steps=2", "--config.n=3", f"--workdir={tmp_path}"]
     works("study", "--config=inversion", *arguments)
     rows = json.loads((tmp_path / "results.json").read_text())["inversion"]["rows"]
+    every_claim_of("inversion", rows)
     assert len(rows) == 2 * 3 * 2  # networks, targets, starts
     assert all(row[score]["n"] == 3 for row in rows for score in ("distance", "ssim"))
     page = (tmp_path / "report.html").read_text()
@@ -72,5 +73,6 @@ def test_unseen_classes_with_the_settings_of_the_paper(trained, tmp_path):
     shown = works("study", "--config=inversion:paper", *arguments).stdout
     results = json.loads((tmp_path / "out/results.json").read_text())["inversion"]
     assert [row["target"] for row in results["rows"]] == ["unseen classes"] * 2
-    assert (results["config"]["step_size"], results["config"]["straight_through"]) == (1.0, True)
+    settings = [results["config"][k] for k in ("step_size", "straight_through", "return_iterate")]
+    assert settings == [1.0, True, "last"]  # the paper's notebook's
     assert "| psnr " in shown and "agreement" not in shown  # there is one start

@@ -47,6 +47,7 @@ def test_a_row_is_compared_in_pairs():
     assert (summary["network"], summary["loss"]) == ("robust", "margin")
     assert summary["over_clean"]["mean"] == pytest.approx((1 + 2.5 + 2.5) / 3)
     assert summary["less_than_first"]["mean"] == pytest.approx(0)  # 1, 1 and -2
+    assert summary["over_clean_less"]["mean"] == pytest.approx((1 + 0.5 - 0.5) / 3)
     assert summary["success"]["mean"] == pytest.approx(2 / 3)
     # A gradient of zeros has no direction.
     assert summary["gradient_energy"]["mean"] == pytest.approx(0.3)
@@ -92,11 +93,12 @@ def test_energies_are_shares_of_the_tangent():
 
 
 @pytest.mark.slow
-def test_a_vaegan_is_a_manifold(vaegan, trained, tmp_path):
+def test_a_vaegan_is_a_manifold(vaegan, trained, tmp_path, every_claim_of):
     command = ["study", "--config=manifold", *networks(trained), "--config.n=20"]
     command += ["--config.steps=2", f"--workdir={tmp_path}"]
     works(*command, f"--config.manifold={vaegan}", "--config.point=sample")
     results = runs.read_results(tmp_path)["manifold"]
+    every_claim_of("manifold", results["rows"])
     losses = ["cross_entropy", "margin"]
     assert [row["loss"] for row in results["rows"]] == ["", *losses, *losses]
     assert results["rows"][1]["less_than_first"]["mean"] == 0 and results["chance"] <= 1

@@ -43,11 +43,12 @@ def test_the_scores_of_two_results():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.free_steps=2", "--config.batch_size=4"]
     command = ["study", "--config=proximity", f"--workdir={tmp_path}", *networks(trained), *small]
     shown = works(*command, "--config.radii=(0.5,)").stdout
     rows = json.loads((tmp_path / "results.json").read_text())["proximity"]["rows"]
+    every_claim_of("proximity", rows)
     assert [(row["network"], row["radius"]) for row in rows] == [
         (name, radius) for name in ("standard", "robust") for radius in (0.5, 1000.0)
     ]

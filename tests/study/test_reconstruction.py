@@ -52,12 +52,13 @@ def test_a_table_says_why_there_is_no_lpips():
 
 
 @pytest.mark.slow
-def test_the_command(decoders, tmp_path):
+def test_the_command(decoders, tmp_path, every_claim_of):
     command = ["study", "--config=reconstruction", *networks(decoders), f"--workdir={tmp_path}"]
     small = ["--config.n=4", "--config.steps=2", "--config.batch_size=4", "--config.searched=2"]
     small += ["--config.photographs=2", "--config.times=(1.0,)"]
     works(*command, *small, f"--config.more=('{decoders / 'standard'}',)")
     rows = runs.read_results(tmp_path)["reconstruction"]["rows"]
+    every_claim_of("reconstruction", rows)
     assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (3 + 2 * 3)
     assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
     assert rows[2]["psnr_more"]["mean"] == rows[0]["psnr_more"]["mean"] == 0

@@ -109,3 +109,10 @@ def test_the_command_goes_on_and_scores_what_is_asked_for(trained, tmp_path):
     assert alone[1]["roar"] == results["rows"][2]["roar"]
     assert "| ROAR " in shown and "KAR" not in shown
     assert "epochs=0: give epochs of at least 1" in refused(*command, "--config.epochs=0")
+
+
+def test_no_test_image_has_the_random_mask_of_a_training_image():
+    config = ConfigDict({"batch_size": 8, "blur": 1.0, "seed": 0})
+    images = np.zeros((8, 12, 12, 1), np.float32)
+    ranks = [retraining._ranks(None, "random", each, images, config) for each in ("train", "test")]
+    assert len({mask.tobytes() for mask in np.concatenate(ranks)}) == 16

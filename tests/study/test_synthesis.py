@@ -69,12 +69,13 @@ def test_a_class_of_one_image_has_no_gaussian(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     steps = ("steps", "fill_steps", "coarse_steps", "paint_steps")
     small = ["--config.n=3", *(f"--config.{field}=2" for field in steps)]
     command = ["study", "--config=synthesis", f"--workdir={tmp_path}", *networks(trained), *small]
     works(*command)
     rows = json.loads((tmp_path / "results.json").read_text())["synthesis"]["rows"]
+    every_claim_of("synthesis", rows)
     assert len({row["task"] for row in rows}) == 6 and len(rows) == 12
     assert len(list((tmp_path / "figures").glob("synthesis_*.png"))) == 12
     for row in rows:

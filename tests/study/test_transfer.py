@@ -39,11 +39,12 @@ def test_without_a_network_the_features_are_the_pixels():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", ["patterns", "digits"])
-def test_the_command(other, trained, tmp_path):
+def test_the_command(other, trained, tmp_path, every_claim_of):
     command = ["study", "--config=transfer", f"--workdir={tmp_path}", *networks(trained)]
     command += [f"--config.other.name={other}", "--config.train_n=60", "--config.test_n=20"]
     works(*command, "--config.shown=2")
     rows = json.loads((tmp_path / "results.json").read_text())["transfer"]["rows"]
+    every_claim_of("transfer", rows)
     assert [row["network"] for row in rows] == ["standard", "robust", "pixels"]
     assert rows[2]["dimensions"] == 256
     assert all(row["linear_probe"]["n"] == 20 for row in rows)

@@ -25,11 +25,12 @@ def test_agreement_of_starts_is_the_mean_correlation_of_their_pairs():
 
 
 def test_agreement_of_units_is_the_mean_correlation_with_the_others_of_a_start():
-    gained = np.array([[P, Q, P], [P, -P, Q]])  # two starts, three units
-    first = np.array([(0 + 1) / 2, (0 + 0) / 2, (1 + 0) / 2])
-    second = np.array([(-1 + 0) / 2, (-1 + 0) / 2, (0 + 0) / 2])
-    expected = (first + second) / 2
-    np.testing.assert_allclose(visualization._between_units(gained), expected, atol=1e-6)
+    starts = np.zeros((2, 1, 4, 1))
+    grown = np.array([[P, Q, P], [P, -P, Q]]).reshape(2, 3, 1, 4, 1)  # two starts, three units
+    first = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]])
+    second = np.array([[1, -1, 0], [-1, 1, 0], [0, 0, 1]])
+    matrix = visualization._between_units(starts, grown)
+    np.testing.assert_allclose(matrix, (first + second) / 2, atol=1e-6)
 
 
 def test_the_share_of_starts_of_the_most_frequent_class():
@@ -58,7 +59,6 @@ def test_the_scores_of_a_network_whose_representation_is_the_image():
     )
     expected = {
         "agreement_of_starts": [1, -1],  # of what was gained: the starts themselves do not agree
-        "agreement_of_units": [0, 0],
         "times_largest": [(0.75 / 0.5 + 0.5 / 0.5) / 2, (0.75 / 0.5 + 0.25 / 0.5) / 2],
         "starts_of_one_class": [0.5, 0.5],
     }
@@ -68,11 +68,12 @@ def test_the_scores_of_a_network_whose_representation_is_the_image():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path):
+def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
     command = ["study", "--config=visualization", f"--workdir={tmp_path}"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["visualization"]["rows"]
+    every_claim_of("visualization", rows)
     assert [row["network"] for row in rows] == ["standard", "robust"]
     assert "| robust " in shown
     page = (tmp_path / "report.html").read_text()

@@ -17,6 +17,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from rrjax import models
+from rrjax.core.losses import cross_entropy
 from rrjax.data.augment import augmented, pixels
 from rrjax.errors import BadInput
 from rrjax.models import folding
@@ -143,7 +144,7 @@ def make_eval_step(
         apply = eval_apply(model, state.params, state.batch_stats)
         images, labels, mask = pixels(batch["image"]), batch["label"], batch["mask"]
         logits, _ = jax.vmap(apply)(images)
-        nats = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        nats = cross_entropy(logits, labels)
         sums = {
             "count": mask.sum(),
             "loss": (mask * nats).sum(),

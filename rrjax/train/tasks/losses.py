@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 import jax
-import optax
 from ml_collections import ConfigDict
 
+from rrjax.core.losses import cross_entropy, kl_divergence, log_probabilities
 from rrjax.errors import BadInput
 
 LOSSES = ("cross_entropy", "trades")
@@ -61,11 +61,11 @@ def mixed(
     """
     if not clean_weight:
         logits, batch_stats = forward(batch_stats, adversarial)
-        return _cross_entropy(logits, labels, smoothing), (logits, batch_stats)
+        return _smoothed(logits, labels, smoothing), (logits, batch_stats)
     clean_logits, batch_stats = forward(batch_stats, clean)
     logits, batch_stats = forward(batch_stats, adversarial)
-    on_clean = _cross_entropy(clean_logits, labels, smoothing)
-    on_adversarial = _cross_entropy(logits, labels, smoothing)
+    on_clean = _smoothed(clean_logits, labels, smoothing)
+    on_adversarial = _smoothed(logits, labels, smoothing)
     loss = clean_weight * on_clean + (1 - clean_weight) * on_adversarial
     return loss, (logits, batch_stats)
 
@@ -86,17 +86,15 @@ def trades(
     """
     clean_logits, batch_stats = forward(batch_stats, clean)
     logits, batch_stats = forward(batch_stats, adversarial)
-    divergence = optax.losses.kl_divergence_with_log_targets(
-        jax.nn.log_softmax(logits), jax.nn.log_softmax(clean_logits)
-    )
-    loss = _cross_entropy(clean_logits, labels, smoothing) + beta * divergence.mean()
+    divergence = kl_divergence(clean_logits, logits)
+    loss = _smoothed(clean_logits, labels, smoothing) + beta * divergence.mean()
     return loss, (logits, batch_stats)
 
 
-def _cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
+def _smoothed(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
     """Average the cross-entropy with (1 - smoothing) * one_hot(label) + smoothing / classes."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    losses = cross_entropy(logits, labels)
     if smoothing:
-        uniform = -jax.nn.log_softmax(logits).mean(-1)
+        uniform = -log_probabilities(logits, labels).mean(-1)
         losses = (1 - smoothing) * losses + smoothing * uniform
     return losses.mean()
