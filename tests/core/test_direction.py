@@ -7,7 +7,7 @@ import pytest
 
 from rrjax.core import direction, manifold
 from rrjax.core.pgd import l2_step, pgd, unit_cube
-from rrjax.evaluate import interpretability, metrics
+from rrjax.evaluate import interpretability
 
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=(2, 6, 5, 1)).astype(np.float32)
@@ -26,10 +26,6 @@ def test_zeros_and_constants_have_no_direction():
     assert direction.cosine(A, zeros) == 0
     assert direction.correlation(A, constant) == 0 == direction.correlation(constant, constant)
     assert interpretability.cosine(zeros, zeros) == 0 == interpretability.alignment(A, zeros)
-    assert interpretability.spearman(A, constant) == 0
-    images = np.full((1, 16, 16, 1), 0.3, np.float32)
-    assert metrics.image_similarity(images, images)["correlation"] == 0
-    np.testing.assert_array_equal(metrics.correlations(np.ones((2, 4))), np.zeros((2, 2)))
 
 
 def test_the_gradient_at_zeros_is_a_number():

@@ -94,7 +94,7 @@ def test_objectives_of_a_confident_prediction_have_float64_s_gradients(name):
 
     def gradient(image):
         def apply(image):
-            logits = WEIGHTS @ image
+            logits = WEIGHTS.astype(image.dtype) @ image
             return logits + 25.0 * (np.arange(10) == label).astype(image.dtype), {}
 
         return jax.grad(getattr(objectives, name)(apply, label))(image)

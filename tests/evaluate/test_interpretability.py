@@ -42,6 +42,10 @@ def test_scale_changes_neither_sparseness_nor_complexity():
         np.testing.assert_allclose(score(1e-6 * WEIGHTS), score(WEIGHTS), rtol=1e-4)
 
 
+def test_a_map_that_is_constant_has_no_ranks_to_correlate():
+    assert interpretability.spearman(jnp.asarray(WEIGHTS), jnp.full(SHAPE, 0.3)) == 0
+
+
 def test_of_a_linear_scalar_curves_are_sums():
     """Deletion loses what the first pixels are worth; insertion has gained the same."""
     worth = (WEIGHTS * (IMAGE - FILL)).sum(-1)

@@ -46,6 +46,13 @@ def test_an_image_is_like_itself_and_unlike_its_negative():
     )
 
 
+def test_constants_correlate_with_nothing():
+    images = np.full((1, 16, 16, 1), 0.3, np.float32)
+    assert metrics.image_similarity(images, images)["correlation"] == 0
+    rows = np.array([[1.0, 1, 1], [1, 2, 3], [3, 2, 1]])
+    np.testing.assert_allclose(metrics.correlations(rows), [[0, 0, 0], [0, 1, -1], [0, -1, 1]])
+
+
 def test_what_cannot_be_scored_is_named():
     with pytest.raises(BadInput, match="SSIM needs at least 11"):
         metrics.image_similarity(np.ones((1, 8, 8, 1)), np.ones((1, 8, 8, 1)))
