@@ -68,19 +68,19 @@ def test_the_distance_reached_is_in_units_of_the_middle():
 
 
 def test_another_network_says_how_near_and_of_which_class():
-    def apply(image):  # class 1 of pixels above 2.5
-        return jnp.array([2.5, 0]) + image.sum() * jnp.array([0, 1]), {
+    def apply(image):  # class 1 of pixels above 0.25
+        return jnp.array([0.25, 0]) + image.sum() * jnp.array([0, 1]), {
             "representation": image.ravel()
         }
 
     evaluator = SimpleNamespace(apply=jax.tree_util.Partial(apply))
-    gallery = pixels(1.0, 4.0)
-    middles = {"between": (pixels(2.0, 5.0), np.array([0.1, 0.3]), 7.0)}
-    labeled = {"samples": (pixels(2.0, 3.0), np.array([1, 1])), "test images": (gallery, [0, 1])}
+    gallery = pixels(0.1, 0.4)
+    middles = {"between": (pixels(0.2, 0.5), np.array([0.1, 0.3]), 7.0)}
+    labeled = {"samples": (pixels(0.2, 0.3), np.array([1, 1])), "test images": (gallery, [0, 1])}
     rows = generation._rows(evaluator, gallery, middles, labeled, CONFIG)
     assert rows["between"]["seconds"] == 7 and "accuracy" not in rows["between"]
     assert rows["between"]["distance_reached"]["mean"] == pytest.approx(0.2)
-    # The nearest in units of its own norm: 2 / 4 and 1 / 4.
+    # The nearest in units of its own norm: 0.2 / 0.4 and 0.1 / 0.4.
     assert rows["between"]["to_real"]["mean"] == pytest.approx((0.5 + 0.25) / 2)
     assert rows["samples"]["accuracy"]["mean"] == 0.5
     assert rows["samples"]["to_real"]["mean"] == pytest.approx((0.5 + 0.25) / 2)
