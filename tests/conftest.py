@@ -36,7 +36,8 @@ def pytest_sessionfinish(session, exitstatus):
     """Fail if all tests ran, and a config of configs/ in none of them."""
     option = session.config.option
     some = option.file_or_dir or option.markexpr or option.keyword or option.collectonly
-    if hasattr(session.config, "workerinput") or some or option.lf or exitstatus != 0:
+    some = some or getattr(option, "lf", False)  # without the plugin that counts failures: no lf
+    if hasattr(session.config, "workerinput") or some or exitstatus != 0:
         return
     shipped = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
     left = shipped - {path.name for path in RAN.glob("*")}
