@@ -1,6 +1,7 @@
 """What every command shares: flags become a config, bad input one line and exit code 2."""
 
 import difflib
+import errno
 import importlib.util
 import io
 import os
@@ -23,6 +24,7 @@ Run = Callable[[ConfigDict, str], None]
 # What ml_collections raises for flags, and Python for a config file.
 _BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
 _BAD_FILES = (OSError, ImportError, SyntaxError, NameError)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
 CACHE_BYTES = 2 * 2**30  # of compiled programs, those last used
 
 
@@ -62,6 +64,12 @@ def run_command(
         run(config, workdir)
     except BadInput as error:
         exit_with_error(error)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        exit_with_error(
+            OSError(f"{error.filename}: {error.strerror}: make room, and run the command again")
+        )
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(EXIT_STOPPED)

@@ -116,10 +116,12 @@ def _reader(path: Path) -> Callable[[Path, str], Contents]:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from error
     if head.startswith(b"PK\x03\x04"):
         return _read_zip
+    # A pickle's mark, 0x80, may be the first byte of the length of a header too.
+    whole = int.from_bytes(head[:8], "little") <= path.stat().st_size - 8
+    if head[8:9] == b"{" and (whole or not head.startswith(b"\x80")):
+        return lambda path, _: Contents(safetensors.loads(path.read_bytes()), {}, False, "")
     if head.startswith(b"\x80"):
         return _read_stream
-    if head[8:9] == b"{":
-        return lambda path, _: Contents(safetensors.loads(path.read_bytes()), {}, False, "")
     raise BadInput(f"{path}: {_other_kind(head)}")
 
 

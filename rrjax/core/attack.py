@@ -119,6 +119,7 @@ def adversary(
     )
     if random_start == "none":
         return search(image).x
+    checks.check_key(key)
     if key is None:
         raise TypeError(f"adversary: random_start={random_start!r} needs a key")
 
@@ -197,7 +198,10 @@ def adversaries(
       BadInput: as `adversary`.
     """
     apply, options = checks.as_pytree(apply), _checked(options)
+    images, labels = jnp.asarray(images), jnp.asarray(labels)
+    checks.check_batch(images, labels)
     checks.check_pixels("images", images)
+    checks.check_key(key)
     logits, _ = jax.eval_shape(apply, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
     checks.check_vector("logits", logits)
     checks.check_index("label", labels, len(logits), "classes")

@@ -12,12 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
 
+from rrjax.core import checks
+from rrjax.errors import BadInput
+
 Objective = Callable[[jax.Array], jax.Array]
 Attribution = Callable[[jax.Array], jax.Array]
 
 
 def gradient(objective: Objective, image: jax.Array) -> jax.Array:
-    """Return the objective's gradient (saliency; Simonyan et al. 2013)."""
+    """Return the objective's gradient (saliency; Simonyan et al. 2013).
+
+    Raises:
+      BadInput: for pixels outside [0,1].
+    """
+    checks.check_pixels("image", image)
     return jax.grad(objective)(image)
 
 
@@ -39,6 +47,9 @@ def integrated_gradients(
     Sundararajan et al. (2017); the map sums to objective(image) - objective(baseline). The average
     is a Gauss-Legendre quadrature of `points` points, as Captum's.
     """
+    checks.check_pixels("image", image)
+    if points < 1:
+        raise BadInput(f"points={points}: give at least 1")
     nodes, weights = np.polynomial.legendre.leggauss(points)
     along = jnp.asarray((nodes + 1) / 2, image.dtype)
     weights = jnp.asarray(weights / 2, image.dtype)
@@ -64,6 +75,8 @@ def smooth(
       n: the number of copies.
       sigma: the noise's standard deviation, in units of pixels in [0,1].
     """
+    if n < 1:
+        raise BadInput(f"n={n}: give at least 1 copy")
 
     def add(total, key):
         noisy = image + sigma * jax.random.normal(key, image.shape, image.dtype)
@@ -126,6 +139,8 @@ def occlude(
         an image, by `blur` or `noisy_linear`.
       invert_mask: replace all other pixels instead (KAR, where the default is ROAR's).
     """
+    if not jnp.issubdtype(jnp.result_type(count), jnp.integer):
+        raise BadInput(f"count={count}: give a whole number of pixels, of {pixel_ranks.size}")
     important = (pixel_ranks < count)[..., None]
     return jnp.where(important != invert_mask, jnp.broadcast_to(fill, image.shape), image)
 

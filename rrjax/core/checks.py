@@ -4,7 +4,7 @@ Under jit and vmap an argument has no value yet: there its shape and dtype are c
 these checks an index out of range would be clipped, and a batch taken for one image, silently.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,6 +46,8 @@ def check_pixels(name: str, image: Any) -> None:
             f"{name} is {jnp.result_type(image)}: give floats in [0,1], divided by 255 if they are "
             "bytes"
         )
+    if not np.size(image):
+        raise BadInput(f"{name} has the shape {np.shape(image)}: there is no pixel in it")
     if known(image):
         low, high = np.asarray(image).min(), np.asarray(image).max()
         if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
@@ -86,31 +88,91 @@ def check_target(target: Any, representation: jax.Array) -> None:
             raise BadInput(f"a target of norm {norm:g}: it must be finite and above 0")
 
 
+def check_sizes(prefix: str, norm: str, eps: Any, step_size: Any, steps: Any) -> None:
+    """Check the radius and the steps of a search; `prefix` is of their names, such as "attack.".
+
+    Raises:
+      BadInput: for what is not one number, a value below 0 or not finite, a fraction of a step, and
+        an linf radius above 1.
+    """
+    for name, value in (("eps", eps), ("step_size", step_size), ("steps", steps)):
+        if not known(value):
+            continue
+        if np.ndim(value) or not np.issubdtype(np.asarray(value).dtype, np.number):
+            raise BadInput(f"{prefix}{name}={value!r}: give one number")
+        if not 0 <= value < np.inf:
+            raise BadInput(f"{prefix}{name}={value}: it must not be negative, and finite")
+    if known(steps) and int(steps) != steps:
+        raise BadInput(f"{prefix}steps={steps}: give a whole number")
+    if known(eps) and norm == "linf" and eps > 1:
+        raise BadInput(
+            f"{prefix}eps={eps:g}: an linf eps is in units of [0,1] pixels, at most 1: did you "
+            f"mean {eps:g}/255?"
+        )
+
+
+def check_search(images: Mapping[str, Any], eps: Any, step_size: Any, steps: Any) -> None:
+    """Check the images, by their names, and the sizes of a search in an l2 ball.
+
+    Raises:
+      BadInput: as `check_pixels` and `check_sizes`.
+    """
+    for name, image in images.items():
+        check_pixels(name, image)
+    check_sizes("", "l2", eps, step_size, steps)
+
+
 def check_steps(norm: str, random_start: str, eps: Any, step_size: Any, steps: Any) -> None:
     """Check the size of an attack; without a ball, norm "unconstrained", eps is not used.
 
     Raises:
-      BadInput: for a value below 0 or NaN, an linf radius above 1, and an eps above 0 whose attack
-        would not move: without a random start, and with steps or step_size of 0.
+      BadInput: as `check_sizes`, and for an eps above 0 whose attack would not move: without a
+        random start, and with steps or step_size of 0.
     """
-    if known(eps) and not eps >= 0:
-        raise BadInput(f"attack.eps={eps}: it must not be negative")
-    if known(eps) and norm == "linf" and eps > 1:
-        raise BadInput(
-            f"attack.eps={eps:g}: an linf eps is in units of [0,1] pixels, at most 1: did you mean "
-            f"{eps:g}/255?"
-        )
-    still = random_start == "none" and norm != "unconstrained" and known(eps) and eps > 0
+    check_sizes("attack.", norm, eps, step_size, steps)
+    if random_start != "none" or norm == "unconstrained" or not (known(eps) and eps > 0):
+        return
     for name, value in (("step_size", step_size), ("steps", steps)):
-        if not known(value):
-            continue
-        if not value >= 0:
-            raise BadInput(f"attack.{name}={value}: it must not be negative")
-        if value == 0 and still:
+        if known(value) and value == 0:
             raise BadInput(
                 f"attack.{name}=0 with eps={eps:g}: this attack never moves; give {name} above 0, "
                 "or eps=0 for clean images"
             )
+
+
+def check_batch(images: jax.Array, labels: jax.Array) -> None:
+    """Check that there are images (N, ...) and a label (N,) for each.
+
+    Raises:
+      BadInput: if there are not.
+    """
+    if not len(images) or labels.shape != images.shape[:1]:
+        raise BadInput(
+            f"labels of shape {labels.shape} for images of shape {images.shape}: give at least one "
+            "image, (N, H, W, C), and a label for each, (N,)"
+        )
+
+
+def check_mixture(left: Any, right: Any, weight: Any) -> None:
+    """Check two images, and how much of the second is mixed into the first.
+
+    Raises:
+      BadInput: for another shape, and for a weight that is not one number of 0 to 1.
+    """
+    if np.shape(left) != np.shape(right):
+        raise BadInput(f"images of shape {np.shape(left)} and {np.shape(right)}: give one shape")
+    if np.ndim(weight) or (known(weight) and not 0 <= weight <= 1):
+        raise BadInput(f"weight={weight}: give one number of 0 to 1; many by jax.vmap")
+
+
+def check_key(key: Any) -> None:
+    """Check a key of jax.random.
+
+    Raises:
+      BadInput: for a plain number.
+    """
+    if isinstance(key, int):
+        raise BadInput(f"key={key}: give jax.random.key({key})")
 
 
 def as_pytree(apply: Callable) -> jax.tree_util.Partial:

@@ -26,8 +26,7 @@ def invert(
 ) -> SearchResult:
     """Find an image near `start` whose representation is `target`.
 
-    Engstrom et al. (2019), section 4.1 and appendix A.6 (the defaults): normalized l2 gradient
-    steps on the normalized representation distance.
+    Engstrom et al. (2019), 4.1, A.6 (the defaults): l2 steps on the normalized distance.
 
     Args:
       apply: image -> (logits, reps); the paper's is `Frozen.straight_through`.
@@ -43,7 +42,7 @@ def invert(
       `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
 
     Raises:
-      BadInput: for pixels outside [0,1], and a target of another shape, of norm 0 or not finite.
+      BadInput: for what is out of range, and a target of another shape, of norm 0 or not finite.
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -51,13 +50,14 @@ def invert(
     >>> start, goal = outside.photographs(2, 32, 3, seed=0)
     >>> target = network(goal[None])[1]["representation"][0]
     >>> result = rrjax.invert(network.apply, start, target, step_size=0.1, steps=100)
-    >>> result.x.shape, bool(result.value < 0.4)  # 0.87 at the start
-    ((32, 32, 3), True)
+    >>> bool(result.value < 0.4)  # 0.87 at the start
+    True
     """
-    checks.check_pixels("start", start)
+    begin = start if begin is None else begin
+    checks.check_search({"start": start, "begin": begin}, eps, step_size, steps)
     return pgd(
         objectives.match(apply, target),
-        start if begin is None else begin,
+        begin,
         project=l2_ball(start, eps),
         step=l2_step(step_size),
         steps=steps,
@@ -107,6 +107,7 @@ def interpolate(
     """
     checks.check_pixels("left", left)
     checks.check_pixels("right", right)
+    checks.check_mixture(left, right, weight)
     (_, first), (_, second) = apply(left), apply(right)
     target = _mixed(first["representation"], second["representation"], weight)
     start = _mixed(left, right, weight)
@@ -145,7 +146,7 @@ def visualize(
       `SearchResult`: the image x (H, W, C); as value -R(x)[unit].
 
     Raises:
-      BadInput: for pixels outside [0,1], and for a unit that there is not.
+      BadInput: for what is out of range: pixels, unit, sizes.
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -156,7 +157,7 @@ def visualize(
     >>> bool(-result.value > 2 * before)
     True
     """
-    checks.check_pixels("start", start)
+    checks.check_search({"start": start}, eps, step_size, steps)
     return pgd(
         objectives.activate(apply, unit),
         start,
@@ -199,7 +200,7 @@ def manipulate(
       `SearchResult`: x (H, W, C); as value -R(x)[unit]; steps, below `steps` if it stopped early.
 
     Raises:
-      BadInput: for another `stop`, pixels outside [0,1], and a unit that there is not.
+      BadInput: for another `stop`, and for what is out of range: pixels, unit, sizes.
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -210,7 +211,7 @@ def manipulate(
     >>> int(reached.argmax()), bool(result.steps < 800)  # it exceeds all others
     (7, True)
     """
-    checks.check_pixels("image", image)
+    checks.check_search({"image": image}, eps, step_size, steps)
     return pgd(
         objectives.activate(apply, unit),
         image,

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
-from rrjax.core import attack
+from rrjax.core import attack, checks
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
@@ -39,6 +39,8 @@ def _check(config: ConfigDict) -> None:
         raise BadInput(f"eps={config.eps}, steps={config.steps}: give numbers, and no eps below 0")
     if min(*config.steps, config.batch_size) < 1:
         raise BadInput(f"steps={config.steps}, batch_size={config.batch_size}: none may be below 1")
+    for eps in config.eps:
+        checks.check_sizes("", config.norm, eps, step_size=eps, steps=1)
     if config.n < 0:
         raise BadInput(f"n={config.n}: give a number of test images, or 0 for all of them")
 

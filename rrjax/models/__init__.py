@@ -73,10 +73,11 @@ def create(config: ConfigDict) -> nn.Module:
     for field in ("classes", "width"):
         if getattr(config, field) < 1:
             raise BadInput(f"model {field} {getattr(config, field)}: it must be at least 1")
-    if len(config.mean) != len(config.std) or min(config.std) <= 0:
+    numbers = min(config.std) > 0 and max(*config.std, *config.mean) <= 1 and min(config.mean) >= 0
+    if len(config.mean) != len(config.std) or not numbers:
         raise BadInput(
-            f"model mean {tuple(config.mean)} and std {tuple(config.std)}: "
-            "they must have one number a channel each, std positive"
+            f"model mean {tuple(config.mean)} and std {tuple(config.std)}: they must have one "
+            "number a channel each, of pixels in [0,1], std positive"
         )
     if "float64" in (config.dtype, config.param_dtype) and not jax.config.values["jax_enable_x64"]:
         raise BadInput("model dtype float64: JAX needs JAX_ENABLE_X64=1 in the environment for it")

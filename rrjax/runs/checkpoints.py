@@ -190,7 +190,8 @@ def restore(
     except (ValueError, OSError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(
-            f"{folder}: this checkpoint cannot be read ({reason}); {_recovery_hint(manager, step)}"
+            f"{folder}: this checkpoint cannot be read ({reason}); if config.json was changed, "
+            f"undo that; else {_recovery_hint(manager, step)}"
         ) from error
 
 

@@ -4,12 +4,14 @@ Figures are objects of their own, without pyplot: neither its backend, which bel
 that imports rrjax, nor MPLBACKEND has to do with them.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from rrjax.runs import report
 
@@ -135,7 +137,12 @@ def save_planes(
 
 
 def _save(figure: Figure, workdir: str | Path, name: str) -> str:
-    folder = Path(workdir) / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.png", dpi=120)
-    return f"{name}.png"
+    path = Path(workdir) / "figures" / f"{name}.png"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{name}.png.draft")
+        figure.savefig(draft, dpi=120, format="png")
+        draft.replace(path)
+    except OSError as error:  # a full disk must not cost the numbers, which are written after this
+        tqdm.write(f"{path}: not written ({error.strerror})", file=sys.stderr)
+    return path.name

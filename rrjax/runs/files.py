@@ -67,7 +67,7 @@ def _acquire(lock: FileLock, blocking: bool) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a whole file at once, so that a kill leaves the old one or the new one."""
-    draft = path.with_name(f".{path.name}")
+    draft = path.with_name(f".{path.name}.draft")
     # A path in it may be no text: a name of bytes that are no UTF-8.
     draft.write_text(text, encoding="utf-8", errors="backslashreplace")
     draft.replace(path)

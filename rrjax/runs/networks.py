@@ -139,6 +139,9 @@ def _trained(path: str | Path, checkpoint: str) -> tuple[ConfigDict, nn.Module, 
 
 
 def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
+    unknown = set(data or {}) - set(config.data)
+    if unknown:
+        raise BadInput(f"data={dict(data or {})}: config.data has no field {sorted(unknown)}")
     with config.unlocked():
         config.data.update({field: value for field, value in (data or {}).items() if value})
 
@@ -262,8 +265,14 @@ def _load_all(load_one: Callable, config: ConfigDict) -> dict[str, Any]:
     }
     first = next(iter(networks))
     for name, network in networks.items():
-        if _test_set(network.config.data) != _test_set(networks[first].config.data):
-            raise BadInput(f"{paths[first]} and {paths[name]}: their test data differ")
+        one, other = (_test_set(each.config.data) for each in (networks[first], network))
+        fields = [field for field in one if one[field] != other[field]]
+        differing = ", ".join(f"data.{f} {one[f]!r} and {other[f]!r}" for f in fields)
+        if differing:
+            raise BadInput(
+                f"{paths[first]} and {paths[name]}: their test data differ, {differing}: compare "
+                "networks of the same"
+            )
     return networks
 
 
@@ -272,10 +281,10 @@ def other_network(name: str, networks: Mapping[str, Any]) -> str:
     return next((other for other in networks if other != name), name)
 
 
-def _test_set(data: ConfigDict) -> list:
+def _test_set(data: ConfigDict) -> dict[str, Any]:
     """Return what decides a test set: two trainings may differ in augmentation."""
     fields = ("name", "path", "groups", "group_names", "balanced", "image_size", "resize")
-    return [data[field] for field in fields]
+    return {field: data[field] for field in fields}
 
 
 def _newer_fields(config: ConfigDict) -> dict[str, Any]:

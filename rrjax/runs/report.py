@@ -38,10 +38,11 @@ def write_report(workdir: str | Path, section: Section, settings: Mapping | None
     sections = workdir / "sections"
     sections.mkdir(parents=True, exist_ok=True)
     text = _section(section) + ("" if settings is None else _settings(settings))
-    (sections / f"{section.name}.html").write_text(text)
-    body = "".join(path.read_text() for path in sorted(sections.glob("*.html")))
+    replace_text(sections / f"{section.name}.html", text)
+    paths = sorted(sections.glob("*.html"))
+    body = "".join(path.read_text(encoding="utf-8") for path in paths)
     page = workdir / "report.html"
-    page.write_text(_PAGE.format(title=html.escape(workdir.name), body=body))
+    replace_text(page, _PAGE.format(title=html.escape(workdir.name), body=body))
     return page
 
 
@@ -69,7 +70,7 @@ def replace_table(document: str | Path, name: str, table: str) -> None:
       BadInput: unless the document has both lines, once each and in this order.
     """
     path, ends = Path(document), (f"<!-- {name} -->\n", f"<!-- end of {name} -->")
-    text = path.read_text() if path.is_file() else ""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
     before, first, rest = text.partition(ends[0])
     _, last, after = rest.partition(ends[1])
     if not (first and last) or any(text.count(end) != 1 for end in ends):

@@ -40,10 +40,16 @@ def publish(workdir: str | Path, config: ConfigDict, section: Section, results: 
       results: plain values and arrays by name.
     """
     settings = config.to_dict()
-    with in_turn(Path(workdir) / ".results.lock"):
-        write_results(workdir, section.name, {"config": settings} | results)
-        write_report(workdir, section, settings)
     print(text_table(section.header, section.rows))
+    try:
+        with in_turn(Path(workdir) / ".results.lock"):
+            write_results(workdir, section.name, {"config": settings} | results)
+            write_report(workdir, section, settings)
+    except OSError as error:
+        raise BadInput(
+            f"{error.filename or workdir}: cannot be written ({error.strerror}); the table above "
+            "is the result: make room, and run the command again to have it in files"
+        ) from error
 
 
 def disk_cache(
@@ -84,13 +90,16 @@ def read_results(workdir: str | Path) -> dict:
     """Return what studies wrote into a folder's results.json, by their names; {} without one.
 
     Raises:
-      BadInput: if it is not JSON.
+      BadInput: if it is not JSON, or not a dict.
     """
     path = Path(workdir) / "results.json"
     try:
-        return dict(json.loads(path.read_text())) if path.exists() else {}
-    except ValueError as error:
+        results = json.loads(path.read_text()) if path.exists() else {}
+    except (ValueError, OSError) as error:
         raise BadInput(f"{path}: not JSON ({error}); move it away") from error
+    if not isinstance(results, dict):
+        raise BadInput(f"{path}: a {type(results).__name__}, not results by name; move it away")
+    return results
 
 
 def _finite(value: Any) -> Any:

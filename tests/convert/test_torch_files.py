@@ -558,3 +558,13 @@ def test_a_set_is_a_list_and_an_ordered_dict_a_dict():
     value = ({1}, frozenset([2]), OrderedDict(a=b"3"), bytearray(b"4"))
     loaded = torch_pickle.load(io.BytesIO(pickle.dumps(value, 5))).value
     assert loaded == ([1], [2], {"a": b"3"}, b"4")
+
+
+def test_a_safetensors_file_is_one_whatever_its_length(tmp_path):
+    """The first byte of the header's length may be a pickle's mark."""
+    header = b'{"fc.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'
+    header = header.ljust(0x180)
+    path = tmp_path / "net.pt"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + WEIGHT.tobytes())
+    assert path.read_bytes()[0] == 0x80
+    np.testing.assert_array_equal(torch_files.read(path).state["fc.weight"], WEIGHT)

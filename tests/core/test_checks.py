@@ -7,7 +7,7 @@ import pytest
 
 from rrjax import models
 from rrjax.configs import robust_digits
-from rrjax.core import attack, objectives, representation, vmapped
+from rrjax.core import attack, attribution, objectives, representation, vmapped
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.runs import networks
@@ -103,6 +103,7 @@ def test_bytes_alone_are_divided_by_255():
         ({"steps": 0}, "attack.steps=0 with eps=1: this attack never moves"),
         ({"step_size": 0.0}, "attack.step_size=0 with eps=1"),
         ({"step_size": -0.5}, "attack.step_size=-0.5"),
+        ({"step_size": np.inf}, "attack.step_size=inf: it must not be negative, and finite"),
     ],
 )
 def test_an_attack_has_a_size_and_moves(changes, message):
@@ -112,6 +113,54 @@ def test_an_attack_has_a_size_and_moves(changes, message):
     config.attack.update(OPTIONS | changes)
     with pytest.raises(BadInput, match=message):
         adversaries.check(config.attack)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": np.nan}, "^eps=nan"),
+        ({"eps": -1}, "^eps=-1: it must not be negative"),
+        ({"eps": [0.1, 0.2]}, r"^eps=\[0.1, 0.2\]: give one number"),
+        ({"eps": "8/255"}, "^eps='8/255': give one number"),
+        ({"step_size": -0.1}, "^step_size=-0.1"),
+        ({"steps": -5}, "^steps=-5"),
+        ({"steps": 2.5}, "^steps=2.5: give a whole number"),
+    ],
+)
+def test_a_search_has_a_size(options, message):
+    for call in (
+        lambda: representation.invert(apply, IMAGE, TARGET, **options),
+        lambda: representation.interpolate(apply, IMAGE, IMAGE, 0.5, **options),
+        lambda: representation.visualize(apply, IMAGE, 0, **options),
+        lambda: representation.manipulate(apply, IMAGE, 0, **options),
+    ):
+        with pytest.raises(BadInput, match=message):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: representation.interpolate(apply, IMAGE, IMAGE, 50), "weight=50: give one number"),
+        (lambda: representation.interpolate(apply, IMAGE, IMAGE[:2], 0.5), "give one shape"),
+        (
+            lambda: representation.invert(apply, IMAGE, TARGET, begin=IMAGE * 255),
+            "begin has pixels",
+        ),
+        (lambda: attack.adversaries(apply, IMAGES, np.zeros((2, 1), int), **OPTIONS), r"\(2, 1\)"),
+        (lambda: attack.adversaries(apply, IMAGES, 0, **OPTIONS), r"labels of shape \(\) for"),
+        (lambda: attack.adversaries(apply, IMAGES[:0], IMAGES[:0], **OPTIONS), "at least one"),
+        (lambda: attack.adversaries(apply, IMAGES, [0, 1], 7, **OPTIONS), r"jax.random.key\(7\)"),
+        (lambda: vmapped.represent(apply, IMAGES[:0]), "there is no pixel in it"),
+        (lambda: attribution.gradient_x_input(jnp.sum, IMAGE * 255), "pixels from 127.5"),
+        (lambda: attribution.integrated_gradients(jnp.sum, IMAGE, points=0), "points=0"),
+        (lambda: attribution.smooth(jnp.square, IMAGE, jax.random.key(0), n=0), "n=0"),
+        (lambda: attribution.occlude(IMAGE, np.zeros((4, 4), int), 0.1, 0.5), "count=0.1: give a"),
+    ],
+)
+def test_arguments_that_do_not_fit_together(call, message):
+    with pytest.raises(BadInput, match=message):
+        call()
 
 
 def test_no_steps_within_no_ball_are_clean_images():

@@ -124,6 +124,7 @@ def test_another_networks_checkpoint_is_named(tmp_path):
 
 def test_a_reader_is_not_warned_that_it_only_reads(tmp_path, caplog):
     save(tmp_path, 1, 1.0)
+    caplog.clear()
     before = logging.get_verbosity()
     logging.set_verbosity(logging.WARNING)  # absl's own, in a user's script
     try:

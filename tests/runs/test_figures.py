@@ -1,15 +1,18 @@
 """Pictures hold the pixels they were given; the report holds every study once, escaped."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 from paths import ROOT
-from rrjax.runs import figures, report
+from rrjax.errors import BadInput
+from rrjax.runs import figures, report, results
 
 
 def section(name, title="A question"):
@@ -126,3 +129,29 @@ def test_a_section_can_hold_the_settings_that_repeat_it(tmp_path):
     page = report.write_report(tmp_path, section("one"), settings).read_text()
     assert "<summary>Settings</summary>" in page and "&lt;noise&gt;" in page
     assert "Settings" not in report.write_report(tmp_path, section("one")).read_text()
+
+
+def test_a_picture_that_cannot_be_written_costs_no_numbers(tmp_path, capsys):
+    (tmp_path / "figures").write_text("a file")
+    assert figures.save_grid(tmp_path, "grid", {"white": np.ones((1, 8, 8, 1))}) == "grid.png"
+    assert "figures/grid.png: not written (" in capsys.readouterr().err
+
+
+def test_numbers_that_cannot_be_written_are_shown(tmp_path, capsys, monkeypatch):
+    def full(path, text):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(results, "replace_text", full)
+    config = ConfigDict({"n": 1})
+    with pytest.raises(BadInput, match=r"results.json: cannot be written \(No space left.*above"):
+        results.publish(tmp_path, config, section("one"), {"rows": [1]})
+    assert "| robust  | 0.5   |" in capsys.readouterr().out
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    values = {"nan": np.nan, "rows": [{"infinite": np.array([1.0, -np.inf])}], "n": np.int32(3)}
+    results.write_results(tmp_path, "study", values)
+    text = (tmp_path / "results.json").read_text()
+    assert "NaN" not in text and "Infinity" not in text
+    expected = {"nan": None, "rows": [{"infinite": [1.0, None]}], "n": 3}
+    assert results.read_results(tmp_path)["study"] == expected

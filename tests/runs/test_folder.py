@@ -155,8 +155,14 @@ def test_what_is_not_a_run_folder_is_named(tmp_path):
 
 
 def test_results_that_cannot_be_read_are_named_before_any_work(tmp_path):
-    (tmp_path / "results.json").write_text('{"half": ')
-    with pytest.raises(BadInput, match=r"results.json: not JSON"):
+    path = tmp_path / "results.json"
+    for text, message in (('{"half": ', "not JSON"), ("[1, 2]", "a list, not results by name")):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=f"results.json: {message}"):
+            runs.make_folder(tmp_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(BadInput, match="Is a directory"):
         runs.make_folder(tmp_path)
 
 

@@ -93,7 +93,7 @@ def test_a_loaded_network_refuses_images_it_was_not_made_for(undisturbed):
     network = runs.load(undisturbed)
     image = np.full((1, 8, 8, 1), 0.5, np.float32)
     for images, message in (
-        (image * 255, "pixels from 127.5 to 127.5: pass floats in"),
+        (image * 255, "pixels from 127.5 to 127.5: give floats in"),
         (image - 1, "pixels from -0.5"),
         (image * np.nan, "pixels from nan"),
         (np.repeat(image, 3, -1), r"takes \(N, H, W, 1\)"),

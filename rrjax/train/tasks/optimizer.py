@@ -32,6 +32,11 @@ def create(config: ConfigDict, epochs: int, steps_per_epoch: int) -> optax.Gradi
     """
     if not config.learning_rate > 0:
         raise BadInput(f"optimizer.learning_rate={config.learning_rate}: it must be above 0")
+    if not (0 <= config.momentum < 1 and config.weight_decay >= 0):
+        raise BadInput(
+            f"optimizer.momentum={config.momentum}, weight_decay={config.weight_decay}: give a "
+            "momentum of 0 to below 1, and a decay of at least 0"
+        )
     if config.name not in OPTIMIZERS:
         raise BadInput(f"optimizer.name={config.name!r}: choose one of {tuple(OPTIMIZERS)}")
     _check_pattern(config.train_only)
