@@ -7,6 +7,8 @@ from PIL import Image
 
 from commands import SHRUNK, networks, results, spawn
 
+pytestmark = pytest.mark.slow
+
 
 def output(name, *arguments):
     """Return what a command prints that must end well."""
@@ -15,7 +17,6 @@ def output(name, *arguments):
     return result.stdout
 
 
-@pytest.mark.slow
 def test_train_and_the_same_command_again(tmp_path):
     command = ["--config=robust_digits", *SHRUNK, f"--workdir={tmp_path}"]
     output("train", *command)
@@ -31,7 +32,6 @@ def test_a_refusal_ends_with_exit_code_2(tmp_path):
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
 def test_evaluate(trained, tmp_path):
     small = ["--config.n=20", "--config.steps=(1,)", "--config.eps=(0.0,)"]
     shown = output(

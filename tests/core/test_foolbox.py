@@ -26,6 +26,8 @@ with warnings.catch_warnings():  # foolbox 3.3.4 imports gaussian_filter from wh
     warnings.filterwarnings("ignore", "Please import `gaussian_filter`", DeprecationWarning)
     import foolbox as fb
 
+pytestmark = pytest.mark.slow
+
 PGD = {"l2": fb.attacks.L2PGD, "linf": fb.attacks.LinfPGD}
 
 
@@ -156,7 +158,6 @@ of_a_trained_network = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.slow
 @of_a_trained_network
 def test_in_float64_the_images_of_a_trained_network_are_too(run, norm, targeted, float64):
     check_images(digits(run, 20), norm, targeted)
@@ -177,7 +178,6 @@ def test_the_attack_of_kim_is_foolbox_s_in_their_units(strength, float64):
     np.testing.assert_allclose(images, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow
 @of_a_trained_network
 def test_in_float32_the_loss_won_is_foolbox_s(run, norm, targeted):
     case, options = posed(digits(run, 20), norm, targeted)
@@ -187,7 +187,6 @@ def test_in_float32_the_loss_won_is_foolbox_s(run, norm, targeted):
     np.testing.assert_allclose(won, expected, rtol=1e-3)
 
 
-@pytest.mark.slow
 def test_the_adapter_of_the_readme(run):
     forward = jax.jit(lambda apply, images: jax.vmap(apply)(images)[0])
     network = fb.JAXModel(partial(forward, run.apply), bounds=(0, 1))
@@ -200,7 +199,6 @@ def test_the_adapter_of_the_readme(run):
     assert jnp.mean(success != (run(images)[0].argmax(1) != case.labels)) <= 0.02
 
 
-@pytest.mark.slow
 def test_robust_accuracy_is_foolbox_s(run):
     case = digits(run, 128)
     options = {"norm": "l2", "targeted": False, "eps": 1.0, "step_size": 0.125, "steps": 20}

@@ -128,6 +128,7 @@ def test_the_wavelet_decoder_gives_back_multiples_of_32(shape):
     assert output(WaveletDecoder(), reps["conv5"], details) == (1, *shape, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variant", "strides"),
     [

@@ -25,6 +25,7 @@ def drawn(rng, path, shape):
     return jnp.asarray(rng.uniform(low, high, shape.shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variant", "width", "size"),
     [
@@ -217,6 +218,7 @@ print(jax.jit(lambda v, x: models.frozen(model, v)(x)).lower(variables, image).a
 """
 
 
+@pytest.mark.slow
 def test_every_process_folds_in_one_order():
     """Or the collectives of a run's processes do not match, and no program is found on disk."""
     texts = [

@@ -87,6 +87,7 @@ def blocks(named):
     return tuple(stages[f"layer{i}"] for i in range(1, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [
@@ -184,6 +185,7 @@ def test_every_stage_is_named_and_r_is_last(name, variant, size, stages, dimensi
 WITH_LAST_RELU = [family[:3] for family in FAMILIES if family[1] != "robustbench"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "variant", "size"), WITH_LAST_RELU)
 def test_straight_through_keeps_values_and_changes_the_gradient(name, variant, size):
     model, x = narrow(name, variant), images(size, 1)
@@ -349,6 +351,7 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("geometry", "channels"), CONVOLUTIONS)
 def test_convolution_is_the_stock_one_to_the_second_derivative(
     geometry, channels, float64, monkeypatch

@@ -78,6 +78,7 @@ def test_the_adversary_of_trades_climbs_the_divergence(float64, norm):
         assert np.abs(x - clean).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_by_its_own_attack_or_by_the_protocol(float64):
     c = fast_digits.get_config()
     c.attack.eps = EPS

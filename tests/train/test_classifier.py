@@ -102,6 +102,7 @@ def test_the_training_step_through_the_loop_equals_the_formula():
     assert_trees_close(state.params, params, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bn_is_updated_once_and_on_adversarial_images_only():
     c = config("resnet8", eps=2.0)
     task = classifier.create(c, 10)

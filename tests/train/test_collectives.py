@@ -20,6 +20,8 @@ import jax, jax.numpy as jnp
 from rrjax.train import parallel
 from rrjax.train.tasks import classifier
 from tests.train import test_collectives as test
+
+pytestmark = pytest.mark.slow
 shapes = {"image": ((32, 32, 3), jnp.uint8), "label": ((), jnp.int32)}
 batch = {
     name: jax.ShapeDtypeStruct((test.DEVICES, test.IMAGES, *shape), dtype)

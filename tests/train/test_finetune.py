@@ -14,6 +14,8 @@ from rrjax.train import loop
 from rrjax.train.__main__ import create_task
 from rrjax.train.tasks import classifier, finetune, optimizer
 
+pytestmark = pytest.mark.slow
+
 # Two groups of digits: another class count than the source's ten.
 EVEN_ODD = ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9))
 SMALL = {"model.width": 2, "attack.steps": 1, "epochs": 1, "batch_size": 718, "log_every": 1}
@@ -65,7 +67,6 @@ def test_everything_is_taken_but_a_head_of_another_class_count(source):
         np.testing.assert_array_equal(array, start)
 
 
-@pytest.mark.slow
 def test_a_fine_tuned_run_trains_its_head_alone_and_goes_on_without_its_source(source, tmp_path):
     changes = {
         "model.classes": 2,

@@ -61,6 +61,7 @@ def algorithm_1(c, variables, batches):
     return {"params": params, "batch_stats": stats}, delta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "norm", "devices"), [("tiny", "linf", 2), ("tiny", "l2", 1), ("resnet8", "l2", 1)]
 )

@@ -28,6 +28,8 @@ from rrjax.train import loop, parallel
 from rrjax.train.signals import asked_to_stop
 from rrjax.train.tasks import Task, TrainState, classifier
 
+pytestmark = pytest.mark.slow
+
 # A run of two epochs of 11 steps, with all that a resumed run must bring back: BN, momentum, random
 # starts and crops. The overrides are those a user would type.
 SIZE = {"data.image_size": 8, "data.resize": 8, "batch_size": 128}
@@ -123,7 +125,6 @@ def test_a_run_that_is_done_is_not_trained_again(short, copy):
     assert (copy / "metrics.jsonl").read_bytes() == (short / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_disturbed_run_equals_an_undisturbed_one(tmp_path):
     """The fault drill, short: SIGKILL and SIGTERM at random moments."""
     signals = [signal.SIGTERM, signal.SIGKILL]
@@ -199,7 +200,6 @@ def test_one_training_writes_a_folder(copy):
     fit(c, copy)
 
 
-@pytest.mark.slow
 def test_a_disk_that_is_full_leaves_the_last_good_checkpoint(tmp_path):
     fields = ["epochs=1", "batch_size=718", "attack.steps=1", "model.name=mnist_cnn"]
     fields += ["model.width=64", "data.image_size=8", "data.resize=8"]

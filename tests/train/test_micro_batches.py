@@ -11,6 +11,7 @@ from rrjax.train.tasks import classifier
 from rrjax.train.tasks.micro_batches import accumulated
 
 
+@pytest.mark.slow
 def test_micro_batches_take_the_whole_batchs_step(float64):
     c = robust_digits.get_config()
     c.model.update(name="tiny", width=64, dtype="float64", param_dtype="float64")
