@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rrjax.configs import robust_digits
 from rrjax.train.tasks import classifier
