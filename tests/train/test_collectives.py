@@ -14,6 +14,8 @@ from paths import ROOT
 from rrjax.runs import defaults
 from rrjax.train.tasks import classifier
 
+pytestmark = pytest.mark.slow
+
 DEVICES, IMAGES = 8, 2
 PROGRAM = """
 import jax, jax.numpy as jnp
@@ -21,7 +23,6 @@ from rrjax.train import parallel
 from rrjax.train.tasks import classifier
 from tests.train import test_collectives as test
 
-pytestmark = pytest.mark.slow
 shapes = {"image": ((32, 32, 3), jnp.uint8), "label": ((), jnp.int32)}
 batch = {
     name: jax.ShapeDtypeStruct((test.DEVICES, test.IMAGES, *shape), dtype)
