@@ -49,7 +49,10 @@ def check_pixels(name: str, image: Any) -> None:
     if not np.size(image):
         raise BadInput(f"{name} has the shape {np.shape(image)}: there is no pixel in it")
     if known(image):
-        low, high = np.asarray(image).min(), np.asarray(image).max()
+        # On the device that holds it, and at once, where what surrounds it is traced.
+        least, most = (jnp.min, jnp.max) if isinstance(image, jax.Array) else (np.min, np.max)
+        with jax.ensure_compile_time_eval():
+            low, high = float(least(image)), float(most(image))
         if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
             raise BadInput(
                 f"{name} has pixels from {low:g} to {high:g}: give floats in [0,1], divided by 255 "

@@ -117,7 +117,8 @@ def represent_images(
     apply: objectives.Apply, images: np.ndarray | jax.Array, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do as `represent`, `batch_size` images at a time."""
-    return in_parts(partial(represent, apply), batch_size, images)
+    checks.check_pixels("images", images)  # all at once, not again in every part
+    return in_parts(partial(_represent, checks.as_pytree(apply)), batch_size, images)
 
 
 def nearest_distance(
