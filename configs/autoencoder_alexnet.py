@@ -29,7 +29,7 @@ def get_config():
     config.data.name = "imagenet2012"
     config.data.image_size = 224
     config.data.resize = 224  # of the shorter side, and a center crop; theirs squeezes both sides
-    config.data.workers = 8
+    config.data.workers = -1  # on the cores there are to spare
 
     config.loss.norm = "l1"
     config.loss.pixel = 2e-6

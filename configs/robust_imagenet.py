@@ -13,5 +13,5 @@ from rrjax.runs import defaults
 def get_config():
     config = defaults.get_config()
     config.data.name = "imagenet2012"
-    config.data.workers = 8
+    config.data.workers = -1  # on the cores there are to spare
     return config

@@ -59,8 +59,9 @@ def run_command(
         if kind not in config:
             raise BadInput(f"--config has no field {kind!r}: it is another command's config")
         enable_compilation_cache()
-        if "distributed" not in own_flags:  # processes are joined before there are devices
-            check_devices()
+        if "distributed" in own_flags and (own_flags.distributed or own_flags.coordinator):
+            join(own_flags.coordinator, own_flags.processes, own_flags.process)
+        check_devices()  # after the processes are joined: before, there are only this one's
         run(config, workdir)
     except BadInput as error:
         exit_with_error(error)
@@ -73,6 +74,36 @@ def run_command(
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(EXIT_STOPPED)
+
+
+def process_flags() -> flags.FlagValues:
+    """Define the flags by which several processes run one command together."""
+    own = flags.FlagValues()
+    flags.DEFINE_bool(
+        "distributed", False, "Join the processes of a SLURM step or TPU pod.", flag_values=own
+    )
+    flags.DEFINE_string(
+        "coordinator", None, "HOST:PORT of the first of the processes.", flag_values=own
+    )
+    flags.DEFINE_integer("processes", None, "How many processes there are.", 1, flag_values=own)
+    flags.DEFINE_integer("process", None, "Which of them this is, from 0.", 0, flag_values=own)
+    return own
+
+
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Connect to the other processes of this command; None: as SLURM or the TPU pod says.
+
+    If one of them dies, the others end within about half a minute.
+
+    coordinator: HOST:PORT of the first of `processes`; process: which of them this is, from 0.
+
+    Raises:
+      BadInput: if they do not find each other.
+    """
+    try:
+        jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=30)
+    except (ValueError, RuntimeError) as error:
+        raise BadInput(f"the processes do not find each other: {error}") from error
 
 
 def check_devices() -> None:

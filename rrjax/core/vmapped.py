@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.core import checks, objectives
+from rrjax.core import checks, devices, objectives
 from rrjax.core.pgd import SearchResult, better
 from rrjax.core.representation import invert, visualize
 from rrjax.errors import BadInput
@@ -139,8 +139,17 @@ def nearest_distance(
             f"the representations of all {len(gallery)} gallery images are zero, so no distance to "
             "them can be normalized: use another network or a larger gallery"
         )
-    distances = np.linalg.norm(queries[:, None] - references[None], axis=-1)
-    return (distances / np.linalg.norm(references, axis=-1)[None]).min(1)
+    return in_parts(partial(_nearest, references), batch_size, queries)
+
+
+@jax.jit
+def _nearest(references, queries):
+    def distance(query: jax.Array) -> jax.Array:
+        # One reduction, so that the differences of all pairs are never in memory at once.
+        distances = jnp.linalg.norm(query[None] - references, axis=-1)
+        return (distances / jnp.linalg.norm(references, axis=-1)).min()
+
+    return jax.vmap(distance)(queries)
 
 
 def visualize_images(
@@ -183,22 +192,52 @@ def in_parts(
 ) -> Any:
     """Call `function` on stacks of n rows, `size` rows at a time, and concatenate the results.
 
-    The last part is filled up with the first rows, so that `function` is compiled once.
+    A part is split over all devices of all processes; the processes call it alike, and each gets
+    all results. The last part is filled up with the first rows, so that `function` is compiled
+    once.
 
     Args:
-      function: arrays of `size` rows -> a pytree of arrays of as many rows.
-      size: the number of rows of a part.
+      function: arrays of as many rows each -> a pytree of arrays of as many rows. A row's result
+        depends on that row alone.
+      size: the number of rows of a part, over all devices.
       *stacks: arrays of n rows each.
       each: wraps the parts, as a progress bar does.
 
     Returns:
       The pytree of `function`, of numpy arrays of n rows.
     """
-    n = len(stacks[0])
-    size = min(size, n)
-    rows = np.arange(-(-n // size) * size).reshape(-1, size) % n
-    parts = [function(*(jnp.asarray(stack[part]) for stack in stacks)) for part in each(rows)]
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *parts)
+    n, rows = len(stacks[0]), devices.share(len(stacks[0]))
+    size = -(-size // jax.process_count())
+    mine = in_local_parts(function, size, *stacks, rows=rows, each=each)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], devices.gathered(mine))
+
+
+def in_local_parts(
+    function: Callable[..., Any],
+    size: int,
+    *stacks: np.ndarray | jax.Array,
+    rows: np.ndarray | None = None,
+    each: Callable[[Iterable], Iterable] = iter,
+) -> Any:
+    """Do as `in_parts`, on the devices of this process alone.
+
+    Args:
+      function: as in `in_parts`, and so are `size`, `stacks` and `each`.
+      size: the number of rows of a part, over the devices of this process.
+      *stacks: arrays of n rows each.
+      rows: which of them; None: all.
+      each: wraps the parts.
+
+    Returns:
+      The pytree of `function`, of numpy arrays of as many rows.
+    """
+    rows = np.arange(len(stacks[0])) if rows is None else rows
+    n, size = len(rows), min(size, len(rows))
+    parts = rows[np.arange(-(-n // size) * size) % n].reshape(-1, size)
+    outputs = [
+        devices.over_devices(function, *(stack[part] for stack in stacks)) for part in each(parts)
+    ]
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *outputs)
 
 
 def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:

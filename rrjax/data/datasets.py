@@ -1,6 +1,7 @@
 """What a run reads, put together: sources, the transform of one record, the pipeline."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ def create(config: ConfigDict) -> Data:
         transforms.train_transform(config.data),
         batch_size=config.batch_size // jax.process_count(),
         seed=config.seed,
-        workers=config.data.workers,
+        workers=_workers(config.data.workers),
         **_shared(config),
     )
     return Data(
@@ -178,10 +179,15 @@ def _examples(
     source: sources.Source, config: ConfigDict, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     transform = transforms.eval_transform(config.data)
-    indices = _drawn(source, n or len(source), rng)
-    examples = [pipeline.readable(source, i, config.data.max_corrupt) for i in indices]
-    images = pixels(np.stack([transform(example)["image"] for example in examples]))
-    return images, np.array([example["label"] for example in examples])
+
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        record = pipeline.readable(source, index, config.data.max_corrupt)
+        return transform(record)["image"], record["label"]
+
+    # Of what a thread decodes only the transformed image is kept.
+    with ThreadPoolExecutor(pipeline.threads()) as pool:
+        images, labels = zip(*pool.map(read, _drawn(source, n or len(source), rng)), strict=True)
+    return pixels(np.stack(images)), np.array(labels)
 
 
 def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -201,6 +207,15 @@ def _eval_batches(source: sources.Source, config: ConfigDict, batch_size: int) -
     )
 
 
+def _workers(asked: int) -> int:
+    """Return how many processes read; of -1 as many as there are cores to spare, but 8 at most."""
+    if asked >= 0:
+        return asked
+    # Each device has a thread that feeds it; a CPU's computations take all cores.
+    busy = jax.local_device_count() if jax.default_backend() != "cpu" else pipeline.cores()
+    return min(8, pipeline.cores() - min(busy, pipeline.cores()))
+
+
 def _shared(config: ConfigDict) -> dict[str, int]:
     return {
         "max_corrupt": config.data.max_corrupt,
@@ -211,10 +226,10 @@ def _shared(config: ConfigDict) -> dict[str, int]:
 
 def _open(config: ConfigDict, split: str, advice: _Advice) -> sources.Source:
     """Open a split and check that the model fits it."""
-    if not min(config.data.workers, config.data.max_corrupt) >= 0:
+    if config.data.workers < -1 or config.data.max_corrupt < 0:
         raise BadInput(
             f"data.workers={config.data.workers}, max_corrupt={config.data.max_corrupt}: "
-            "neither may be negative"
+            "give 0 or more, or workers of -1 for as many as there are cores to spare"
         )
     transforms.check(config.data, len(config.model.mean))
     source = create_source(config.data, split)

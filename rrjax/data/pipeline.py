@@ -208,10 +208,20 @@ def _check_shared_memory(workers: int, batch_size: int, read: Callable) -> None:
         )
 
 
+def threads(workers: int = 0) -> int:
+    """Return how many threads of a process read, beside as many processes as there are workers."""
+    return min(16, max(1, cores() // max(1, workers)))
+
+
+def cores() -> int:
+    """Return on how many CPU cores this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset[Batch]:
     # An element is a whole batch here: one in the making for each thread, not Grain's default 500.
-    threads = min(16, max(1, (os.cpu_count() or 1) // max(1, workers)))
-    stream = batches.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads))
+    n = threads(workers)
+    stream = batches.to_iter_dataset(grain.ReadOptions(n, prefetch_buffer_size=n))
     if not workers:
         return stream
     if not flags.FLAGS.is_parsed():  # In a notebook; Grain's workers read absl's flags.

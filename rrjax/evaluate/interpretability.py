@@ -169,8 +169,8 @@ def edge_similarity(image: jax.Array, importance: jax.Array) -> jax.Array:
       BadInput: for an image of less than 11 x 11 pixels.
     """
     edges = attribution.magnitude(attribution.sobel(image))
-    scaled = [(x / x.max())[None, ..., None] for x in (importance, edges)]
-    return metrics.image_similarity(*scaled)["ssim"][0]
+    shares, edges = ((x / x.max())[None, ..., None] for x in (importance, edges))
+    return metrics.image_similarity(shares, edges)["ssim"][0]
 
 
 def spearman(a: jax.Array, b: jax.Array) -> jax.Array:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
-from rrjax.core import direction
+from rrjax.core import checks, direction
+from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 
 Array = np.ndarray | jax.Array
@@ -19,19 +20,23 @@ LEAST_T, LEAST_BOOTSTRAP = 5, 30  # values, for an interval of that kind
 BLOCK = 2**22  # values of a bootstrap that lie in memory at once: 32 MiB, and their indices
 
 
-def image_similarity(images: Array, targets: Array) -> dict[str, jax.Array]:
+def image_similarity(
+    images: Array, targets: Array, batch_size: int = 256
+) -> dict[str, np.ndarray | jax.Array]:
     """Score images against targets, both (N, H, W, C), float in [0,1]; each score is (N,).
 
     correlation: Pearson's, over the pixels of one image; 0 of a constant one. ssim: structural
     similarity, Gaussian window of 11 pixels and sigma 1.5 (Wang et al. 2004). psnr: in dB, of a
-    peak of 1.
+    peak of 1. batch_size: how many are scored at once.
 
     Raises:
       BadInput: for images smaller than that window.
     """
     if min(images.shape[1:3]) < 11:
         raise BadInput(f"images of {images.shape[1:3]} pixels: SSIM needs at least 11 by 11")
-    return _image_similarity(images, targets)
+    if not (checks.known(images) and checks.known(targets)):
+        return _image_similarity(images, targets)
+    return in_local_parts(_image_similarity, batch_size, images, targets)
 
 
 @jax.jit

@@ -1,7 +1,8 @@
 """Train fresh networks on images without some of their pixels: are those the ones that matter?
 
 ROAR removes the pixels an attribution ranks first (Hooker et al. 2019), KAR keeps them alone; both
-as in Kim et al. (2019), section 3. One program trains all networks of a grid of seeds and counts.
+as in Kim et al. (2019), section 3. One program trains all networks of a grid of seeds and counts,
+and every device its share of them.
 """
 
 from functools import partial
@@ -15,6 +16,8 @@ import optax
 from flax import struct
 
 from rrjax.core import attribution, losses
+from rrjax.core.devices import on_each
+from rrjax.core.vmapped import in_parts
 
 # The scores of an attribution that studies make of accuracies, and their keys in results.json:
 # ROAR, KAR, and DiffROAR (Shah et al. 2021), which compares the two.
@@ -43,18 +46,17 @@ class Training:
     at_once: int = struct.field(pytree_node=False, default=1)
 
 
-@partial(jax.jit, static_argnames="model")
 def retrain(
     model: nn.Module,
     train: Ranked,
     test: Ranked,
-    seeds: jax.Array,
-    counts: jax.Array,
+    seeds: np.ndarray | jax.Array,
+    counts: np.ndarray | jax.Array,
     *,
     invert_mask: jax.Array | bool,
     fill: jax.Array,
     training: Training,
-) -> jax.Array:
+) -> np.ndarray:
     """Train a network for every seed and count, and return its accuracy on the test images.
 
     Args:
@@ -70,12 +72,23 @@ def retrain(
     Returns:
       (S, F). A network does not depend on the others of its grid.
     """
-    fit = partial(_fit, model, train, test, fill, invert_mask, training)
-    grid = jnp.meshgrid(seeds, counts, indexing="ij")
-    accuracy = jax.lax.map(
-        lambda cell: fit(*cell), [x.ravel() for x in grid], batch_size=training.at_once
-    )
-    return accuracy.reshape(grid[0].shape)
+    grid = np.meshgrid(seeds, counts, indexing="ij")
+    cells = [x.ravel() for x in grid]
+    retrained = partial(_retrained, model, (train, test, fill, invert_mask, training))
+    return in_parts(retrained, len(cells[0]), *cells).reshape(grid[0].shape)
+
+
+@partial(jax.jit, static_argnames="model")
+def _retrained(model, whole, seeds, counts):
+    """Train the networks of some cells, on each device its share of them."""
+
+    def one_after_the_other(whole, *cells):
+        *_, training = whole
+        return jax.lax.map(
+            lambda cell: _fit(model, *whole, *cell), cells, batch_size=training.at_once
+        )
+
+    return on_each(one_after_the_other, whole, seeds, counts)
 
 
 def _fit(model, train, test, fill, invert_mask, training: Training, seed, count):

@@ -1,6 +1,6 @@
 """Which images a network classifies right, whatever the adversary does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.core import attack, objectives
+from rrjax.core import attack, devices, objectives
 from rrjax.data.augment import Batch, pixels
 
 
@@ -39,15 +39,37 @@ def robust_accuracy_mask(
 ) -> list[np.ndarray]:
     """Return, for each attack, which examples of a data set are classified right under it.
 
-    batches: of "image", "label", "index" and "mask", which is 0 where a batch is filled up; those
-    examples are left out. attacks: options of `attack.adversary` each. A random start draws from
-    `key` and the example's index: the result does not depend on batching.
+    batches: as `over_batches` takes them. attacks: options of `attack.adversary` each. A random
+    start draws from `key` and the example's index: the result does not depend on batching.
     """
-    masks: list[list[np.ndarray]] = [[] for _ in attacks]
+
+    def correct(images: jax.Array, labels: jax.Array, index: jax.Array) -> list[jax.Array]:
+        keys = jax.vmap(partial(jax.random.fold_in, key))(index)
+        return [correct_under_attack(apply, images, labels, keys, **options) for options in attacks]
+
+    return over_batches(batches, correct)
+
+
+def over_batches(batches: Iterable[Batch], score: Callable[..., Any]) -> Any:
+    """Return what `score(images, labels, index)` says of every example of a data set, in order.
+
+    Args:
+      batches: this process's of `data.eval_batches`: "image", "label", "index" and "mask", which is
+        0 where a batch is filled up; those examples are left out.
+      score: of images (N, H, W, C), float in [0,1], labels and index, (N,), split over the devices
+        of this process -> a pytree of arrays of N rows.
+    """
+
+    def of_bytes(images: jax.Array, labels: jax.Array, index: jax.Array) -> Any:
+        return score(pixels(images), labels, index)
+
+    outputs, masks = [], []
     for batch in batches:
-        images, real = pixels(jnp.asarray(batch["image"])), batch["mask"] == 1
-        keys = jax.vmap(partial(jax.random.fold_in, key))(batch["index"])
-        for mask, options in zip(masks, attacks, strict=True):
-            correct = correct_under_attack(apply, images, batch["label"], keys, **options)
-            mask.append(np.asarray(correct)[real])
-    return [np.concatenate(mask) for mask in masks]
+        stacks = (batch[field] for field in ("image", "label", "index"))
+        outputs.append(devices.over_devices(of_bytes, *stacks))
+        masks.append(batch["mask"])
+    mine = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
+    values, mask = devices.gathered((mine, np.concatenate(masks)))
+    # Example by example the processes take turns, as `data.eval_batches` deals them.
+    real = mask.T.ravel() == 1
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:])[real], values)

@@ -51,7 +51,7 @@ def run() -> ConfigDict:
     config.data.jitter = 0.1  # brightness, contrast and saturation by factors of 1 +- this
     config.data.lighting = 0.05  # standard deviation of AlexNet's shift of color
     config.data.rotation = 0.0  # degrees, at most
-    config.data.workers = 0  # processes that read; 0: threads only
+    config.data.workers = 0  # processes that read; 0: threads only; -1: on cores to spare
     config.data.max_corrupt = 10  # images that may be passed over before the run stops
     return config
 

@@ -138,6 +138,8 @@ def save_planes(
 
 def _save(figure: Figure, workdir: str | Path, name: str) -> str:
     path = Path(workdir) / "figures" / f"{name}.png"
+    if jax.process_index():  # the first process writes for all
+        return path.name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{name}.png.draft")

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from rrjax import models
-from rrjax.core.checks import check_pixels
+from rrjax.core import devices
+from rrjax.core.checks import check_pixels, known
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.objectives import Apply
+from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
@@ -48,16 +50,24 @@ class Frozen:
         """Return the function whose gradients a search follows."""
         return self.straight_through if straight_through else self.apply
 
-    def __call__(self, images: ArrayLike) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Map images (N, H, W, C), float in [0,1], to (logits, reps).
+    def __call__(
+        self, images: ArrayLike, stages: Sequence[str] | None = None, batch_size: int = 256
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Map images (N, H, W, C), float in [0,1], to (logits, reps), on all devices.
 
         Images of another size than those of its training are a warning, once.
 
+        Args:
+          images: as many as you like.
+          stages: the names of the representations to return, such as ("representation",); None for
+            all that the network has, whose maps may be large.
+          batch_size: how many images there are at once on the devices.
+
         Raises:
-          BadInput: for pixels outside [0,1], another number of channels, and a size that the
-            network cannot take.
+          BadInput: for pixels outside [0,1], another number of channels, a size that the network
+            cannot take, and a stage that it does not have.
         """
-        images = jnp.asarray(images)
+        images = images if isinstance(images, jax.Array) else np.asarray(images)
         channels = len(self.config.model.mean)
         if images.ndim != 4 or images.shape[-1] != channels:
             raise BadInput(
@@ -70,7 +80,13 @@ class Frozen:
             if not _takes(self.apply, images.shape[1:]):
                 raise BadInput(f"{sides}: this network takes {size} by {size}")
             warnings.warn(f"{sides}: this network learned {size} by {size}", stacklevel=2)
-        return _forward(self.apply, images)
+        _, reps = jax.eval_shape(self.apply, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+        stages = tuple(reps if stages is None else stages)
+        unknown = sorted(set(stages) - set(reps))
+        if unknown:
+            raise BadInput(f"stages={unknown}: this network has {', '.join(reps)}")
+        forward = partial(_forward, self.apply, stages=stages)
+        return in_local_parts(forward, batch_size, images) if known(images) else forward(images)
 
 
 def _takes(function: Callable, shape: tuple[int, ...]) -> bool:
@@ -82,15 +98,16 @@ def _takes(function: Callable, shape: tuple[int, ...]) -> bool:
     return all(0 not in x.shape for x in jax.tree.leaves(outputs))  # an AlexNet's of 32 pixels
 
 
-@jax.jit
-def _forward(apply: Apply, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-    return jax.vmap(apply)(images)
+@partial(jax.jit, static_argnames="stages")
+def _forward(apply: Apply, images: jax.Array, *, stages: tuple[str, ...]):
+    logits, reps = jax.vmap(apply)(images)
+    return logits, {stage: reps[stage] for stage in stages}
 
 
 def load(
     path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
 ) -> Frozen:
-    """Load the network of a run folder, or a pretrained model, onto one device.
+    """Load the network of a run folder, or a pretrained model, onto every device of this process.
 
     Args:
       path: a folder, or a name of `rrjax.models_available()`.
@@ -122,7 +139,7 @@ def load(
 def _pretrained(name: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
     config, variables = pretrained.read(name)
     _add_newer_fields(config)
-    return config, models.create(config.model), jax.device_put(variables, jax.local_devices()[0])
+    return config, models.create(config.model), jax.device_put(variables, devices.replicated())
 
 
 def _trained(path: str | Path, checkpoint: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
@@ -174,15 +191,17 @@ class Autoencoder:
     compare: Callable
     stride: int
 
-    def __call__(self, images: ArrayLike) -> jax.Array:
-        """Encode images (N, H, W, C), float in [0,1], and decode them again.
+    def __call__(self, images: ArrayLike, batch_size: int = 256) -> np.ndarray:
+        """Encode images (N, H, W, C), float in [0,1], and decode them again, on all devices.
+
+        batch_size: how many images there are at once on the devices.
 
         Raises:
           BadInput: as `check` does.
         """
-        images = jnp.asarray(images)
+        images = images if isinstance(images, jax.Array) else np.asarray(images)
         self.check(images.shape[1:])
-        return reconstruct(self.encode, self.decode, images)
+        return in_local_parts(partial(reconstruct, self.encode, self.decode), batch_size, images)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Check that images of a shape (H, W, C) can be encoded and decoded.
@@ -210,7 +229,7 @@ def reconstruct(encode: Callable, decode: Callable, images: jax.Array) -> jax.Ar
 def load_autoencoder(
     path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
 ) -> Autoencoder:
-    """Load the autoencoder of a run folder onto one device; the arguments are those of `load`.
+    """Load the autoencoder of a run folder onto every device; the arguments are those of `load`.
 
     Raises:
       BadInput: if the folder is not such a run's, or holds no checkpoint that can be read.
@@ -312,7 +331,7 @@ def _check_fields(path: str | Path, config: ConfigDict) -> None:
 
 
 def load_manifold(path: str | Path, checkpoint: str = "latest") -> Manifold:
-    """Load the manifold of a VAE-GAN or an autoencoder from its run folder onto one device.
+    """Load the manifold of a VAE-GAN or an autoencoder from its run folder onto every device.
 
     The latent of an image is a VAE-GAN's mean or an autoencoder's features.
 
@@ -337,10 +356,9 @@ def load_manifold(path: str | Path, checkpoint: str = "latest") -> Manifold:
 def _restored(path: str | Path, init: Callable, checkpoint: str) -> dict[str, Any]:
     like = jax.eval_shape(init)
     like = {"params": like["params"], "batch_stats": like.get("batch_stats", {})}
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     with checkpoints.open_manager(path) as manager:
         step = checkpoints.choose_step(manager, checkpoint)
-        return checkpoints.restore(manager, step, sharding, variables=like)["variables"]
+        return checkpoints.restore(manager, step, devices.replicated(), variables=like)["variables"]
 
 
 def save_network(folder: str | Path, network: Frozen) -> None:
@@ -350,7 +368,5 @@ def save_network(folder: str | Path, network: Frozen) -> None:
         return
     create_run_dir(folder, network.config, accept_changes=True)
     variables = {"batch_stats": {}} | network.variables
-    # On every device of this process, as the variables of a training are.
-    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), ("batch",))
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    checkpoints.save_once(folder, jax.device_put(variables, everywhere))
+    # As the variables of a training are.
+    checkpoints.save_once(folder, jax.device_put(variables, devices.replicated()))

@@ -31,7 +31,8 @@ def write_results(workdir: str | Path, name: str, results: dict) -> None:
 def publish(workdir: str | Path, config: ConfigDict, section: Section, results: dict) -> None:
     """Write a study's results, its config and its section of the report; print its table.
 
-    results.json has them under the section's name. Studies may run side by side in a folder.
+    results.json has them under the section's name. Studies may run side by side in a folder. Of
+    several processes the first does all this.
 
     Args:
       workdir: the folder, which exists.
@@ -39,6 +40,8 @@ def publish(workdir: str | Path, config: ConfigDict, section: Section, results: 
       section: the study's part of report.html.
       results: plain values and arrays by name.
     """
+    if jax.process_index():
+        return
     settings = config.to_dict()
     print(text_table(section.header, section.rows))
     try:
@@ -58,7 +61,7 @@ def disk_cache(
     """Return cached(key, make), which returns make() and keeps it on disk, an array of float64.
 
     An interrupted study of the same config and variables reads it from there: a hash of both names
-    the file, cells/NAME-....jsonl.
+    the file, cells/NAME-....jsonl. Several processes read one folder; the first writes.
 
     Args:
       workdir: the study's folder.
@@ -73,14 +76,16 @@ def disk_cache(
     path.parent.mkdir(parents=True, exist_ok=True)
     # A study that was killed may have left half a line at the end.
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    replace_text(path, "".join(f"{line}\n" for line in lines))
+    if not jax.process_index():
+        replace_text(path, "".join(f"{line}\n" for line in lines))
     done = {entry["key"]: np.array(entry["value"]) for entry in map(json.loads, lines)}
 
     def cached(key: str, make: Callable) -> np.ndarray:
         if key not in done:
             done[key] = np.asarray(make(), np.float64)
-            with path.open("a") as file:
-                file.write(json.dumps({"key": key, "value": done[key].tolist()}) + "\n")
+            if not jax.process_index():
+                with path.open("a") as file:
+                    file.write(json.dumps({"key": key, "value": done[key].tolist()}) + "\n")
         return done[key]
 
     return cached

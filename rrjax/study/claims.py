@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from rrjax import runs
@@ -278,7 +279,7 @@ def run(config: ConfigDict, workdir: str) -> None:
         )
     rows = [_evaluated(claim, list(results.values())) for claim in claims]
     section = _section(rows, folders)
-    if config.document:
+    if config.document and not jax.process_index():
         tested = [cells for row, cells in zip(rows, section.rows, strict=True) if row["of"]]
         table = report.markdown(section.header, tested)
         report.replace_table(config.document, config.table, table)

@@ -26,7 +26,7 @@ from rrjax.study.comparison import section, summarized
 
 SHOWN = 4  # images a grid shows; the numbers are over all of them
 OBSERVED = "noisy image"
-AT_ONCE = 2**17  # pixels that are scored together
+AT_ONCE = 2**17  # pixels that are decoded, or scored, together
 
 
 COLUMNS = {
@@ -81,18 +81,25 @@ def _check(config) -> None:
         )
 
 
-def denoise(network: runs.Autoencoder, image: np.ndarray) -> np.ndarray:
-    """Encode and decode an image (H, W, C), float in [0,1], of any size.
+def denoise(network: runs.Autoencoder, images: np.ndarray) -> np.ndarray:
+    """Encode and decode images (N, H, W, C), float in [0,1], of any size.
 
-    Its edges are repeated to a multiple of the network's stride, and cut off again.
+    Their edges are repeated to a multiple of the network's stride, and cut off again.
     """
-    height, width, _ = image.shape
-    return np.asarray(network(_padded(network, image)[None])[0, :height, :width])
+    _, height, width, _ = images.shape
+    padded = _padded(network, images)
+    network.check(padded.shape[1:])
+    decode = partial(runs.reconstruct, network.encode, network.decode)
+    return in_parts(decode, _at_once(images.shape), padded)[:, :height, :width]
 
 
-def _padded(network: runs.Autoencoder, image):
-    below, right = (-side % network.stride for side in image.shape[:2])
-    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+def _padded(network: runs.Autoencoder, images):
+    below, right = (-side % network.stride for side in images.shape[1:3])
+    return np.pad(images, ((0, 0), (0, below), (0, right), (0, 0)), mode="edge")
+
+
+def _at_once(shape) -> int:
+    return max(1, AT_ONCE // (shape[1] * shape[2]))
 
 
 def noisy(image: np.ndarray, sigma: float, seed: int, index: int) -> np.ndarray:
@@ -123,41 +130,45 @@ def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
     images = list(images)
     for shape in {image.shape for image in images}:
         for network in networks.values():
-            network.check(_padded(network, np.zeros(shape)).shape)
+            network.check(_padded(network, np.zeros((1, *shape))).shape[1:])
     return images
 
 
 def _outputs(denoisers: dict[str, Callable], images, config) -> dict[tuple, list[np.ndarray]]:
     """Return what every denoiser makes of the noisy images: (sigma, denoiser) -> (H, W, C) each."""
     keys = [(sigma, name) for sigma in config.sigmas for name in denoisers]
-    outputs = {}
+    outputs = {key: [np.empty(0)] * len(images) for key in keys}
     with tqdm(total=len(keys) * len(images), disable=None, desc="denoising", unit="image") as bar:
         for sigma, name in keys:
-            outputs[sigma, name] = []
-            for i, image in enumerate(images):
-                observed = noisy(image, sigma, config.seed, i)
-                outputs[sigma, name].append(denoisers[name](observed))
-                bar.update()
+            for rows in _by_shape(images):
+                observed = np.stack([noisy(images[i], sigma, config.seed, i) for i in rows])
+                for i, output in zip(rows, denoisers[name](observed), strict=True):
+                    outputs[sigma, name][i] = output
+                bar.update(len(rows))
     return outputs
 
 
+def _by_shape(images) -> list[list[int]]:
+    """Return the indices of images, those of one shape together."""
+    rows = {}
+    for i, image in enumerate(images):
+        rows.setdefault(image.shape, []).append(i)
+    return list(rows.values())
+
+
 def _scores(outputs, images, net: str) -> dict[str, np.ndarray]:
-    """Score images against clean ones, (n,) each, those of one shape together."""
+    """Score images against clean ones, (n,) each, those of one shape together; LPIPS if named."""
     scores = {}
-    for shape in {image.shape for image in images}:
-        rows = [i for i, image in enumerate(images) if image.shape == shape]
-        stacks = (np.stack([stack[i] for i in rows]) for stack in (outputs, images))
-        size = max(1, AT_ONCE // (shape[0] * shape[1]))
-        for name, values in in_parts(partial(_of_one_shape, net=net), size, *stacks).items():
-            scores.setdefault(name, np.zeros(len(images)))[rows] = values
+    for rows in _by_shape(images):
+        stacks = [np.stack([stack[i] for i in rows]) for stack in (outputs, images)]
+        size = _at_once(stacks[0].shape)
+        similarity = metrics.image_similarity(*stacks, batch_size=size)
+        values = {name: similarity[name] for name in ("psnr", "ssim")}
+        if net:
+            values["lpips"] = in_parts(partial(lpips.distance, net=net), size, *stacks)
+        for name, value in values.items():
+            scores.setdefault(name, np.zeros(len(images)))[rows] = value
     return scores
-
-
-def _of_one_shape(outputs, images, *, net: str) -> dict:
-    """Score images (N, H, W, C); LPIPS if a network is named."""
-    similarity = metrics.image_similarity(outputs, images)
-    scores = {name: similarity[name] for name in ("psnr", "ssim")}
-    return scores | ({"lpips": lpips.distance(outputs, images, net)} if net else {})
 
 
 def _row(key: tuple[float, str], scores: dict, networks: dict, config) -> dict:

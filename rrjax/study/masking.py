@@ -14,14 +14,11 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import attack, losses
-from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
@@ -106,9 +103,13 @@ def _evaluate(network: runs.Frozen, source: runs.Frozen, config, path: str) -> d
     others = {"transfer": partial(_correct_after_transfer, network, source, config)}
     others |= _foolbox(network, config)
     for name, correct in others.items():
-        accuracy[name] = _over(bar(batches, f"{path}, {attack_labels(config)[name]}"), correct)
+        accuracy[name] = robustness.over_batches(
+            bar(batches, f"{path}, {attack_labels(config)[name]}"), correct
+        )
     loss = [
-        _over(bar(batches, f"{path}, {steps} steps"), partial(_loss, network, config, steps))
+        robustness.over_batches(
+            bar(batches, f"{path}, {steps} steps"), partial(_loss, network, config, steps)
+        )
         for steps in config.curve
     ]
     summarize = partial(metrics.summarize, seed=config.seed)
@@ -118,29 +119,19 @@ def _evaluate(network: runs.Frozen, source: runs.Frozen, config, path: str) -> d
     }
 
 
-def _over(batches, score: Callable) -> np.ndarray:
-    """Collect score(images, labels), (N,), over the real examples of every batch."""
-    parts = []
-    for batch in batches:
-        images = pixels(jnp.asarray(batch["image"]))
-        values = np.asarray(score(images, jnp.asarray(batch["label"])))
-        parts.append(values[batch["mask"] == 1])
-    return np.concatenate(parts)
-
-
 @jax.jit
 def _logits(apply, images):
     return jax.vmap(apply)(images)[0]
 
 
-def _correct_after_transfer(network, source, config, images, labels):
+def _correct_after_transfer(network, source, config, images, labels, _index):
     """Say which of the source's adversarial examples the network still classifies right."""
     options = attack.protocol(config.eps, config.steps)
     adversarial = attack.adversaries(source.apply, images, labels, norm=config.norm, **options)
     return _logits(network.apply, adversarial).argmax(-1) == labels
 
 
-def _loss(network, config, steps: int, images, labels):
+def _loss(network, config, steps: int, images, labels, _index):
     """Return the cross-entropy that PGD of that many steps reaches, in nats."""
     options = attack.protocol(config.eps, steps)
     adversarial = attack.adversaries(network.apply, images, labels, norm=config.norm, **options)
@@ -151,7 +142,7 @@ def _loss(network, config, steps: int, images, labels):
 def _foolbox(network, config) -> dict[str, Callable]:
     """Return foolbox's PGD, of the same steps, and its DeepFool, by key; {} without foolbox.
 
-    Each says of (images, labels) which are classified right after the attack, (N,).
+    Each says of (images, labels, index) which are classified right after the attack, (N,).
     """
     if importlib.util.find_spec("foolbox") is None:
         return {}
@@ -169,7 +160,7 @@ def _foolbox(network, config) -> dict[str, Callable]:
         "foolbox_deepfool": deepfool(),
     }
 
-    def correct_under_attack(attack_, images, labels):
+    def correct_under_attack(attack_, images, labels, _index):
         _, _, success = attack_(model, images, labels, epsilons=config.eps)
         return ~success
 

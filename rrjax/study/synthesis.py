@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -238,9 +237,9 @@ def _is_class(evaluator, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(logits).argmax(-1) == labels
 
 
-def _psnr(images: np.ndarray, originals: np.ndarray) -> jax.Array:
+def _psnr(images: np.ndarray, originals: np.ndarray) -> metrics.Array:
     """Return the PSNR, in dB, of images (n, H, W, C) with their originals: (n,)."""
-    return metrics.image_similarity(jnp.asarray(images), jnp.asarray(originals))["psnr"]
+    return metrics.image_similarity(images, originals)["psnr"]
 
 
 def _picture(workdir, task: str, name: str, number: int, grid: dict) -> tuple[str, str]:

@@ -6,6 +6,7 @@ like its target an inversion from noise becomes. Not in the paper, which trains 
 bash launch/training_eps.sh
 """
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -68,16 +69,17 @@ def _measure(network: runs.Frozen, config) -> dict[str, float | list[float]]:
     )
     rng = np.random.default_rng(config.seed)
     targets = data.eval_images(network.config, config.n, rng)
-    inverted = vmapped.invert_images(
+    invert = partial(
+        vmapped.invert_images,
         network.apply,
         network.differentiable_apply(config.straight_through),
-        representation.noise(targets.shape, rng),
-        targets,
         eps=config.inversion_eps,
         step_size=config.inversion_step_size,
         steps=config.inversion_steps,
         return_iterate=config.return_iterate,
     )
+    starts = representation.noise(targets.shape, rng)
+    inverted = vmapped.in_parts(invert, config.n, starts, targets)
     correlation = metrics.image_similarity(inverted.x, targets)["correlation"]
     return {
         "accuracy": [float(np.mean(mask)) for mask in masks],

@@ -11,29 +11,18 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from rrjax import cli, data
-from rrjax.train import loop, parallel
+from rrjax.train import loop
 from rrjax.train.tasks import Task, autoencoder, classifier, finetune, vaegan
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command with `argv`, its name first."""
-    own = flags.FlagValues()
+    own = cli.process_flags()
     flags.DEFINE_bool(
         "accept_changes", False, "Resume a run although its config has changed.", flag_values=own
     )
-    flags.DEFINE_bool(
-        "distributed", False, "Join the processes of a SLURM step or TPU pod.", flag_values=own
-    )
-    flags.DEFINE_string(
-        "coordinator", None, "HOST:PORT of the first of the processes.", flag_values=own
-    )
-    flags.DEFINE_integer("processes", None, "How many processes there are.", 1, flag_values=own)
-    flags.DEFINE_integer("process", None, "Which of them this is, from 0.", 0, flag_values=own)
 
     def run(config: ConfigDict, workdir: str) -> None:
-        if own.distributed or own.coordinator:
-            parallel.join(own.coordinator, own.processes, own.process)
-        cli.check_devices()
         loop.check(config)
         batches = data.create(config)
         task = create_task(config, batches.steps_per_epoch, workdir)

@@ -7,23 +7,6 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rrjax.data.augment import Batch
-from rrjax.errors import BadInput
-
-
-def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Connect to the other processes of this run; None: as SLURM or the TPU pod says.
-
-    If one of them dies, the others end within about half a minute.
-
-    coordinator: HOST:PORT of the first of `processes`; process: which of them this is, from 0.
-
-    Raises:
-      BadInput: if they do not find each other.
-    """
-    try:
-        jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=30)
-    except (ValueError, RuntimeError) as error:
-        raise BadInput(f"the processes do not find each other: {error}") from error
 
 
 def data_parallel(step: Callable, donate: bool = False) -> jax.stages.Wrapped:

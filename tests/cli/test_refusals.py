@@ -34,7 +34,7 @@ CASES = "--config.cases=(('train', 'tiny'),)"
         ([*TRAIN, "--config.data.name=mnits"], "mnist"),
         ([*TRAIN, FOLDER, "--config.data.path=/no"], "'/no' is no folder; set --config.data.path"),
         ([*TRAIN, "--config.data.resize=8"], "data.resize=8: give at least image_size=16"),
-        ([*TRAIN, "--config.data.workers=-1"], "data.workers=-1"),
+        ([*TRAIN, "--config.data.workers=-2"], "data.workers=-2"),
         ([*TRAIN, *ONE_CLASS, "--config.model.classes=1"], "model.classes=1: a classifier of one"),
         ([*TRAIN, "--config.attack.eps=8", "--config.attack.norm=linf"], "did you mean 8/255?"),
         ([*TRAIN, "--config.attack.steps=0"], "attack.steps=0 with eps="),

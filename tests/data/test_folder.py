@@ -188,7 +188,9 @@ def test_folder_reads_cifar10(tmp_path):
     with tarfile.open(CIFAR) as tar:
         members = [tar.next() for _ in range(400)]
         chosen = [member for member in members if member.isfile()][::40]
-        tar.extractall(tmp_path, chosen, filter="data")
+        for member in chosen:  # Python 3.11.2 has no safe extractall yet
+            (tmp_path / member.name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / member.name).write_bytes(tar.extractfile(member).read())
     source = folder(tmp_path, "test")
     assert len(source) == len(chosen) == 10
     files = sorted(tmp_path / member.name for member in chosen)

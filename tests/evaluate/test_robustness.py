@@ -48,3 +48,11 @@ def test_a_network_that_answers_nan_has_not_survived():
         broken, images, labels, keys, **attack.protocol(0.0, 1)
     )
     assert not correct.any()
+
+
+def test_what_fills_a_batch_up_does_not_count():
+    values = robustness.over_batches(
+        batches(), lambda images, labels, index: (images.sum((1, 2, 3)), labels + index)
+    )
+    np.testing.assert_allclose(values[0], np.array([26, 102, 230]) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(values[1], [0, 1, 1])

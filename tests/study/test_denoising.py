@@ -35,7 +35,7 @@ def blocks(features):
 @pytest.mark.parametrize("shape", [(8, 12, 3), (9, 11, 3), (5, 8, 1)])
 def test_an_image_of_any_size_is_denoised_with_its_edges_repeated(shape):
     network, image = autoencoder(blocks), RNG.random(shape, np.float32)
-    denoised = denoising.denoise(network, image)
+    (denoised,) = denoising.denoise(network, image[None])
     assert denoised.shape == shape
     # A pixel of the last row is the mean of its block, in which the last row is repeated.
     last = image[4 * ((shape[0] - 1) // 4) :, :4]

@@ -36,15 +36,6 @@ def test_every_attack_has_a_label_of_its_own():
     assert masking.attack_labels(config.to_dict()) == labels
 
 
-def test_what_fills_a_batch_up_does_not_count():
-    batches = [
-        {"image": np.full((2, 1, 1, 1), 255, np.uint8), "label": [3, 4], "mask": np.ones(2)},
-        {"image": np.zeros((2, 1, 1, 1), np.uint8), "label": [5, 0], "mask": np.array([1, 0])},
-    ]
-    values = masking._over(batches, lambda images, labels: images.sum((1, 2, 3)) + labels)
-    np.testing.assert_array_equal(values, [4, 5, 5])
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # foolbox's, of scipy
 def test_the_command(trained, tmp_path):

@@ -1,0 +1,81 @@
+"""Rows of arrays over all devices of all processes: the one place that splits and gathers them.
+
+A program whose rows lie on several devices runs on each of them, on its rows; what is not rows, as
+a network, lies on all of them. The rows are independent, so nothing is sent between devices. Each
+process computes its share of the rows, and then all of them have the results of all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+Rows = np.ndarray | jax.Array
+
+
+def replicated() -> NamedSharding:
+    """Place a whole array on every device of this process."""
+    return NamedSharding(_mesh(), PartitionSpec())
+
+
+def over_devices(function: Callable[..., Any], *stacks: Rows) -> Any:
+    """Call `function` on stacks of n rows, split over the devices of this process.
+
+    Where n does not divide by them, the stacks are filled up with their first rows.
+
+    Args:
+      function: arrays of as many rows each -> a pytree of arrays of as many rows.
+      *stacks: arrays of n rows each.
+
+    Returns:
+      The pytree of `function`, of numpy arrays of n rows.
+    """
+    n, mesh = len(stacks[0]), _mesh()
+    rows = np.arange(-(-n // mesh.size) * mesh.size) % n
+    split = NamedSharding(mesh, PartitionSpec("batch"))
+    outputs = function(
+        *(jax.device_put(stack if len(rows) == n else stack[rows], split) for stack in stacks)
+    )
+    return jax.tree.map(lambda x: np.asarray(x)[:n], outputs)
+
+
+def on_each(function: Callable[..., Any], whole: Any, *stacks: jax.Array) -> jax.Array:
+    """Call `function(whole, *stacks)` on every device of this process, with its rows of the stacks.
+
+    Unlike a program that jax splits by itself, it may go over its rows one after the other.
+
+    Args:
+      function: returns an array of as many rows as it is given.
+      whole: a pytree of arrays that every device has.
+      *stacks: arrays of n rows each; n divides by the devices.
+
+    Returns:
+      The rows of all.
+    """
+    rows = PartitionSpec("batch")
+    specs = (PartitionSpec(), *(rows for _ in stacks))
+    split = jax.shard_map(function, mesh=_mesh(), in_specs=specs, out_specs=rows, check_vma=False)
+    return split(whole, *stacks)
+
+
+def share(n: int) -> np.ndarray:
+    """Return which of n rows are this process's: as many as every other's, so that some repeat."""
+    each = -(-n // jax.process_count())
+    return (jax.process_index() * each + np.arange(each)) % n
+
+
+def gathered(tree: Any) -> Any:
+    """Return the arrays of every process, stacked: a leading axis of processes.
+
+    All processes call it, in the same order.
+    """
+    if jax.process_count() == 1:
+        return jax.tree.map(lambda x: np.asarray(x)[None], tree)
+    return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree))
+
+
+def _mesh() -> Mesh:
+    return Mesh(np.array(jax.local_devices()), ("batch",))

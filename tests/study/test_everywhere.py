@@ -1,0 +1,75 @@
+"""An evaluation and every study give the same numbers on one device, on several, in two processes."""
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from commands import QUICK_TO_COMPILE
+from paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+# Seconds, and networks' paths.
+NOT_NUMBERS = ("seconds", "seconds_per_image")
+
+
+def start(devices, *arguments):
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_TO_COMPILE}"
+    command = [sys.executable, "tests/everywhere.py", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": flags}, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    _, error = process.communicate(timeout=600)
+    assert process.returncode == 0, error
+
+
+def numbers(value, path=()):
+    """Return every number of a tree of plain values, by its path."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {path: value}
+    found = {}
+    for key, inner in items:
+        if key not in NOT_NUMBERS:
+            found |= numbers(inner, (*path, key))
+    return found
+
+
+def test_the_numbers_do_not_depend_on_the_devices(trained, decoders, vaegan, tmp_path):
+    networks = tmp_path / "networks"
+    networks.mkdir()
+    for name, folder in {
+        "standard": trained / "standard",
+        "robust": trained / "robust",
+        "decoders": decoders,
+        "vaegan": vaegan.parent,
+    }.items():
+        (networks / name).symlink_to(folder)
+    finish(start(4, networks, tmp_path, 1, 2, 4))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for process in [start(2, networks, tmp_path, address, i) for i in range(2)]:
+        finish(process)
+    one, *others = (
+        numbers(json.loads((tmp_path / name / "results.json").read_text()))
+        for name in ("1", "2", "4", "pair")
+    )
+    for other in others:
+        assert set(other) == set(one)
+        for path, value in one.items():
+            if isinstance(value, float):
+                assert math.isclose(other[path], value, rel_tol=1e-3, abs_tol=1e-4), path
+            else:
+                assert other[path] == value, path
