@@ -13,6 +13,8 @@ The paper's: AlexNet at 224 pixels (configs/autoencoder_alexnet.py), all ten cla
 
 from ml_collections import ConfigDict
 
+from rrjax.runs import defaults
+
 
 def get_config():
     config = ConfigDict()
@@ -35,4 +37,5 @@ def get_config():
     config.steps = 50  # 0: no search, which takes nearly all of the time
     config.batch_size = 60  # images at a time
     config.seed = 0
+    defaults.precision(config)
     return config.lock()

@@ -12,6 +12,8 @@ a folder of the 68 images, --config.n=0.
 
 from ml_collections import ConfigDict
 
+from rrjax.runs import defaults
+
 
 def get_config():
     config = ConfigDict()
@@ -28,4 +30,5 @@ def get_config():
     config.sigmas = (50.0, 25.0, 15.0)  # standard deviations of the noise, in units of 1/255
     config.lpips = "vgg16"  # the paper's; or "alexnet", in a tenth of the time
     config.seed = 0
+    defaults.precision(config)
     return config.lock()

@@ -8,6 +8,8 @@ network is a run folder or a name of `rrjax.models_available()`, as cifar10_robu
 
 from ml_collections import ConfigDict
 
+from rrjax.runs import defaults
+
 
 def get_config():
     config = ConfigDict()
@@ -25,4 +27,5 @@ def get_config():
     config.n = 0  # test images, drawn by the seed; 0: all
     config.batch_size = 128
     config.seed = 0
+    defaults.precision(config)
     return config.lock()

@@ -7,6 +7,8 @@ foolbox's attacks are part of it where foolbox is installed (pip install foolbox
 
 from ml_collections import ConfigDict
 
+from rrjax.runs import defaults
+
 
 def get_config():
     config = ConfigDict()
@@ -27,4 +29,5 @@ def get_config():
     config.n = 0  # test images, drawn by the seed; 0: all
     config.batch_size = 128
     config.seed = 0
+    defaults.precision(config)
     return config.lock()

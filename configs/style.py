@@ -12,6 +12,8 @@ The paper's levels are AlexNet's conv5, conv2 and conv1, at 224 pixels (autoenco
 
 from ml_collections import ConfigDict
 
+from rrjax.runs import defaults
+
 
 def get_config():
     config = ConfigDict()
@@ -29,4 +31,5 @@ def get_config():
     config.ridge = 1.0  # added to the variances
     config.batch_size = 8  # pairs at a time
     config.seed = 0
+    defaults.precision(config)
     return config.lock()

@@ -5,6 +5,8 @@ bash launch/training_eps.sh
 
 from ml_collections import ConfigDict
 
+from rrjax.runs import defaults
+
 
 def get_config():
     config = ConfigDict()
@@ -25,4 +27,5 @@ def get_config():
     config.straight_through = False
     config.return_iterate = "best"
     config.seed = 0
+    defaults.precision(config)
     return config.lock()

@@ -16,5 +16,5 @@ ruff check .
 ruff format --check .
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
 pyrefly check --summary=none
-# Two workers, a file of tests to one of them at a time.
-python -m pytest --numprocesses=2 --dist=loadfile "${tests[@]}" "$@"
+# Two workers, a file of tests to one of them at a time, in the order of tests/conftest.py.
+python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "${tests[@]}" "$@"

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ Run = Callable[[ConfigDict, str], None]
 _BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
 _BAD_FILES = (OSError, ImportError, SyntaxError, NameError)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
+PRECISIONS = ("default", "high", "highest")
 CACHE_BYTES = 2 * 2**30  # of compiled programs, those last used
 
 
@@ -62,7 +64,8 @@ def run_command(
         if "distributed" in own_flags and (own_flags.distributed or own_flags.coordinator):
             join(own_flags.coordinator, own_flags.processes, own_flags.process)
         check_devices()  # after the processes are joined: before, there are only this one's
-        run(config, workdir)
+        with _precision(config):
+            run(config, workdir)
     except BadInput as error:
         exit_with_error(error)
     except OSError as error:
@@ -74,6 +77,17 @@ def run_command(
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(EXIT_STOPPED)
+
+
+def _precision(config: ConfigDict) -> AbstractContextManager:
+    """Make the context in which products and convolutions are as precise as a config says."""
+    if "matmul_precision" not in config:
+        return nullcontext()
+    if config.matmul_precision not in PRECISIONS:
+        raise BadInput(
+            f"matmul_precision={config.matmul_precision!r}: choose from {', '.join(PRECISIONS)}"
+        )
+    return jax.default_matmul_precision(config.matmul_precision)
 
 
 def process_flags() -> flags.FlagValues:

@@ -32,6 +32,12 @@ def pytest_sessionstart(session):
         shutil.rmtree(RAN, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items):
+    """Put files of slow tests alone first, so that no worker is left alone with one at the end."""
+    quick = {item.path for item in items if not item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path in quick)
+
+
 def pytest_sessionfinish(session, exitstatus):
     """Fail if all tests ran, and a config of configs/ in none of them."""
     option = session.config.option

@@ -1,11 +1,12 @@
 """Run every study and an evaluation, shrunk, on the devices and processes of the command line.
 
-python tests/everywhere.py NETWORKS OUT 1 2 4: in turn on the first 1, 2 and 4 devices of this
-process, into OUT/1, OUT/2 and OUT/4. python tests/everywhere.py NETWORKS OUT HOST:PORT PROCESS: one
+python tests/everywhere.py NETWORKS OUT: on one device of this process and on four, into OUT/1 and
+OUT/4, and some on two, into OUT/2. python tests/everywhere.py NETWORKS OUT HOST:PORT PROCESS: one
 of two processes, into OUT/pair. NETWORKS holds "standard" and "robust", "decoders" and "vaegan".
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -66,26 +67,28 @@ def commands(root: Path) -> dict[str, list[str]]:
     }
 
 
-def run_all(root: Path, out: Path) -> None:
-    """Run them into one folder, without pictures."""
+def run_all(root: Path, out: Path, names: Iterable[str]) -> None:
+    """Run those of some names into one folder, without pictures."""
     figures._save = lambda _figure, _workdir, name: name
-    for name, fields in commands(root).items():
+    for name in names:
         command = "evaluate" if name == "evaluate" else "study"
-        works(command, f"--config={name}", f"--workdir={out}", *fields)
+        works(command, f"--config={name}", f"--workdir={out}", *commands(root)[name])
 
 
 def main() -> None:
     """Run them as the command line says."""
-    root, out, *rest = sys.argv[1:]
+    root, out, *pair = sys.argv[1:]
     root, out = Path(root), Path(out)
-    if ":" in rest[0]:
-        jax.distributed.initialize(rest[0], 2, int(rest[1]))
-        run_all(root, out / "pair")
+    every = list(commands(root))
+    if pair:
+        address, process = pair
+        jax.distributed.initialize(address, 2, int(process))
+        run_all(root, out / "pair", every)
         return
-    for count in map(int, rest):
+    for count, names in ((1, every), (2, ["evaluate", "inversion", "retraining"]), (4, every)):
         mesh = Mesh(np.array(jax.local_devices()[:count]), ("batch",))
         devices._mesh = lambda mesh=mesh: mesh
-        run_all(root, out / str(count))
+        run_all(root, out / str(count), names)
 
 
 if __name__ == "__main__":

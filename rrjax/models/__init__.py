@@ -58,7 +58,7 @@ def create(config: ConfigDict) -> nn.Module:
       config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones), or
         whose PreActResNet it is; width (channels of a ResNet's first stage; 64, the standard, for
         every other family); classes; mean and std, one number a channel; dtype and param_dtype,
-        names.
+        names; sync_batch_norm, whether BN takes its training statistics over all devices.
 
     Raises:
       BadInput: for a value that no model has.
@@ -82,6 +82,8 @@ def create(config: ConfigDict) -> nn.Module:
     if "float64" in (config.dtype, config.param_dtype) and not jax.config.values["jax_enable_x64"]:
         raise BadInput("model dtype float64: JAX needs JAX_ENABLE_X64=1 in the environment for it")
     shape = {field: getattr(config, field) for field in ("variant", "width") if field in has}
+    if config.sync_batch_norm and "norm" in has:
+        shape["norm"] = layers.batch_norm_over_devices
     return constructor(
         classes=config.classes,
         mean=tuple(config.mean),

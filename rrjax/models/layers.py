@@ -94,6 +94,14 @@ def batch_norm(train: bool, *, dtype: Any, param_dtype: Any, **fields: Any) -> n
     )
 
 
+def batch_norm_over_devices(train: bool, **fields: Any) -> nn.BatchNorm:
+    """Make `batch_norm` whose training statistics are those of all devices' images.
+
+    It runs where an axis of devices is called "batch", as in a training step.
+    """
+    return batch_norm(train, axis_name="batch", **fields)
+
+
 def dense(x: jax.Array, features: int, **fields: Any) -> jax.Array:
     """Apply an nn.Dense initialized as torch's Linear."""
     init = torch_default(x.shape[-1])

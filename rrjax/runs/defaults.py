@@ -14,6 +14,9 @@ def run() -> ConfigDict:
     # "bfloat16": convolutions and products; parameters, their statistics, losses, norms and the
     # perturbation stay float32.
     config.dtype = "float32"
+    # Of products and convolutions in float32: "default" is the device's fastest, as TF32 on an H100
+    # and bfloat16 on a TPU; "highest" is float32.
+    config.matmul_precision = "default"
     config.epochs = 110
     config.batch_size = 256  # images a step, over all devices and processes
     config.micro_batches = 1  # parts a device takes its batch in, one after another: less memory
@@ -32,28 +35,36 @@ def run() -> ConfigDict:
     config.model.std = (0.229, 0.224, 0.225)
     config.model.dtype = config.get_ref("dtype")
     config.model.param_dtype = "float32"
+    # Statistics of BN in training: of all devices' images (True), or of each device's own. The
+    # paper's 256 images are few a device on many: set it on a pod.
+    config.model.sync_batch_norm = False
+    config.data = _data()
+    return config
 
+
+def _data() -> ConfigDict:
+    """Return what every training has about its data."""
+    data = ConfigDict()
     # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "idx", MNIST's four files in
     # the folder path; "restricted_imagenet"; or a TFDS set's, prepared as array_record under the
     # folder `path` (empty: TFDS' own).
-    config.data = ConfigDict()
-    config.data.name = "imagenet2012"
-    config.data.path = ""
+    data.name = "imagenet2012"
+    data.path = ""
     # A view: every group of classes (numbers or names) becomes one class, the others are left out.
-    config.data.groups = ()
-    config.data.group_names = ()
-    config.data.balanced = False  # groups cut to the class count of the smallest
-    config.data.image_size = 224
-    config.data.resize = 256  # of the shorter side, before the center crop
-    config.data.crop_scale = (0.08, 1.0)  # area of a random resized crop; (): no such crop
-    config.data.crop_padding = 0  # pixels of zero padding before a random crop; 0: no crop
-    config.data.flip = True
-    config.data.jitter = 0.1  # brightness, contrast and saturation by factors of 1 +- this
-    config.data.lighting = 0.05  # standard deviation of AlexNet's shift of color
-    config.data.rotation = 0.0  # degrees, at most
-    config.data.workers = 0  # processes that read; 0: threads only; -1: on cores to spare
-    config.data.max_corrupt = 10  # images that may be passed over before the run stops
-    return config
+    data.groups = ()
+    data.group_names = ()
+    data.balanced = False  # groups cut to the class count of the smallest
+    data.image_size = 224
+    data.resize = 256  # of the shorter side, before the center crop
+    data.crop_scale = (0.08, 1.0)  # area of a random resized crop; (): no such crop
+    data.crop_padding = 0  # pixels of zero padding before a random crop; 0: no crop
+    data.flip = True
+    data.jitter = 0.1  # brightness, contrast and saturation by factors of 1 +- this
+    data.lighting = 0.05  # standard deviation of AlexNet's shift of color
+    data.rotation = 0.0  # degrees, at most
+    data.workers = 0  # processes that read; 0: threads only; -1: on cores to spare
+    data.max_corrupt = 10  # images that may be passed over before the run stops
+    return data
 
 
 def get_config() -> ConfigDict:
@@ -117,6 +128,15 @@ def study(name: str) -> ConfigDict:
     config.checkpoint = "latest"  # or "best"
     # Where the networks' test data lie now; empty: where they lay in training.
     config.data = ConfigDict({"name": "", "path": ""})
-    config.batch_size = 32  # images at a time
+    config.batch_size = 32  # images at a time, over all devices
     config.seed = 0
+    precision(config)
     return config
+
+
+def precision(config: ConfigDict) -> None:
+    """Add the fields that say how precisely networks are evaluated."""
+    config.dtype = ""  # of the networks: "bfloat16", "float32"; empty: that of their training
+    # Of products and convolutions in float32: "highest" is float32 on every device; "default" its
+    # fastest, TF32 on an H100 and bfloat16 on a TPU.
+    config.matmul_precision = "highest"

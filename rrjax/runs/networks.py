@@ -84,7 +84,7 @@ class Frozen:
         stages = tuple(reps if stages is None else stages)
         unknown = sorted(set(stages) - set(reps))
         if unknown:
-            raise BadInput(f"stages={unknown}: this network has {', '.join(reps)}")
+            raise BadInput(f"stages={unknown}: this network has {', '.join(sorted(reps))}")
         forward = partial(_forward, self.apply, stages=stages)
         return in_local_parts(forward, batch_size, images) if known(images) else forward(images)
 
@@ -105,7 +105,10 @@ def _forward(apply: Apply, images: jax.Array, *, stages: tuple[str, ...]):
 
 
 def load(
-    path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
+    path: str | Path,
+    checkpoint: str = "latest",
+    data: Mapping[str, str] | None = None,
+    dtype: str = "",
 ) -> Frozen:
     """Load the network of a run folder, or a pretrained model, onto every device of this process.
 
@@ -115,6 +118,8 @@ def load(
         accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
         value replaces nothing.
+      dtype: of its convolutions and products, "bfloat16" or "float32"; empty: that of its training.
+        Parameters stay what they are, as do the norms and losses of what it says: float32.
 
     Raises:
       BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read.
@@ -129,30 +134,40 @@ def load(
     if checkpoint not in ("latest", "best"):
         raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
     if not Path(path).exists() and str(path) in pretrained.models_available():
-        config, model, variables = _pretrained(str(path))
+        config, model, variables = _pretrained(str(path), dtype)
     else:
-        config, model, variables = _trained(path, checkpoint)
+        config, model, variables = _trained(path, checkpoint, dtype)
     _replace_data(config, data)
     return _freeze(config, model, variables)
 
 
-def _pretrained(name: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+def _pretrained(name: str, dtype: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
     config, variables = pretrained.read(name)
     _add_newer_fields(config)
-    return config, models.create(config.model), jax.device_put(variables, devices.replicated())
+    model = _create(config, dtype)
+    return config, model, jax.device_put(variables, devices.replicated())
 
 
-def _trained(path: str | Path, checkpoint: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+def _trained(
+    path: str | Path, checkpoint: str, dtype: str
+) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
     config = read_config(path)
     if config.model.name not in models.MODELS:
         raise BadInput(f"{path}: a {config.model.name}, not a classifier")
     _check_fields(path, config)
-    model = models.create(config.model)
+    model = _create(config, dtype)
     shape = (config.data.image_size, config.data.image_size, len(config.model.mean))
     init = partial(models.init, model, jax.random.key(0), shape)
     variables = _restored(path, init, checkpoint)
     folding.check(model, shape)  # of a pretrained model a test does it
     return config, model, variables
+
+
+def _create(config: ConfigDict, dtype: str) -> nn.Module:
+    """Make the model of a config, which from now on has this dtype, if one is given."""
+    with config.unlocked():
+        config.model.dtype = dtype or config.model.dtype
+    return models.create(config.model)
 
 
 def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
@@ -227,7 +242,10 @@ def reconstruct(encode: Callable, decode: Callable, images: jax.Array) -> jax.Ar
 
 
 def load_autoencoder(
-    path: str | Path, checkpoint: str = "latest", data: Mapping[str, str] | None = None
+    path: str | Path,
+    checkpoint: str = "latest",
+    data: Mapping[str, str] | None = None,
+    dtype: str = "",
 ) -> Autoencoder:
     """Load the autoencoder of a run folder onto every device; the arguments are those of `load`.
 
@@ -238,7 +256,9 @@ def load_autoencoder(
     if config.model.name != "autoencoder":
         raise BadInput(f"{path}: a {config.model.name}, not an autoencoder")
     _replace_data(config, data)
-    encoder = load(Path(path) / "encoder", data=data)
+    with config.unlocked():
+        config.dtype = dtype or config.dtype
+    encoder = load(Path(path) / "encoder", data=data, dtype=dtype)
     folded, arrays = folding.fold(encoder.model, encoder.variables)
     size = config.data.image_size
     networks = autoencoder.create(config, folded, arrays, size)
@@ -280,7 +300,8 @@ def _load_all(load_one: Callable, config: ConfigDict) -> dict[str, Any]:
     if not paths:
         raise BadInput("give at least one network: --config.standard=... or --config.robust=...")
     networks = {
-        name: load_one(path, config.checkpoint, config.data) for name, path in paths.items()
+        name: load_one(path, config.checkpoint, config.data, config.dtype)
+        for name, path in paths.items()
     }
     first = next(iter(networks))
     for name, network in networks.items():

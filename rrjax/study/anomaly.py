@@ -76,7 +76,7 @@ def _check(config) -> None:
 
 def _load(folder: str, config) -> runs.Autoencoder:
     path = Path(config.root) / folder
-    decoder = runs.load_autoencoder(path, config.checkpoint, config.data)
+    decoder = runs.load_autoencoder(path, config.checkpoint, config.data, config.dtype)
     if decoder.config.model.decoder == "wavelet":
         raise BadInput(f"{path}: a wavelet decoder takes details too, and a code has none")
     if len(decoder.config.data.groups) != 1:

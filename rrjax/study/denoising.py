@@ -49,8 +49,8 @@ def run(config: ConfigDict, workdir: str) -> None:
         level, and for fewer than two images.
     """
     _check(config)
-    load = partial(runs.load_autoencoder, checkpoint=config.checkpoint, data=config.data)
-    networks = {path: load(path) for path in config.networks}
+    which = {"checkpoint": config.checkpoint, "data": config.data, "dtype": config.dtype}
+    networks = {path: runs.load_autoencoder(path, **which) for path in config.networks}
     images = _images(networks, config)
     reasons = [lpips.why_not(config.lpips, *image.shape[:2]) for image in images]
     without_lpips = next(filter(None, reasons), "")

@@ -37,9 +37,9 @@ def run(config: ConfigDict, workdir: str) -> None:
       BadInput: for networks that cannot be loaded, and for values that are no attack.
     """
     _check(config)
-    load = partial(runs.load, checkpoint=config.checkpoint, data=config.data)
-    networks = {path: load(path) for path in config.networks}
-    source = load(config.source)
+    which = {"checkpoint": config.checkpoint, "data": config.data, "dtype": config.dtype}
+    networks = {path: runs.load(path, **which) for path in config.networks}
+    source = runs.load(config.source, **which)
     runs.make_folder(workdir)
     results = {path: _evaluate(network, source, config, path) for path, network in networks.items()}
     runs.publish(workdir, config, _section(config, results, workdir), {"networks": results})

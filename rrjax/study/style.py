@@ -68,7 +68,9 @@ def run(config: ConfigDict, workdir: str) -> None:
 
 def _levels(config, name: str) -> list[runs.Autoencoder]:
     """Load autoencoders of one encoder."""
-    levels = [runs.load_autoencoder(path, config.checkpoint) for path in config[name]]
+    levels = [
+        runs.load_autoencoder(path, config.checkpoint, dtype=config.dtype) for path in config[name]
+    ]
     for path, level in zip(config[name], levels, strict=True):
         if level.config.model.encoder != levels[0].config.model.encoder:
             raise BadInput(

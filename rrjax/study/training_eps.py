@@ -38,7 +38,9 @@ def run(config: ConfigDict, workdir: str) -> None:
             "at least one of each"
         )
     networks = [
-        runs.load(Path(config.root) / f"eps{eps:g}_seed{seed}", config.checkpoint)
+        runs.load(
+            Path(config.root) / f"eps{eps:g}_seed{seed}", config.checkpoint, dtype=config.dtype
+        )
         for eps, seed in cells
     ]
     runs.make_folder(workdir)

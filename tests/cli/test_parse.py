@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 
 import jax
+import jax.numpy as jnp
 import pytest
 from absl import flags, logging
 
@@ -165,6 +166,20 @@ def test_exit_codes(elsewhere, capsys):
     assert (code, shown.err) == (75, "interrupted at step 7/22\n")
     code, shown = run(capsys, "--config=robust_digits")
     assert code == 2 and "no field 'n': it is another command's config" in shown.err
+
+
+def test_a_config_says_how_precise_products_are(elsewhere, capsys):
+    seen = []
+
+    def action(config, workdir):
+        product = jax.make_jaxpr(jnp.dot)(jnp.ones(2), jnp.ones(2)).eqns[0]
+        seen.append(product.params["precision"])
+
+    run(capsys, "--config=evaluate", action=action)
+    run(capsys, "--config=evaluate", "--config.matmul_precision=default", action=action)
+    assert [precision[0].name for precision in seen] == ["HIGHEST", "DEFAULT"]
+    code, shown = run(capsys, "--config=evaluate", "--config.matmul_precision=best", action=action)
+    assert code == 2 and "'best': choose from default, high, highest" in shown.err
 
 
 def test_run_chosen_names_what_there_is():

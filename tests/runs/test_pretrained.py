@@ -52,6 +52,30 @@ def test_where_the_data_lie_is_an_argument(released):
     assert runs.load("small", data={"name": "", "path": "/here"}).config.data.name == "folder"
 
 
+def test_a_network_answers_in_another_dtype_of_the_same_parameters(released):
+    single, half = rrjax.load("small"), rrjax.load("small", dtype="bfloat16")
+    assert (single.config.model.dtype, half.config.model.dtype) == ("float32", "bfloat16")
+    jax.tree.map(np.testing.assert_array_equal, single.variables, half.variables)
+    images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
+    a, b = single(images)[0], half(images)[0]
+    assert b.dtype == np.float32 and 0 < np.abs(a - b).max() < 0.05
+    with pytest.raises(BadInput, match="dtype 'half'"):
+        rrjax.load("small", dtype="half")
+
+
+def test_a_call_takes_any_number_of_images_and_returns_the_stages_asked_for(released):
+    network = rrjax.load("small")
+    images = np.random.default_rng(0).uniform(size=(5, 8, 8, 3)).astype(np.float32)
+    logits, reps = network(images)
+    parts, some = network(images, stages=("representation", "layer1"), batch_size=2)
+    np.testing.assert_allclose(parts, logits, rtol=1e-4, atol=1e-5)
+    assert set(some) == {"representation", "layer1"} < set(reps)
+    np.testing.assert_allclose(some["layer1"], reps["layer1"], rtol=1e-4, atol=1e-5)
+    assert jax.jit(lambda x: network(x)[0])(images).shape == (5, 3)
+    with pytest.raises(BadInput, match=r"stages=\['layer9'\]: this network has layer1, layer2"):
+        network(images, stages=("layer9",))
+
+
 def test_weights_that_were_changed_are_refused(released):
     path = pretrained.FOLDER / "small.safetensors"
     content = bytearray(path.read_bytes())

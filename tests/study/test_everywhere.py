@@ -1,6 +1,5 @@
-"""An evaluation and every study give the same numbers on one device, on several, in two processes."""
+"""An evaluation and every study give the same numbers on one device, on several, and by a pair."""
 
-import json
 import math
 import os
 import socket
@@ -9,13 +8,12 @@ import sys
 
 import pytest
 
-from commands import QUICK_TO_COMPILE
+from commands import QUICK_TO_COMPILE, results
 from paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-# Seconds, and networks' paths.
-NOT_NUMBERS = ("seconds", "seconds_per_image")
+TIMES = ("seconds",)  # what differs from run to run
 
 
 def start(devices, *arguments):
@@ -41,7 +39,7 @@ def numbers(value, path=()):
         return {path: value}
     found = {}
     for key, inner in items:
-        if key not in NOT_NUMBERS:
+        if key not in TIMES:
             found |= numbers(inner, (*path, key))
     return found
 
@@ -56,20 +54,20 @@ def test_the_numbers_do_not_depend_on_the_devices(trained, decoders, vaegan, tmp
         "vaegan": vaegan.parent,
     }.items():
         (networks / name).symlink_to(folder)
-    finish(start(4, networks, tmp_path, 1, 2, 4))
+    finish(start(4, networks, tmp_path))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     for process in [start(2, networks, tmp_path, address, i) for i in range(2)]:
         finish(process)
-    one, *others = (
-        numbers(json.loads((tmp_path / name / "results.json").read_text()))
-        for name in ("1", "2", "4", "pair")
-    )
-    for other in others:
-        assert set(other) == set(one)
-        for path, value in one.items():
-            if isinstance(value, float):
-                assert math.isclose(other[path], value, rel_tol=1e-3, abs_tol=1e-4), path
-            else:
-                assert other[path] == value, path
+    one, two, four, pair = (results(tmp_path / name) for name in ("1", "2", "4", "pair"))
+    assert set(pair) == set(four) == set(one) > set(two) != set()
+    for study, expected in ((study, numbers(one[study])) for study in one):
+        for other in (two, four, pair):
+            actual = numbers(other[study]) if study in other else expected
+            assert set(actual) == set(expected), study
+            for path, value in expected.items():
+                same = actual[path] == value
+                if isinstance(value, float):
+                    same = math.isclose(actual[path], value, rel_tol=1e-3, abs_tol=1e-4)
+                assert same, (study, path, value, actual[path])

@@ -120,6 +120,21 @@ def test_bn_is_updated_once_and_on_adversarial_images_only():
     assert np.abs(mean(after.batch_stats) - mean(clean["batch_stats"])).max() > 1e-4
 
 
+@pytest.mark.slow
+def test_bn_over_devices_sees_the_whole_batch():
+    c = config("resnet8", eps=0.0)
+    c.model.sync_batch_norm = True
+    task = classifier.create(c, 10)
+    state = jax.device_get(task.init())
+    (one, metrics), (two, of_two) = (on_devices(task.train_step, n, state, batch()) for n in (1, 2))
+    assert_trees_close(one, two, rtol=1e-3, atol=1e-5)
+    assert_trees_close(metrics, of_two, rtol=1e-3)
+    c.model.sync_batch_norm = False
+    own, _ = on_devices(classifier.create(c, 10).train_step, 2, state, batch())
+    largest = jax.tree.map(lambda a, b: np.abs(a - b).max(), own.batch_stats, two.batch_stats)
+    assert max(jax.tree.leaves(largest)) > 1e-4
+
+
 def test_eps_zero_is_standard_training():
     standard = classifier.create(config(eps=0.0), 10)
     state = jax.device_get(standard.init())
