@@ -190,7 +190,7 @@ def usable(chip: Chip, gpu_memory_share: float) -> float:
 
 def mesh(chip: Chip, devices: int) -> Mesh:
     """Return some of the devices of a node of `chip`, along the axis "batch", to compile for."""
-    # A TPU's library would ask the machine's metadata server, and lock the machine's TPU.
+    # A TPU's library asks a server for the machine's TPU, and waits where there is no server.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     topology = topologies.get_topology_desc(platform=chip.platform, **chip.topology)
     return Mesh(np.array(topology.devices[:devices]), ("batch",))
@@ -201,7 +201,9 @@ def compiled(chip: Chip, lowered: jax.stages.Lowered) -> jax.stages.Compiled | N
 
     Nothing is tuned: that needs the chip.
     """
-    options = {"xla_gpu_autotune_level": "0"} if chip.platform == "cuda" else {}
+    options: dict[str, bool | str] = {}
+    if chip.platform == "cuda":
+        options["xla_gpu_autotune_level"] = "0"
     try:
         return lowered.compile(options)
     except jax.errors.JaxRuntimeError as error:
