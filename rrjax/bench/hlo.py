@@ -189,11 +189,14 @@ def _kernel(
 ) -> Kernel:
     operation = instruction.operation.removesuffix("-start")
     operands = [computation[name].shape for name in instruction.operands]
-    read = sum(map(_bytes, operands))
-    written = _bytes(instruction.shape)
+    read, written = sum(map(_bytes, operands)), _bytes(instruction.shape)
+    results = [match[0] for match in _ARRAY.finditer(instruction.shape)]
     # The start of all others has its operands among its results.
-    if instruction.operation.endswith("-start") and operation != "all-reduce":
+    if operation != instruction.operation and operation != "all-reduce":
         written -= read
+        results = results[len(operands) :]
+    if operation in ("slice", "dynamic-slice"):
+        read = min(read, _bytes(_BESIDE_CORES.sub("", results[0])))
     kind = _kind(operation, _operations(instruction, computations))
     sent = sum(_bytes(_BESIDE_CORES.sub("", shape)) for shape in operands)
     return Kernel(kind, read + written, sent if kind == "collective" else 0)
