@@ -36,23 +36,29 @@ def run(config: ConfigDict, workdir: str) -> None:
     done one after another, and without cases the document's table is made again.
 
     Raises:
-      BadInput: for a case, a chip, a dtype or a number that is none, and without a compiler.
+      BadInput: for a case, a chip, a dtype or a number that is none, without a compiler, and for a
+        document without a place for the tables.
     """
     chosen = _cases(config)
     runs.make_folder(workdir)
     rows = runs.read_results(workdir).get(NAME, {}).get("rows", [])
+    _write_document(config, rows)  # before long work: it may be no document
     for case, dtype, chip, devices in product(chosen, config.dtypes, config.chips, config.devices):
         made = _measured(config, case, dtype, chip, devices)
         rows = [old for old in rows if _key(old) != _key(made[0])] + made
         for row in made:
             print(" ".join(_cells(row)), flush=True)
         runs.write_results(workdir, NAME, {"config": config.to_dict(), "rows": rows})
-    section, kernels = _section(config, rows), _kernels_section(rows)
+    _write_document(config, rows)
+    report.write_report(workdir, _kernels_section(rows))
+    runs.publish(workdir, config, _section(config, rows), {"rows": rows})
+
+
+def _write_document(config: ConfigDict, rows: Sequence[Row]) -> None:
     if config.document:
-        tables = [report.markdown(each.header, each.rows) for each in (section, kernels)]
+        sections = _section(config, rows), _kernels_section(rows)
+        tables = [report.markdown(section.header, section.rows) for section in sections]
         report.replace_table(config.document, config.table, "\n\n".join(tables))
-    report.write_report(workdir, kernels)
-    runs.publish(workdir, config, section, {"rows": rows})
 
 
 def _cases(config: ConfigDict) -> list[cases.Case]:

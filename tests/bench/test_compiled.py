@@ -110,10 +110,12 @@ def test_a_program_that_does_not_fit(on_the_cpu, tmp_path, monkeypatch):
         ("dtypes=('float16',)", "choose from bfloat16, float32"),
         ("gpu_memory_share=0.0", "above 0 and at most 1"),
         ("cases=(('train', 'tiny'),)", "a kind of adversarial"),
+        ("document=none.md", "the document needs the lines <!-- compiled -->"),
     ],
 )
 def test_what_cannot_be_compiled(field, said, tmp_path):
-    assert said in refused("bench", CONFIG, f"--workdir={tmp_path}", f"--config.{field}")
+    command = [CONFIG, f"--workdir={tmp_path}", "--config.chips=()", f"--config.{field}"]
+    assert said in refused("bench", *command)
 
 
 def test_without_a_compiler(monkeypatch):
