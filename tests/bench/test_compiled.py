@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from commands import refused, results, works
@@ -116,6 +117,23 @@ def test_a_program_that_does_not_fit(on_the_cpu, tmp_path, monkeypatch):
 def test_what_cannot_be_compiled(field, said, tmp_path):
     command = [CONFIG, f"--workdir={tmp_path}", "--config.chips=()", f"--config.{field}"]
     assert said in refused("bench", *command)
+
+
+def test_nothing_is_written_to_the_cache_of_programs(tmp_path):
+    """jax could not read it again without the chip."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    try:
+        jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        compilation_cache.reset_cache()
+        chips.compiled(chips.CHIPS["v5e"], jax.jit(lambda x: x + 1).lower(1.0))
+        assert not [*tmp_path.glob("*-cache")]
+        jax.jit(lambda x: x + 1).lower(1.0).compile()
+        assert [*tmp_path.glob("*-cache")]
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        compilation_cache.reset_cache()
 
 
 def test_without_a_compiler(monkeypatch):
