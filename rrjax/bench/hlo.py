@@ -1,15 +1,15 @@
 """The kernels of a program that XLA compiled, and the bytes that each moves, read off its text.
 
 What stands in a loop's body is kept apart from what surrounds the loop. A kernel moves its operands
-and its results once each: less where it reads a part of an operand, or finds it in a cache; more
-where it reads twice. Arrays that a TPU's compiler keeps beside its cores, in VMEM, count nothing,
-and neither does what tiles are filled up with.
+and its results once each, of an operand that it slices the slices: less where it finds one in a
+cache, more where it reads one twice. Arrays that a TPU's compiler keeps beside its cores, in VMEM,
+count nothing, and neither does what tiles are filled up with.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 COLLECTIVES = (
     "all-gather",
@@ -28,8 +28,9 @@ _KINDS = {
     "scatter": {"scatter", "select-and-scatter"},
     "reduction": {"reduce", "reduce-window"},
 }
-_COPIES = {"copy", "transpose", "reshape", "slice", "concatenate", "pad", "broadcast", "reverse"}
-_COPIES |= {"dynamic-slice", "dynamic-update-slice", "convert"}
+_SLICES = {"slice", "dynamic-slice"}
+_COPIES = _SLICES | {"copy", "transpose", "reshape", "concatenate", "pad", "broadcast", "reverse"}
+_COPIES |= {"dynamic-update-slice", "convert"}
 # Operations that name or order values, and move none.
 _NAMES = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 _NAMES |= {"after-all", "add-dependency", "opt-barrier", "partition-id", "replica-id"}
@@ -66,6 +67,8 @@ class Block:
 
 @dataclass(frozen=True)
 class _Instruction:
+    """An operation. line: its operands in parentheses, and its attributes."""
+
     shape: str
     operation: str
     operands: Sequence[str]
@@ -137,8 +140,8 @@ def _instruction(line: str, start: int) -> _Instruction:
     end = _closing(line, start) if line[start] == "(" else line.index(" ", start)
     opening = line.index("(", end)
     closing = _closing(line, opening)
-    names = dict.fromkeys(re.findall(r"%([\w.\-]+)", line[opening:closing]))
-    return _Instruction(line[start:end], line[end:opening].strip(), tuple(names), line[closing:])
+    names = re.findall(r"%([\w.\-]+)", line[opening:closing])
+    return _Instruction(line[start:end], line[end:opening].strip(), names, line[opening:])
 
 
 def _closing(line: str, opening: int) -> int:
@@ -188,18 +191,40 @@ def _kernel(
     computations: Mapping[str, _Computation],
 ) -> Kernel:
     operation = instruction.operation.removesuffix("-start")
-    operands = [computation[name].shape for name in instruction.operands]
-    read, written = sum(map(_bytes, operands)), _bytes(instruction.shape)
-    results = [match[0] for match in _ARRAY.finditer(instruction.shape)]
+    shapes = {name: computation[name].shape for name in instruction.operands}
+    written, read = _bytes(instruction.shape), dict.fromkeys(shapes, 0)
+    for i, name in enumerate(instruction.operands):
+        taken = _taken(i, instruction, computations)
+        whole = _bytes(shapes[name])
+        read[name] = max(read[name], whole if taken is None else min(whole, taken))
     # The start of all others has its operands among its results.
     if operation != instruction.operation and operation != "all-reduce":
-        written -= read
-        results = results[len(operands) :]
-    if operation in ("slice", "dynamic-slice"):
-        read = min(read, _bytes(_BESIDE_CORES.sub("", results[0])))
+        written -= sum(map(_bytes, shapes.values()))
     kind = _kind(operation, _operations(instruction, computations))
-    sent = sum(_bytes(_BESIDE_CORES.sub("", shape)) for shape in operands)
-    return Kernel(kind, read + written, sent if kind == "collective" else 0)
+    sent = sum(map(_size, shapes.values())) if kind == "collective" else 0
+    return Kernel(kind, sum(read.values()) + written, sent)
+
+
+def _taken(
+    i: int, instruction: _Instruction, computations: Mapping[str, _Computation]
+) -> int | None:
+    """Return the bytes of the slices that a kernel takes of its operand `i`; None: it takes all."""
+    operation = instruction.operation.removesuffix("-start")
+    if operation in _SLICES:  # the start of one has its operands among its results
+        results = [array[0] for array in _ARRAY.finditer(instruction.shape)]
+        return _size(results[operation != instruction.operation])
+    if operation != "fusion":
+        return None
+    fused = computations[_called(instruction)[0]]
+    (parameter,) = (
+        name
+        for name, inner in fused.items()
+        if inner.operation == "parameter" and inner.line.startswith(f"({i})")
+    )
+    readers = [inner for inner in fused.values() if parameter in inner.operands]
+    if any(reader.operation not in _SLICES for reader in readers):
+        return None
+    return sum(_size(reader.shape) for reader in readers)
 
 
 def _operations(
@@ -229,8 +254,14 @@ def _kind(operation: str, operations: frozenset[str]) -> str:
 
 def _bytes(shape: str) -> int:
     """Return the bytes that the arrays of a shape take in the main memory."""
-    bits = 0
-    for dtype, sides, layout in _ARRAY.findall(shape):
-        if not _BESIDE_CORES.search(layout):
-            bits += _BITS[dtype] * prod(int(side) for side in sides.split(",") if side)
-    return bits // 8
+    arrays = _ARRAY.finditer(shape)
+    return sum(_size(array[0]) for array in arrays if not _BESIDE_CORES.search(array[3] or ""))
+
+
+def _size(shape: str) -> int:
+    """Return the bytes of the arrays of a shape, wherever they are."""
+    sizes = (
+        _BITS[dtype] * math.prod(int(side) for side in sides.split(",") if side)
+        for dtype, sides, _ in _ARRAY.findall(shape)
+    )
+    return sum(sizes) // 8

@@ -130,3 +130,30 @@ ENTRY %main (which: s32[], x: f32[4]) -> f32[4] {
 def test_calls_count_and_of_branches_the_one_that_moves_most():
     copy, other = Kernel("copy", 32, 0), Kernel("other", 32, 0)
     assert hlo.unrolled(hlo.read(CALLS)) == [copy, other, copy]
+
+
+SLICES = """
+%fused (p0: f32[100], p1: s32[], p2: f32[100]) -> f32[10] {
+  %p0 = f32[100]{0} parameter(0)
+  %p2 = f32[100]{0} parameter(2)
+  %p1 = s32[] parameter(1)
+  %first = f32[10]{0} slice(%p0), slice={[0:10]}
+  %second = f32[10]{0} dynamic-slice(%p0, %p1), dynamic_slice_sizes={10}
+  %sum.1 = f32[10]{0} add(%first, %second)
+  %all = f32[] reduce(%p2, %p2), dimensions={0}, to_apply=%sum
+  ROOT %out.1 = f32[10]{0} add(%sum.1, %all)
+}
+
+ENTRY %main (x: f32[100], i: s32[], y: f32[100]) -> f32[5] {
+  %x = f32[100]{0} parameter(0)
+  %i = s32[] parameter(1)
+  %y = f32[100]{0} parameter(2)
+  %fusion = f32[10]{0} fusion(%x, %i, %y), kind=kLoop, calls=%fused
+  ROOT %slice.1 = f32[5]{0} slice(%fusion), slice={[0:5]}
+}
+"""
+
+
+def test_of_what_is_sliced_the_slices_are_read():
+    fusion = Kernel("reduction", 2 * 40 + 4 + 400 + 40, 0)
+    assert hlo.unrolled(hlo.read(SLICES)) == [fusion, Kernel("copy", 20 + 20, 0)]
