@@ -186,8 +186,8 @@ def _name(row: Row) -> list[str]:
     return [program, f"{row['devices']} x {row['chip']}", f"{row['n']}"]
 
 
-def _moves(part: dict) -> str:
-    return f"{part['all']['bytes'] / 1e9:.2f} ({part['all']['kernels']})"
+def _moves(sums: dict | None) -> str:
+    return f"{sums['bytes'] / 1e9:.2f} ({sums['kernels']})" if sums else ""
 
 
 def _cells(row: Row) -> list[str]:
@@ -198,8 +198,8 @@ def _cells(row: Row) -> list[str]:
     return [
         *start,
         f"{row['needed_bytes'] / 1e9:.1f}" + ("" if row["fits"] else ", does not fit"),
-        _moves(row["iteration"]) if row["steps"] else "",
-        _moves(row["rest"]),
+        _moves(row["iteration"]["all"]) if row["steps"] else "",
+        _moves(row["rest"]["all"]),
         f"{row['flops'] / 1e12:.1f}",
         f"{collectives['number']} ({collectives['bytes'] / 1e6:.1f})",
         f"{row['most_images_per_second']:,.0f}, {row['limit']}",
@@ -240,17 +240,20 @@ def _section(config: ConfigDict, rows: Sequence[Row]) -> report.Section:
 
 
 def _kernels_section(rows: Sequence[Row]) -> report.Section:
+    parts = [
+        [*_name(row), title, *(_moves(row[part].get(kind)) for kind in hlo.KINDS)]
+        for row in rows
+        for part, title in (("iteration", "an iteration"), ("rest", "the rest"))
+        if part in row and row[part]["all"]["kernels"]
+    ]
     return report.Section(
         name=f"{NAME}_kernels",
         title="Kernels of these programs",
-        text=["A kernel that does several things is of the kind that is named first among them."],
-        header=["program", "chip", "images a device", "part", "kind", "kernels", "GB"],
-        rows=[
-            [*_name(row), title, kind, f"{sums['kernels']}", f"{sums['bytes'] / 1e9:.2f}"]
-            for row in rows
-            for part, title in (("iteration", "an iteration"), ("rest", "the rest"))
-            for kind, sums in row.get(part, {}).items()
-            if sums["kernels"]
+        text=[
+            "GB (kernels). A kernel that does several things is of the kind that comes first here; "
+            "a TPU's compiler writes products as convolutions, too."
         ],
+        header=["program", "chip", "images a device", "part", *hlo.KINDS],
+        rows=parts,
         figures=[],
     )

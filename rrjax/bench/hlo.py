@@ -28,12 +28,14 @@ _KINDS = {
     "scatter": {"scatter", "select-and-scatter"},
     "reduction": {"reduce", "reduce-window"},
 }
+KINDS = (*_KINDS, "elementwise", "copy", "prefetch", "other")  # prefetch: a copy beside the kernels
 _SLICES = {"slice", "dynamic-slice"}
 _COPIES = _SLICES | {"copy", "transpose", "reshape", "concatenate", "pad", "broadcast", "reverse"}
 _COPIES |= {"dynamic-update-slice", "convert"}
 # Operations that name or order values, and move none.
 _NAMES = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 _NAMES |= {"after-all", "add-dependency", "opt-barrier", "partition-id", "replica-id"}
+_NAMES |= {"AllocateBuffer", "ConcatBitcast"}  # of a TPU's compiler
 
 _BITS = {"pred": 8, "bf16": 16, "c64": 64, "c128": 128, "f8e4m3fn": 8, "f8e5m2": 8}
 _BITS |= {f"{letter}{bits}": bits for letter in "suf" for bits in (2, 4, 8, 16, 32, 64)}
@@ -172,9 +174,15 @@ def _block(name: str, computations: Mapping[str, _Computation]) -> Block:
             inner = max(branches, key=lambda block: sum(k.bytes for k in unrolled(block)))
             kernels += inner.kernels
             loops += inner.loops
-        elif operation not in _NAMES and not operation.endswith(("-done", "-update")):
+        elif not _names_only(instruction):
             kernels.append(_kernel(instruction, computation, computations))
     return Block(tuple(kernels), tuple(loops))
+
+
+def _names_only(instruction: _Instruction) -> bool:
+    target = _TARGET.search(instruction.line)
+    ends = instruction.operation.endswith(("-done", "-update"))
+    return ends or (target[1] if target else instruction.operation) in _NAMES
 
 
 def _called(instruction: _Instruction) -> list[str]:
@@ -201,6 +209,8 @@ def _kernel(
     if operation != instruction.operation and operation != "all-reduce":
         written -= sum(map(_bytes, shapes.values()))
     kind = _kind(operation, _operations(instruction, computations))
+    if kind == "copy" and operation != instruction.operation:
+        kind = "prefetch"
     sent = sum(map(_size, shapes.values())) if kind == "collective" else 0
     return Kernel(kind, sum(read.values()) + written, sent)
 

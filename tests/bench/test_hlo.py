@@ -52,6 +52,7 @@ ENTRY %main (x0: bf16[2,8], w0: bf16[8,8], v0: f32[100]) -> f32[] {
   %fusion.2 = f32[] fusion(%near.1), kind=kInput, calls=%summed
   %part = ((f32[100]{0:T(128)}), f32[20]{0:S(1)}, s32[]{:S(2)}) slice-start(%v0), slice={[0:20]}
   %part.1 = f32[20]{0:S(1)} slice-done(%part)
+  %joined = f32[100]{0:S(1)} custom-call(%part.1), custom_call_target="ConcatBitcast"
   %near.2 = f32[]{:S(1)} copy(%fusion.2)
   %sent = f32[] all-reduce-start(%near.2), replica_groups={{0,1}}, to_apply=%sum
   ROOT %sent.1 = f32[] all-reduce-done(%sent)
@@ -64,9 +65,9 @@ ITERATION = [
 ]
 REST = [
     Kernel("product", 32 + 128 + 32, 0),
-    Kernel("copy", 400, 0),  # its destination lies in VMEM, and so does what the sum reads
+    Kernel("prefetch", 400, 0),  # its destination lies in VMEM, and so does what the sum reads
     Kernel("reduction", 4, 0),
-    Kernel("copy", 80, 0),
+    Kernel("prefetch", 80, 0),
     Kernel("copy", 4, 0),
     Kernel("collective", 4, 4),
 ]
