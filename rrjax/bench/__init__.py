@@ -1,3 +1,3 @@
-"""Speed, measured beside peers: the command rrjax.bench."""
+"""Speed, measured beside peers, and bounds of it: the command rrjax.bench."""
 
-NAMES = ("data", "retraining", "speed")
+NAMES = ("compiled", "data", "retraining", "speed")

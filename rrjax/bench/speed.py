@@ -7,14 +7,12 @@ Where MadryLab's `robustness` is installed, it and a tuned PyTorch loop do the s
 machine does besides meets all of them; ratios are taken within a round.
 """
 
-import copy
 import importlib.util
 import os
 import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +21,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
+from rrjax.bench import cases
 from rrjax.core import vmapped
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
@@ -31,7 +30,6 @@ from rrjax.train import parallel
 from rrjax.train.tasks import classifier
 
 RRJAX = "rrjax"  # the name of its program
-FIELDS = ("kind", "name", "variant", "size", "n")  # of a case
 
 
 def run(config: ConfigDict, workdir: str) -> None:
@@ -40,51 +38,38 @@ def run(config: ConfigDict, workdir: str) -> None:
     Raises:
       BadInput: for no rounds, and for a case that is none.
     """
-    cases = _cases(config)
+    chosen = _cases(config)
     runs.make_folder(workdir)
     results = {"device": _device(), "ceiling": _ceiling(config.training.dtype), "cases": []}
     print(f"{results['device']}: {_ceiling_text(results['ceiling'])}", flush=True)
-    for case in cases:
+    for case in chosen:
         for row in _case(config, case, results["ceiling"]):
             results["cases"].append(row)
             print(" ".join(_cells(row)), flush=True)
-    results["compilation"] = _compilation(config, cases)
+    results["compilation"] = _compilation(config, chosen)
     runs.publish(workdir, config, _section(config, results), results)
 
 
-def _cases(config) -> list[dict]:
+def _cases(config) -> list[cases.Case]:
     if config.rounds < 1:
         raise BadInput(f"--config.rounds={config.rounds}: it must be at least 1")
-    cases = []
-    for fields in config.cases:
-        if len(fields) != len(FIELDS) or fields[0] not in KINDS or fields[-1] % jax.device_count():
+    devices, chosen = jax.device_count(), cases.read(config)
+    for case in chosen:
+        if case["n"] % devices:
             raise BadInput(
-                f"--config.cases: {fields!r}: give ({', '.join(FIELDS)}), a kind of "
-                f"{', '.join(KINDS)}, and as many images as divide by {jax.device_count()} devices"
+                f"--config.cases: {_fields(case)}: give as many images as divide by {devices} "
+                "devices"
             )
-        cases.append(dict(zip(FIELDS, fields, strict=True)))
-        models.create(_training(config, cases[-1]).model)
-    return cases
+    return chosen
 
 
-def _training(config, case: dict):
-    """Return the training config of a case: `config.training`, with its network and its size."""
-    training = copy.deepcopy(config.training)
-    training.batch_size = case["n"]
-    training.model.name, training.model.variant = case["name"], case["variant"]
-    training.model.dtype = training.dtype
-    training.data.image_size = case["size"]
-    training.data.jitter = training.data.lighting = 0.0
-    if case["kind"] == "standard":
-        training.attack.eps = 0.0
-    if case["kind"] == "evaluation":
-        training.eval_attack_steps = config.evaluation_steps
-    return training
+def _fields(case: cases.Case) -> tuple:
+    return tuple(case[field] for field in cases.FIELDS)
 
 
 def _case(config, case: dict, ceiling: dict) -> list[dict]:
     """Time one case with every program there is: a row each."""
-    training = _training(config, case)
+    training = cases.training(config, case)
     images, labels = _batch(config.seed, case, training.model.classes)
     work, memory = KINDS[case["kind"]](config, training, images, labels)
     _check_memory(case, memory)
@@ -94,7 +79,7 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
 
         programs |= peers.programs(config, training, case["kind"], images, labels)
     seconds = _times(programs, config.warmup, config.rounds)
-    flops = _passes(config, training, case["kind"]) * _forward_flops(training) * case["n"]
+    flops = cases.flops(config, case)
     return [
         {
             **case,
@@ -117,7 +102,7 @@ def _check_memory(case: dict, needed: int) -> None:
     available = stats["bytes_limit"] if stats else total
     if needed > available:
         raise BadInput(
-            f"--config.cases: {tuple(case[field] for field in FIELDS)} takes {needed / 1e9:.1f} GB "
+            f"--config.cases: {_fields(case)} takes {needed / 1e9:.1f} GB "
             f"of a device that has {available / 1e9:.1f}: give fewer images, or leave it out"
         )
 
@@ -190,32 +175,6 @@ def _bytes(step) -> int:
     return memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
 
 
-def _passes(config, training, kind: str) -> int:
-    """Count forward passes; a gradient of the image costs as much again, one of the network too.
-
-    The attack: a forward and the image's gradient a step, and a forward for its last iterate.
-    """
-    return {
-        "standard": 3,
-        "adversarial": 2 * training.attack.steps + 1 + 3,
-        "evaluation": 1 + 2 * config.evaluation_steps + 1 + 1,
-        "inversion": 1 + 2 * config.inversion_steps + 1,
-    }[kind]
-
-
-def _forward_flops(training) -> float:
-    """Return the floating point operations of one image's forward pass, as XLA counts them."""
-    model = models.create(training.model)
-    size = training.data.image_size
-    image = jax.ShapeDtypeStruct((size, size, 3), jnp.float32)
-    variables = jax.eval_shape(partial(models.init, model, jax.random.key(0), image.shape))
-    forward = jax.jit(lambda v, x: models.frozen(model, v)(x)[0])
-    costs = forward.lower(variables, image).cost_analysis()
-    if costs is None:
-        raise RuntimeError("XLA counts no operations for this kind of device")
-    return costs["flops"]
-
-
 def _ceiling(dtype: str) -> dict[str, float]:
     """Measure what the device reaches at best: a large matrix product, and a large copy."""
     big = jax.default_backend() != "cpu"
@@ -238,13 +197,13 @@ def _best(program: Callable, argument) -> float:
     return min(seconds)
 
 
-def _compilation(config, cases: list[dict]) -> list[dict]:
+def _compilation(config, chosen: list[cases.Case]) -> list[dict]:
     """Time compiling the first case's training step, by the steps of its attack.
 
     Once with an empty cache of compiled programs, and again with what the first time left there.
     """
-    training = _training(config, cases[0] | {"kind": "adversarial"})
-    images, labels = _batch(config.seed, cases[0], training.model.classes)
+    training = cases.training(config, chosen[0] | {"kind": "adversarial"})
+    images, labels = _batch(config.seed, chosen[0], training.model.classes)
     batch = parallel.place({"image": images, "label": labels})
     rows = []
     with _empty_cache():

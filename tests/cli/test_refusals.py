@@ -62,7 +62,7 @@ CASES = "--config.cases=(('train', 'tiny'),)"
         (["prepare", "--config=prepare_folder", "--config.prepare=sets"], "or folder"),
         (["prepare", "--config=prepare_folder", "--config.folder=/no"], "--config.name=''"),
         (["prepare", "--config=prepare_imagenet"], "--config.tars='' holds neither"),
-        ([*BENCH, "--config.bench=all"], "choose one of data"),
+        ([*BENCH, "--config.bench=all"], "choose one of compiled"),
         ([*BENCH, "--config.workers=(-1,)"], "workers=(-1,)"),
         ([*BENCH, "--config.rounds=0"], "rounds=0"),
         (["bench", "--config=bench_retraining", "--config.rounds=0"], "rounds=0"),
