@@ -1,7 +1,8 @@
 """One convolution, in the forms that XLA:CPU runs fast.
 
 `convolution` takes the arguments of `lax.conv_general_dilated` and gives its numbers. Which form
-computes them depends on the shapes alone (`_form`):
+computes them depends on the shapes (`_form`) and on the platform that the program is compiled for,
+whatever the host that it is traced on:
 
 | form      | when                                      | value     | gradient of the kernel       |
 | --------- | ----------------------------------------- | --------- | ---------------------------- |
@@ -22,7 +23,7 @@ kernel: where that is larger than the caches, an image at a time is faster.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -43,16 +44,16 @@ _SMALL_INPUTS, _SMALL_OUTPUTS = 36, 16
 # with 32 of 16x16, 1.0 million numbers.
 _LARGE = 2_000_000
 
-Padding = str | Sequence[tuple[int, int]]
-# (image, kernel, dimension numbers) -> outputs, of one geometry.
-Stock = Callable[[jax.Array, jax.Array, lax.ConvDimensionNumbers], jax.Array]
+Padding = str | tuple[tuple[int, int], ...]
+# (image, kernel[, dimension numbers]) -> outputs, of one geometry.
+Stock = Callable[..., jax.Array]
 
 
 def convolution(
     lhs: jax.Array,
     rhs: jax.Array,
     window_strides: Sequence[int],
-    padding: Padding,
+    padding: str | Sequence[tuple[int, int]],
     lhs_dilation: Sequence[int] | None = None,
     rhs_dilation: Sequence[int] | None = None,
     dimension_numbers: Any = None,
@@ -65,57 +66,74 @@ def convolution(
 
     Same arguments, same numbers, any derivative of any order; the module says which form is taken.
     """
-    precise = {"precision": precision, "preferred_element_type": preferred_element_type}
-    groups = (feature_group_count, batch_group_count)
-    stock = _stock(window_strides, padding, (lhs_dilation, rhs_dilation), groups, precise)
+    strides, dilations = tuple(window_strides), (_numbers(lhs_dilation), _numbers(rhs_dilation))
+    groups, precise = (feature_group_count, batch_group_count), (precision, preferred_element_type)
+    padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+    stock = _stock(strides, padding, dilations, groups, precise)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    image_dilated, kernel_dilated = _dilates(lhs_dilation), _dilates(rhs_dilation)
+    image_dilated, kernel_dilated = map(_dilates, dilations)
     # Of a dilated image lax takes the padding in numbers alone, and says so.
-    limited = image_dilated and (_dilates(window_strides) or isinstance(padding, str))
-    unsupported = groups != (1, 1) or kernel_dilated or limited
-    if jax.default_backend() != "cpu" or unsupported or numbers != _NHWC:
+    limited = image_dilated and (_dilates(strides) or isinstance(padding, str))
+    if groups != (1, 1) or kernel_dilated or limited or numbers != _NHWC:
         return stock(lhs, rhs, numbers)
-    pads = _pads(padding, lhs.shape[1:3], rhs.shape[:2], window_strides)
-
-    def output_size() -> int:
-        return jax.eval_shape(lambda image, kernel: stock(image, kernel, numbers), lhs, rhs).size
-
-    form = _form(rhs.shape, image_dilated, output_size)
-    product = partial(_product, strides=window_strides, pads=pads, precise=precise)
-    if form == "product":
-        return product(lhs, rhs)
-    along_kernel = {
-        "dilated": partial(_across_dilated, pads, lhs_dilation or (1, 1), precise),
-        "patches": product,
-        "each": partial(_across_each, stock),
-        "whole": partial(_across, stock),
-    }[form]
-    return _transposable(stock, along_kernel)(lhs, rhs)
+    form = _form(rhs.shape, image_dilated, lambda: jax.eval_shape(stock, lhs, rhs).size)
+    pads = _pads(padding, lhs.shape[1:3], rhs.shape[:2], strides)
+    on_cpu = _on_cpu(form, stock, strides, pads, dilations[0], precise)
+    return lax.platform_dependent(lhs, rhs, cpu=on_cpu, default=stock)
 
 
+@cache  # one function a geometry: what jax has traced of it is used again
 def _stock(
-    strides: Sequence[int],
+    strides: tuple[int, ...],
     padding: Padding,
-    dilations: tuple[Sequence[int] | None, Sequence[int] | None],
+    dilations: tuple[tuple[int, ...] | None, tuple[int, ...] | None],
     groups: tuple[int, int],
-    precise: dict[str, Any],
+    precise: tuple[Any, Any],
 ) -> Stock:
     """Make lax's own convolution, of one geometry."""
 
-    def stock(image: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers) -> jax.Array:
+    def stock(
+        image: jax.Array, kernel: jax.Array, numbers: lax.ConvDimensionNumbers = _NHWC
+    ) -> jax.Array:
         return lax.conv_general_dilated(
-            image, kernel, strides, padding, *dilations, numbers, *groups, **precise
+            image, kernel, strides, padding, *dilations, numbers, *groups, *precise
         )
 
     return stock
 
 
+@cache
+def _on_cpu(
+    form: str,
+    stock: Stock,
+    strides: tuple[int, ...],
+    pads: tuple[tuple[int, int], ...],
+    image_dilation: tuple[int, ...] | None,
+    precise: tuple[Any, Any],
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Make a convolution in one of the forms below "stock" in the module's table."""
+    product = partial(_product, strides=strides, pads=pads, precise=precise)
+    if form == "product":
+        return product
+    along_kernel = {
+        "dilated": partial(_across_dilated, pads, image_dilation or (1, 1), precise),
+        "patches": product,
+        "each": partial(_across_each, stock),
+        "whole": partial(_across, stock),
+    }[form]
+    return _transposable(stock, along_kernel)
+
+
+def _numbers(factors: Sequence[int] | None) -> tuple[int, ...] | None:
+    return None if factors is None else tuple(factors)
+
+
 def _pads(
     padding: Padding, image: Sequence[int], window: Sequence[int], strides: Sequence[int]
-) -> Sequence[tuple[int, int]]:
+) -> tuple[tuple[int, int], ...]:
     """Return a padding in numbers, by the sizes of the image and of the window."""
     if isinstance(padding, str):
-        return lax.padtype_to_pads(image, window, strides, padding)
+        return tuple(lax.padtype_to_pads(image, window, strides, padding))
     return padding
 
 
@@ -144,7 +162,7 @@ def _product(
     kernel: jax.Array,
     strides: Sequence[int],
     pads: Sequence[tuple[int, int]],
-    precise: dict[str, Any],
+    precise: tuple[Any, Any],
 ) -> jax.Array:
     """Convolve as a matrix product: each pixel's patch times the kernel."""
     (rows, columns), outputs = kernel.shape[:2], kernel.shape[3]
@@ -155,7 +173,12 @@ def _product(
         for n, k, stride in zip(padded.shape[1:3], (rows, columns), strides, strict=True)
     )
     patches = jnp.concatenate([padded[:, i, j] for i in down for j in across], axis=-1)
-    return jnp.matmul(patches, kernel.reshape(-1, outputs), **precise)
+    return jnp.matmul(
+        patches,
+        kernel.reshape(-1, outputs),
+        precision=precise[0],
+        preferred_element_type=precise[1],
+    )
 
 
 def _transposable(
@@ -207,7 +230,7 @@ def _across_each(stock: Stock, images: jax.Array, d_kernel: jax.Array) -> jax.Ar
 def _across_dilated(
     padding: Sequence[tuple[int, int]],
     dilation: Sequence[int],
-    precise: dict[str, Any],
+    precise: tuple[Any, Any],
     image: jax.Array,
     d_kernel: jax.Array,
 ) -> jax.Array:
@@ -231,6 +254,7 @@ def _across_dilated(
         pads,
         rhs_dilation=dilation,
         dimension_numbers=_NHWC_HWOI,
-        **precise,
+        precision=precise[0],
+        preferred_element_type=precise[1],
     )
     return lax.optimization_barrier(along).transpose(3, 1, 2, 0)

@@ -1,23 +1,20 @@
 """Training, evaluation and inversion lower for the accelerators too, from a CPU."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
-from jax import export
+from jax import export, lax
 
 from rrjax import models
 from rrjax.core import vmapped
+from rrjax.models import convolution
 from rrjax.runs import defaults
 from rrjax.train import parallel
 from rrjax.train.tasks import classifier
 
 PLATFORMS = ("cuda", "tpu")
-
-
-@pytest.fixture(autouse=True)
-def off_the_cpu(monkeypatch):
-    """Convolutions take the form they have off the CPU."""
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
 
 def config():
@@ -68,3 +65,24 @@ def test_an_inversion():
         )
 
     lowered(invert, apply, images, images)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_convolution_off_the_cpu_is_the_stock_one_in_every_derivative(platform, size):
+    """A program traced here for an accelerator is the program that its host would trace."""
+
+    def program(convolve):
+        def loss(x, w):
+            y = convolve(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            return jnp.sum(jnp.sin(y))
+
+        def second(x, w):
+            return jnp.sum(jax.grad(loss, 0)(x, w) ** 2)
+
+        x, w = jnp.ones((3, 1, 8, 8, 5)), jnp.ones((size, size, 5, 20))
+        gradients = jax.jit(jax.vmap(jax.grad(second, (0, 1)), (0, None)))
+        text = gradients.trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        return re.findall(r"stablehlo\.(convolution|dot_general|optimization_barrier|while)", text)
+
+    assert program(convolution.convolution) == program(lax.conv_general_dilated)
