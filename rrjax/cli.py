@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import re
+import resource
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,7 @@ from filelock import FileLock
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import tuple_parser
 
+import rrjax
 from rrjax.errors import EXIT_BAD_INPUT, EXIT_STOPPED, BadInput, Stopped
 
 Run = Callable[[ConfigDict, str], None]
@@ -63,9 +65,7 @@ def run_command(
         enable_compilation_cache()
         if "distributed" in own_flags and (own_flags.distributed or own_flags.coordinator):
             join(own_flags.coordinator, own_flags.processes, own_flags.process)
-        check_devices()  # after the processes are joined: before, there are only this one's
-        with _precision(config):
-            run(config, workdir)
+        _run_on_devices(run, config, workdir)
     except BadInput as error:
         exit_with_error(error)
     except OSError as error:
@@ -77,6 +77,31 @@ def run_command(
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(EXIT_STOPPED)
+
+
+def _run_on_devices(run: Run, config: ConfigDict, workdir: str) -> None:
+    """Call `run`, saying before it on which devices and after it how much memory it took."""
+    check_devices()
+    say = print if not jax.process_index() else lambda _: None
+    say(_devices())
+    with _precision(config):
+        run(config, workdir)
+    say(_peak_memory())
+
+
+def _devices() -> str:
+    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    kind = jax.devices()[0].device_kind
+    return f"rrjax {rrjax.__version__} on {jax.device_count()} x {kind}{processes}"
+
+
+def _peak_memory() -> str:
+    """Say how much memory a device, or where it does not count a process, has used at most."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return f"peak memory of a device: {stats['peak_bytes_in_use'] / 2**30:.2f} GiB"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return f"peak memory of the process: {peak / 2**20:.2f} GiB"  # Linux counts KiB
 
 
 def _precision(config: ConfigDict) -> AbstractContextManager:

@@ -5,7 +5,7 @@ a network, lies on all of them. The rows are independent, so nothing is sent bet
 process computes its share of the rows, and then all of them have the results of all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -33,13 +33,31 @@ def over_devices(function: Callable[..., Any], *stacks: Rows) -> Any:
     Returns:
       The pytree of `function`, of numpy arrays of n rows.
     """
+    return started(function, *stacks)()
+
+
+def started(function: Callable[..., Any], *stacks: Rows) -> Callable[[], Any]:
+    """Start `over_devices`, and return what waits for its result and returns it."""
     n, mesh = len(stacks[0]), _mesh()
     rows = np.arange(-(-n // mesh.size) * mesh.size) % n
     split = NamedSharding(mesh, PartitionSpec("batch"))
     outputs = function(
         *(jax.device_put(stack if len(rows) == n else stack[rows], split) for stack in stacks)
     )
-    return jax.tree.map(lambda x: np.asarray(x)[:n], outputs)
+    return lambda: jax.tree.map(lambda x: np.asarray(x)[:n], outputs)
+
+
+def results(starts: Iterable[Callable[[], Any]]) -> list[Any]:
+    """Return the results of what was `started`, each waited for after the next has been started.
+
+    So the devices compute while the host fetches, and hold two parts at most.
+    """
+    values, last = [], None
+    for start in starts:
+        if last:
+            values.append(last())
+        last = start
+    return [*values, last()] if last else values
 
 
 def on_each(function: Callable[..., Any], whole: Any, *stacks: jax.Array) -> jax.Array:

@@ -234,9 +234,9 @@ def in_local_parts(
     rows = np.arange(len(stacks[0])) if rows is None else rows
     n, size = len(rows), min(size, len(rows))
     parts = rows[np.arange(-(-n // size) * size) % n].reshape(-1, size)
-    outputs = [
-        devices.over_devices(function, *(stack[part] for stack in stacks)) for part in each(parts)
-    ]
+    outputs = devices.results(
+        devices.started(function, *(stack[part] for stack in stacks)) for part in each(parts)
+    )
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *outputs)
 
 

@@ -1,6 +1,6 @@
 """Which images a network classifies right, whatever the adversary does."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -63,11 +63,15 @@ def over_batches(batches: Iterable[Batch], score: Callable[..., Any]) -> Any:
     def of_bytes(images: jax.Array, labels: jax.Array, index: jax.Array) -> Any:
         return score(pixels(images), labels, index)
 
-    outputs, masks = [], []
-    for batch in batches:
-        stacks = (batch[field] for field in ("image", "label", "index"))
-        outputs.append(devices.over_devices(of_bytes, *stacks))
-        masks.append(batch["mask"])
+    masks = []
+
+    def starts() -> Iterator[Callable]:
+        for batch in batches:
+            masks.append(batch["mask"])
+            stacks = (batch[field] for field in ("image", "label", "index"))
+            yield devices.started(of_bytes, *stacks)
+
+    outputs = devices.results(starts())
     mine = jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
     values, mask = devices.gathered((mine, np.concatenate(masks)))
     # Example by example the processes take turns, as `data.eval_batches` deals them.

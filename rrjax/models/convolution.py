@@ -68,7 +68,7 @@ def convolution(
     """
     strides, dilations = tuple(window_strides), (_numbers(lhs_dilation), _numbers(rhs_dilation))
     groups, precise = (feature_group_count, batch_group_count), (precision, preferred_element_type)
-    padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+    padding = padding if isinstance(padding, str) else tuple((low, high) for low, high in padding)
     stock = _stock(strides, padding, dilations, groups, precise)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     image_dilated, kernel_dilated = map(_dilates, dilations)

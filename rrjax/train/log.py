@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
@@ -30,11 +31,20 @@ class Log:
             for name, value in values.items():
                 self.board.add_scalar(name, value, step)
 
-    def training(self, step: int, means: dict[str, float]) -> None:
-        """Write a line of means over training steps, and move the bar."""
+    def training(self, step: int, means: dict[str, float], seconds_left: float) -> None:
+        """Write a line of means over training steps, and move the bar; without a terminal, print.
+
+        seconds_left: until the last step, if all are as fast.
+        """
         self.write(step, means)
+        loss, rate = f"{means['train_loss']:.3f}", means["images_per_second"]
         self.bar.update(step - self.bar.n)
-        self.bar.set_postfix(loss=f"{means['train_loss']:.3f}")
+        self.bar.set_postfix(loss=loss)
+        if self.file and self.bar.disable:
+            left = timedelta(seconds=round(seconds_left))
+            speed = f"{rate:,.0f} images/s" if rate >= 10 else f"{rate:.2g} images/s"
+            line = f"{self.name}: step {step}/{self.total}  loss {loss}  {speed}  {left} left"
+            print(line, flush=True)
 
     def evaluation(self, step: int, scores: dict[str, float]) -> None:
         """Write the scores of an evaluation and print them, in a batch job too."""

@@ -111,6 +111,7 @@ def fit(
             runs.save_network(workdir / name, network)
         state = _start(task, manager)
         first = int(state.step)
+        _announce(config, state, schedule, workdir)
         with (
             open_log(workdir, first, schedule.total, config.tensorboard) as log,
             prefetched(data.train(first), parallel.place) as next_batch,
@@ -118,6 +119,19 @@ def fit(
             eval_step = parallel.data_parallel(task.eval_step)
             run = _Run(workdir, schedule, manager, log, stop_asked, eval_step, data.test)
             _train(run, task, state, next_batch, config.batch_size)
+
+
+def _announce(config: ConfigDict, state: TrainState, schedule: Schedule, workdir: Path) -> None:
+    """Print what is trained, how long, and where it is logged."""
+    if jax.process_index():
+        return
+    n = sum(x.size for x in jax.tree.leaves(state.params))
+    begun = f", {int(state.step):,} of them done" if int(state.step) else ""
+    print(
+        f"{config.model.name}: {n:,} parameters, {config.dtype}; {config.batch_size} images a "
+        f"step, {schedule.total:,} steps{begun}; log: {workdir / 'metrics.jsonl'}",
+        flush=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,8 @@ def _train(run: _Run, task: Task, state: TrainState, next_batch: Callable, batch
             continue
         # First of all the means: for a loss that is not finite they raise, before it is saved.
         means = window.means(step, batch_size)
-        run.log.training(step, {"epoch": step / schedule.steps_per_epoch} | means)
+        left = (schedule.total - step) * batch_size / means["images_per_second"]
+        run.log.training(step, {"epoch": step / schedule.steps_per_epoch} | means, left)
         scores = run.evaluate(step, state) if due.evaluate else None
         if due.save:
             score = scores[task.score] if scores else None
@@ -194,11 +209,19 @@ def evaluate(
       BadInput: for a mean that is not finite.
     """
     sums: dict[str, float] = {}
+
+    def add(outputs: Metrics) -> None:
+        for name, value in outputs.items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+
+    last: Metrics = {}
     for batch in batches:
         if stop_asked():
             return None
-        for name, value in eval_step(state, parallel.shard(batch)).items():
-            sums[name] = sums.get(name, 0.0) + float(value)
+        outputs = eval_step(state, parallel.shard(batch))
+        add(last)  # waits for the batch before, while the devices compute this one
+        last = outputs
+    add(last)
     count = sums.pop("count")
     means = {name: value / count for name, value in sums.items()}
     for name, value in means.items():

@@ -22,6 +22,18 @@ def test_rows_lie_on_both_devices_and_those_that_fill_up_are_cut_off():
     assert seen == [((6,), 2)]
 
 
+def test_a_result_is_fetched_after_the_next_was_started():
+    events = []
+
+    def start(i):
+        events.append(f"start {i}")
+        return lambda: events.append(f"fetch {i}") or i
+
+    assert devices.results(start(i) for i in range(3)) == [0, 1, 2]
+    assert events == ["start 0", "start 1", "fetch 0", "start 2", "fetch 1", "fetch 2"]
+    assert devices.results([]) == []
+
+
 def test_each_device_goes_over_its_own_rows():
     @jax.jit
     def running_sums(whole, rows):

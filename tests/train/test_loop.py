@@ -231,7 +231,7 @@ def test_a_resumed_run_brings_back_its_average_and_its_perturbation(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run")[1], whole)
     carried = whole["training"]["carried"]
     assert carried["delta"].shape == (128, 8, 8, 1) and np.abs(carried["delta"]).max() > 0
-    loaded = runs.load(tmp_path / "run").variables["params"]["fc2"]["bias"]
+    loaded = np.asarray(runs.load(tmp_path / "run").variables["params"]["fc2"]["bias"])
     np.testing.assert_array_equal(loaded, whole["variables"]["params"]["fc2"]["bias"])
     assert np.abs(loaded - carried["trained"]["params"]["fc2"]["bias"]).max() > 1e-5
 
