@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jax
-import numpy as np
-from jax.sharding import Mesh
 
 from commands import works
 from rrjax.core import devices
@@ -86,9 +84,8 @@ def main() -> None:
         run_all(root, out / "pair", every)
         return
     for count, names in ((1, every), (2, ["evaluate", "inversion", "retraining"]), (4, every)):
-        mesh = Mesh(np.array(jax.local_devices()[:count]), ("batch",))
-        devices._mesh = lambda mesh=mesh: mesh
-        run_all(root, out / str(count), names)
+        with devices.first(count):
+            run_all(root, out / str(count), names)
 
 
 if __name__ == "__main__":

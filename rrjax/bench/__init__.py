@@ -1,3 +1,3 @@
 """Speed, measured beside peers, and bounds of it: the command rrjax.bench."""
 
-NAMES = ("compiled", "data", "retraining", "speed")
+NAMES = ("compiled", "data", "devices", "retraining", "speed")

@@ -5,7 +5,9 @@ a network, lies on all of them. The rows are independent, so nothing is sent bet
 process computes its share of the rows, and then all of them have the results of all.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -14,6 +16,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Rows = np.ndarray | jax.Array
+# How many devices are used; None: all.
+_COUNT: ContextVar[int | None] = ContextVar("count", default=None)
 
 
 def replicated() -> NamedSharding:
@@ -95,5 +99,15 @@ def gathered(tree: Any) -> Any:
     return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree))
 
 
+@contextmanager
+def first(count: int) -> Generator[None, None, None]:
+    """Use the first `count` devices of this process alone, to compare them with all."""
+    token = _COUNT.set(count)
+    try:
+        yield
+    finally:
+        _COUNT.reset(token)
+
+
 def _mesh() -> Mesh:
-    return Mesh(np.array(jax.local_devices()), ("batch",))
+    return Mesh(np.array(jax.local_devices()[: _COUNT.get()]), ("batch",))

@@ -1,0 +1,112 @@
+"""How much faster than one device do all of them evaluate and invert?
+
+python -m rrjax.bench --config=configs/bench_devices.py --workdir=runs/bench_devices
+
+The network is not trained: the work does not depend on it. In each round every program has its
+turn, so that what the machine does besides meets all of them.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from rrjax import models, runs
+from rrjax.core import attack, devices, vmapped
+from rrjax.errors import BadInput
+from rrjax.evaluate import robustness
+from rrjax.runs import report
+
+
+def run(config: ConfigDict, workdir: str) -> None:
+    """Time both; write results.json and a section of report.html, and print the table.
+
+    Raises:
+      BadInput: for counts below 1, and on a machine with one device.
+    """
+    if min(config.n, config.steps, config.rounds) < 1:
+        raise BadInput(
+            f"--config.n={config.n}, steps={config.steps}, rounds={config.rounds}: they must be at "
+            "least 1"
+        )
+    count = jax.local_device_count()
+    if count < 2:
+        raise BadInput(
+            "there is one device: on a CPU, set the environment's "
+            'XLA_FLAGS="--xla_force_host_platform_device_count=2 '
+            '--xla_cpu_multi_thread_eigen=false" for two, of a thread each'
+        )
+    seconds = {key: [] for key in (*((name, n) for name in WORK for n in (1, count)),)}
+    programs = {key: _program(config, *key) for key in seconds}
+    for program in programs.values():
+        program()  # compiles
+    for _ in range(config.rounds):
+        for key, program in programs.items():
+            begun = time.perf_counter()
+            program()
+            seconds[key].append(time.perf_counter() - begun)
+    rows = [
+        {
+            "work": name,
+            "one": report.spread(seconds[name, 1]),
+            "all": report.spread(seconds[name, count]),
+            "faster": report.spread(np.divide(seconds[name, 1], seconds[name, count])),
+        }
+        for name in WORK
+    ]
+    runs.make_folder(workdir)
+    results = {"rows": rows, "devices": count, "kind": jax.devices()[0].device_kind}
+    runs.publish(workdir, config, _section(config, results), results)
+
+
+def _program(config: ConfigDict, name: str, count: int) -> Callable[[], None]:
+    """Make what is timed on the first `count` devices."""
+    model = models.create(config.model)
+    shape = (config.image_size, config.image_size, len(config.model.mean))
+    variables = models.init(model, jax.random.key(config.seed), shape)
+    images = np.random.default_rng(config.seed).random((config.n, *shape), np.float32)
+
+    def program() -> None:
+        with devices.first(count):
+            WORK[name](config, placed, images)
+
+    with devices.first(count):
+        placed = models.frozen(model, jax.device_put(variables, devices.replicated()))
+    return program
+
+
+def _evaluate(config: ConfigDict, apply: Callable, images: np.ndarray) -> None:
+    options = {"norm": "l2"} | attack.protocol(config.eps, config.steps)
+    correct = partial(robustness.correct_under_attack, apply, **options)
+    keys = jax.random.split(jax.random.key(config.seed), config.n)
+    vmapped.in_parts(correct, config.n, images, np.zeros(config.n, np.int32), keys)
+
+
+def _invert(config: ConfigDict, apply: Callable, images: np.ndarray) -> None:
+    invert = partial(vmapped.invert_images, apply, apply, step_size=0.1, steps=config.steps)
+    vmapped.in_parts(invert, config.n, images[::-1], images)
+
+
+WORK = {"evaluation": _evaluate, "inversion": _invert}
+
+
+def _section(config: ConfigDict, results: dict) -> report.Section:
+    return report.Section(
+        name="devices",
+        title="One device, and all of them",
+        text=[
+            f"{results['devices']} x {results['kind']}; {config.model.name} of width "
+            f"{config.model.width}, {config.n} images of {config.image_size} pixels, float32; "
+            f"{config.steps} steps of the attack of an evaluation, and of an inversion. Seconds: "
+            f"median [least, greatest] of {config.rounds} rounds; faster: within a round."
+        ],
+        header=["work", "seconds on one", "on all", "times as fast"],
+        rows=[
+            [row["work"], *(report.with_interval(row[key]) for key in ("one", "all", "faster"))]
+            for row in results["rows"]
+        ],
+        figures=[],
+    )
