@@ -14,5 +14,5 @@ def test_one_device_and_two(tmp_path):
     rows = results(tmp_path)["devices"]["rows"]
     assert [row["work"] for row in rows] == ["evaluation", "inversion"]
     assert results(tmp_path)["devices"]["devices"] == 2 and "times as fast" in shown
-    assert all(row["one"]["n"] == 1 for row in rows)
+    assert all(row["one"]["median"] > 0 for row in rows)
     assert "n=0" in refused(*command, "--config.n=0")
