@@ -35,7 +35,7 @@ class AlexNet(nn.Module):
     std: tuple[float, ...]
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    last_act: Callable = nn.relu
+    last_act: Callable = layers.relu
     haar: bool = False
     hidden: int = 4096  # units of both hidden layers
 
@@ -50,15 +50,17 @@ class AlexNet(nn.Module):
             init = layers.torch_default(size * size * x.shape[-1])
             inits = {"kernel_init": init, "bias_init": init}
             name = f"features_{index}"
-            x = nn.relu(layers.conv(channels, size, stride, pad, name=name, **inits, **types)(x))
+            x = layers.relu(
+                layers.conv(channels, size, stride, pad, name=name, **inits, **types)(x)
+            )
             if pool and self.haar:
                 bands = jax.vmap(wavelets.pool)(x)
                 x, reps[f"details{i}"] = bands[:, 0], bands[:, 1:]
             elif pool:
-                x = nn.max_pool(x, (3, 3), (2, 2))
+                x = layers.overlapping_max_pool(x, 0)
             reps[f"conv{i}"] = x
         x = dropout(layers.flatten(layers.adaptive_avg_pool(x, (6, 6))))
-        reps["hidden"] = nn.relu(layers.dense(x, self.hidden, name="classifier_1", **types))
+        reps["hidden"] = layers.relu(layers.dense(x, self.hidden, name="classifier_1", **types))
         x = layers.dense(dropout(reps["hidden"]), self.hidden, name="classifier_4", **types)
         reps["representation"] = self.last_act(x)
         x = layers.dense(reps["representation"], self.classes, name="classifier_6", **types)

@@ -68,16 +68,16 @@ def convolution(
     """
     strides, dilations = tuple(window_strides), (_numbers(lhs_dilation), _numbers(rhs_dilation))
     groups, precise = (feature_group_count, batch_group_count), (precision, preferred_element_type)
-    padding = padding if isinstance(padding, str) else tuple((low, high) for low, high in padding)
-    stock = _stock(strides, padding, dilations, groups, precise)
+    pad = padding if isinstance(padding, str) else tuple((low, high) for low, high in padding)
+    stock = _stock(strides, pad, dilations, groups, precise)
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     image_dilated, kernel_dilated = map(_dilates, dilations)
     # Of a dilated image lax takes the padding in numbers alone, and says so.
-    limited = image_dilated and (_dilates(strides) or isinstance(padding, str))
+    limited = image_dilated and (_dilates(strides) or isinstance(pad, str))
     if groups != (1, 1) or kernel_dilated or limited or numbers != _NHWC:
         return stock(lhs, rhs, numbers)
     form = _form(rhs.shape, image_dilated, lambda: jax.eval_shape(stock, lhs, rhs).size)
-    pads = _pads(padding, lhs.shape[1:3], rhs.shape[:2], strides)
+    pads = _pads(pad, lhs.shape[1:3], rhs.shape[:2], strides)
     on_cpu = _on_cpu(form, stock, strides, pads, dilations[0], precise)
     return lax.platform_dependent(lhs, rhs, cpu=on_cpu, default=stock)
 

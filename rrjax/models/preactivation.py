@@ -32,9 +32,9 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, H, W, C) to (N, H', W', C')."""
-        activated = nn.relu(self.norm(name="bn1")(x))
+        activated = layers.relu(self.norm(name="bn1")(x))
         y = self.conv(self.width, 3, self.stride, 1, name="conv1")(activated)
-        y = self.conv(self.width, 3, 1, 1, name="conv2")(nn.relu(self.norm(name="bn2")(y)))
+        y = self.conv(self.width, 3, 1, 1, name="conv2")(layers.relu(self.norm(name="bn2")(y)))
         if x.shape != y.shape:
             x = activated if self.activated_shortcut else x
             x = self.conv(self.width, 1, self.stride, name=self.shortcut)(x)
@@ -68,7 +68,7 @@ class PreActResNet(nn.Module):
     width: int = 64
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    last_act: Callable = nn.relu
+    last_act: Callable = layers.relu
     norm: Callable = layers.batch_norm
 
     @nn.compact
@@ -132,7 +132,7 @@ class WideResNet(nn.Module):
     std: tuple[float, ...]
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    last_act: Callable = nn.relu
+    last_act: Callable = layers.relu
     norm: Callable = layers.batch_norm
 
     @nn.compact

@@ -25,7 +25,7 @@ class Basic(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, H, W, C) to (N, H', W', C')."""
         y = self.conv(self.width, 3, self.stride, 1, name="conv1")(x)
-        y = nn.relu(self.norm(name="bn1")(y))
+        y = layers.relu(self.norm(name="bn1")(y))
         y = self.norm(name="bn2")(self.conv(self.width, 3, 1, 1, name="conv2")(y))
         return self.act(y + _shortcut(self, x, y.shape))
 
@@ -43,9 +43,9 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, H, W, C) to (N, H', W', C')."""
-        y = nn.relu(self.norm(name="bn1")(self.conv(self.width, 1, name="conv1")(x)))
+        y = layers.relu(self.norm(name="bn1")(self.conv(self.width, 1, name="conv1")(x)))
         y = self.conv(self.width, 3, self.stride, 1, name="conv2")(y)
-        y = nn.relu(self.norm(name="bn2")(y))
+        y = layers.relu(self.norm(name="bn2")(y))
         y = self.norm(name="bn3")(self.conv(4 * self.width, 1, name="conv3")(y))
         return self.act(y + _shortcut(self, x, y.shape))
 
@@ -80,7 +80,7 @@ class ResNet(nn.Module):
     width: int = 64
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    last_act: Callable = nn.relu
+    last_act: Callable = layers.relu
     norm: Callable = layers.batch_norm
 
     @nn.compact
@@ -99,7 +99,7 @@ class ResNet(nn.Module):
                 stride=2 if i > 0 and j == 0 else 1,
                 conv=conv,
                 norm=norm,
-                act=self.last_act if (i, j) == names[-1] else nn.relu,
+                act=self.last_act if (i, j) == names[-1] else layers.relu,
                 shortcut="downsample" if self.variant == "imagenet" else "shortcut",
                 name=f"layer{i + 1}_{j}",
             )(x)
@@ -111,6 +111,6 @@ class ResNet(nn.Module):
 
     def _stem(self, x: jax.Array, conv: Callable, norm: Callable) -> jax.Array:
         if self.variant == "imagenet":
-            x = nn.relu(norm(name="bn1")(conv(self.width, 7, 2, 3, name="conv1")(x)))
-            return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
-        return nn.relu(norm(name="bn1")(conv(self.width, 3, 1, 1, name="conv1")(x)))
+            x = layers.relu(norm(name="bn1")(conv(self.width, 7, 2, 3, name="conv1")(x)))
+            return layers.overlapping_max_pool(x, 1)
+        return layers.relu(norm(name="bn1")(conv(self.width, 3, 1, 1, name="conv1")(x)))

@@ -27,7 +27,7 @@ class SmallCNN(nn.Module):
     std: tuple[float, ...]
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    last_act: Callable = nn.relu
+    last_act: Callable = layers.relu
 
     @nn.compact
     def __call__(
@@ -48,7 +48,7 @@ class SmallCNN(nn.Module):
                 index += 1
                 x = layers.conv(width, self.size, 1, "SAME", name=f"conv{index}", **fields)(x)
                 makes_r = index == convolutions and not self.hidden
-                x = self.last_act(x) if makes_r else nn.relu(x)
+                x = self.last_act(x) if makes_r else layers.relu(x)
             x = reps[f"block{block}"] = layers.max_pool(x)
         x = layers.flatten(x)
         if self.hidden:

@@ -30,7 +30,7 @@ class VGG(nn.Module):
     std: tuple[float, ...]
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
-    last_act: Callable = nn.relu
+    last_act: Callable = layers.relu
     norm: Callable = layers.batch_norm
     hidden: int = 4096  # units of both hidden layers of variant "imagenet"
 
@@ -48,7 +48,7 @@ class VGG(nn.Module):
                 if self.batch_norm:
                     x = self.norm(train, name=f"features_{index + 1}", **types)(x)
                 last = (block, i) == (len(_BLOCKS), convolutions - 1)
-                x = self.last_act(x) if last and self.variant == "cifar" else nn.relu(x)
+                x = self.last_act(x) if last and self.variant == "cifar" else layers.relu(x)
                 index += 3 if self.batch_norm else 2
             x = reps[f"block{block}"] = layers.max_pool(x)
             index += 1
@@ -66,7 +66,7 @@ class VGG(nn.Module):
         types = types | {"kernel_init": nn.initializers.normal(0.01)}
         dropout = nn.Dropout(0.5, deterministic=not train)
         x = layers.flatten(layers.adaptive_avg_pool(x, (7, 7)))
-        reps["hidden"] = nn.relu(nn.Dense(self.hidden, name="classifier_0", **types)(x))
+        reps["hidden"] = layers.relu(nn.Dense(self.hidden, name="classifier_0", **types)(x))
         x = nn.Dense(self.hidden, name="classifier_3", **types)(dropout(reps["hidden"]))
         reps["representation"] = self.last_act(x)
         x = dropout(reps["representation"])

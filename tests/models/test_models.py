@@ -497,23 +497,63 @@ def test_convolution_passes_every_option_on(exotic, size):
     np.testing.assert_allclose(np.float32(actual), np.float32(expected), atol=0.02)
 
 
-def test_max_pool_is_flax_s_and_its_gradient_goes_to_the_first_of_equals():
-    x = np.float32(np.random.default_rng(0).integers(0, 3, (2, 7, 6, 3)))
+POOLS = {
+    "2x2": (layers.max_pool, ((2, 2), (2, 2))),
+    "3x3": (partial(layers.overlapping_max_pool, pad=0), ((3, 3), (2, 2))),
+    "3x3 padded": (partial(layers.overlapping_max_pool, pad=1), ((3, 3), (2, 2), ((1, 1),) * 2)),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("size", [(7, 6), (8, 9)])
+def test_max_pool_is_flax_s_and_its_gradient_goes_to_the_first_of_equals(name, size, float64):
+    pool, geometry = POOLS[name]
+    # Few values: many are equal.
+    x = np.random.default_rng(0).integers(0, 3, (2, *size, 3)).astype(np.float64)
 
     @partial(jax.jit, static_argnums=0)
-    def gradient_and_value(pool, x):
+    def derivatives(pool, x):
         def weighed(x):
             y = pool(x)
-            return jnp.sum(y * jnp.arange(y.size).reshape(y.shape)), y
+            return jnp.sum(jnp.sin(y) * jnp.arange(y.size).reshape(y.shape)), y
 
-        return jax.grad(weighed, has_aux=True)(x)
+        gradient, y = jax.grad(weighed, has_aux=True)(x)
+        return y, gradient, jax.jvp(jax.grad(lambda x: weighed(x)[0]), (x,), (x,))[1]
 
-    actual = gradient_and_value(layers.max_pool, x)
-    expected = gradient_and_value(partial(nn.max_pool, window_shape=(2, 2), strides=(2, 2)), x)
-    jax.tree.map(np.testing.assert_array_equal, actual, expected)
-    nan = np.stack([x[0, :2, :2]] * 4)
-    nan[range(4), [0, 0, 1, 1], [0, 1, 0, 1]] = np.nan
-    assert jnp.isnan(jax.jit(layers.max_pool)(nan)).all()
+    actual, expected = derivatives(pool, x), derivatives(lambda x: nn.max_pool(x, *geometry), x)
+    for a, b in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_max_pool_passes_nan_on_from_every_place(name):
+    pool, ((rows, columns), *_) = POOLS[name]
+    side = rows - 1 if "padded" in name else rows  # the rest of the first window is padding
+    nan = np.ones((side * side, side, columns, 1), np.float32)
+    for place in range(side * side):
+        nan[place, place // side, place % side] = np.nan
+    assert jnp.isnan(jax.jit(pool)(nan)[:, 0, 0]).all()
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_relu_is_the_stock_one_to_the_second_derivative(n, float64):
+    """Of an image, whose derivative is read off the output, and of a batch."""
+    x = np.random.default_rng(0).integers(-2, 3, (3, n, 4, 2)).astype(np.float64)  # zeros too
+    x[0, 0, 0, 0] = np.nan
+
+    @partial(jax.jit, static_argnums=0)
+    def derivatives(relu, x):
+        def f(x):
+            return jnp.sin(relu(x**2 - 1))
+
+        def gradient(x):
+            return jax.grad(lambda x: jnp.sum(f(x)))(x)
+
+        return jax.vmap(lambda x: (f(x), gradient(x), jax.jvp(gradient, (x,), (x,))[1]))(x)
+
+    jax.tree.map(
+        np.testing.assert_array_equal, derivatives(layers.relu, x), derivatives(nn.relu, x)
+    )
 
 
 def test_straight_through_relu_is_relu_forward_and_identity_backward():
