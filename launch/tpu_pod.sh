@@ -5,7 +5,8 @@
 # WORKDIR and the data are on a disk that all workers mount. Every worker clones REPOSITORY at COMMIT,
 # installs, and trains. Told to stop (75), or cut off when
 # the TPU is preempted, it waits until the TPU is READY again and goes on from the last checkpoint;
-# bad input (2) ends it.
+# bad input (2) ends it. A pod has few images of a batch of 256 on each device: add
+# --config.model.sync_batch_norm=True, for BN's statistics over all of them.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 
