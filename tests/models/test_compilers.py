@@ -19,6 +19,8 @@ from rrjax.core import vmapped
 from rrjax.runs import defaults
 from rrjax.train.tasks import classifier
 
+pytestmark = pytest.mark.slow  # where a compiler is installed
+
 # What XLA must know of a chip that is not there: here of an H100, by NVIDIA's data sheet.
 H100 = """
 gpu_device_info {
