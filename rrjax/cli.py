@@ -24,6 +24,12 @@ import rrjax
 from rrjax.errors import EXIT_BAD_INPUT, EXIT_STOPPED, BadInput, Stopped
 
 Run = Callable[[ConfigDict, str], None]
+# What absl and Python say of a value of the wrong type, and what is wanted.
+_WANTED = {
+    r"\('Non-boolean argument to boolean flag', .*\)": "give true or false",
+    r"invalid literal for int\(\) .*": "give a whole number",
+    r"could not convert string to float: .*": "give a number",
+}
 # What ml_collections raises for flags, and Python for a config file.
 _BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
 _BAD_FILES = (OSError, ImportError, SyntaxError, NameError)
@@ -228,6 +234,8 @@ def _reason(error: Exception) -> str:
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
     text = str(error.args[0]) if error.args else str(error)
+    for theirs, ours in _WANTED.items():
+        text = re.sub(theirs, ours, text)
     # A KeyError of theirs is a quoted field, and perhaps one that has nearly its name.
     return f"the config has no field {text}" if text.startswith("'") else text
 

@@ -34,7 +34,13 @@ def idx(path: str, split: str) -> Source:
         )
     images = _read(root, f"{PREFIXES[split]}-images-idx3-ubyte", 3)
     labels = _read(root, f"{PREFIXES[split]}-labels-idx1-ubyte", 1)
-    classes = int(_read(root, "train-labels-idx1-ubyte", 1).max(initial=0)) + 1
+    trained = _read(root, "train-labels-idx1-ubyte", 1)
+    if trained.size and trained.min() > 0:
+        raise BadInput(
+            f"{root}: the labels of train begin with {trained.min()}; classes are counted from 0: "
+            f"subtract {trained.min()} from those of train and of t10k"
+        )
+    classes = int(trained.max(initial=0)) + 1
     return arrays(images, labels, [str(i) for i in range(classes)], f"{root}/{PREFIXES[split]}")
 
 

@@ -133,6 +133,11 @@ def load(
     """
     if checkpoint not in ("latest", "best"):
         raise BadInput(f'checkpoint={checkpoint!r}: choose "latest" or "best"')
+    if not isinstance(path, str | Path) or not str(path) or "://" in str(path):
+        raise BadInput(
+            f"{path!r} is no network: give a run folder on this machine, or one of "
+            f"{', '.join(pretrained.models_available())}"
+        )
     if not Path(path).exists() and str(path) in pretrained.models_available():
         config, model, variables = _pretrained(str(path), dtype)
     else:

@@ -163,3 +163,5 @@ def test_the_nearest_of_a_gallery_by_hand():
     observed = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
     result = vmapped.nearest_distance(observed, gallery * 2, gallery, batch_size=2)
     np.testing.assert_allclose(result, [1.0, 0.2], rtol=1e-6)  # |1 - .5| / .5, |.4 - .5| / .5
+    with pytest.raises(BadInput, match="representations of all 2 gallery images are zero"):
+        vmapped.nearest_distance(observed, gallery, np.zeros_like(gallery), batch_size=2)

@@ -91,6 +91,12 @@ def test_a_file_or_a_folder_that_is_not_there_is_named(root, tmp_path):
             opened(path, "train")
 
 
+def test_labels_from_1_are_named(root):
+    (root / "train-labels-idx1-ubyte").write_bytes(written(LABELS[::-1] + 1))
+    with pytest.raises(BadInput, match=r"the labels of train begin with 1; .* subtract 1"):
+        opened(root, "train")
+
+
 def test_a_label_of_no_training_image_is_named(root):
     (root / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(written(LABELS[:2] + 5)))
     with pytest.raises(BadInput, match=r"t10k: record 0 has the label 7; .* labels are 0 to 2"):

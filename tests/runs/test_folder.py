@@ -139,6 +139,9 @@ def test_a_workdir_that_cannot_be_written_is_named(tmp_path):
 def test_what_is_not_a_run_folder_is_named(tmp_path):
     with pytest.raises(BadInput, match="not a run folder"):
         runs.load(tmp_path / "nothing")
+    for path in (None, "", 5, "https://example.org/network"):
+        with pytest.raises(BadInput, match=r"is no network: give a run folder on this machine"):
+            runs.load(path)
     with pytest.raises(BadInput, match="checkpoint='newest': choose"):
         runs.load(tmp_path / "nothing", "newest")
     runs.create_run_dir(tmp_path / "run", robust_digits.get_config())
