@@ -1,0 +1,19 @@
+"""What every command shares: flags become a config, bad input one line and exit code 2."""
+
+from rrjax.cli.command import exit_with_error, run_chosen, run_command
+from rrjax.cli.parsing import config_file, load_config, parse
+from rrjax.cli.processes import check_devices, join, process_flags
+from rrjax.cli.programs import enable_compilation_cache
+
+__all__ = [
+    "check_devices",
+    "config_file",
+    "enable_compilation_cache",
+    "exit_with_error",
+    "join",
+    "load_config",
+    "parse",
+    "process_flags",
+    "run_chosen",
+    "run_command",
+]
