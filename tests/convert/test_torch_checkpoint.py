@@ -24,6 +24,7 @@ def template(name, variant="cifar", width=64, classes=10):
             std=(0.5,) * 3,
             dtype="float32",
             param_dtype="float32",
+            sync_batch_norm=False,
         )
     )
     return jax.eval_shape(lambda key: models.init(model, key, (32, 32, 3)), jax.random.key(0))

@@ -38,6 +38,7 @@ def config(**fields):
             "std": STD,
             "dtype": "float32",
             "param_dtype": "float32",
+            "sync_batch_norm": False,
         }
         | fields
     )
