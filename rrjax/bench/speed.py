@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from rrjax import models, runs
 from rrjax.bench import cases
-from rrjax.core import vmapped
+from rrjax.core import devices, vmapped
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
 from rrjax.runs import report
@@ -153,9 +153,10 @@ def _evaluation_step(_config, training, images, labels) -> tuple[Callable, int]:
 
 def _inversion(config, training, images, _labels) -> tuple[Callable, int]:
     model = models.create(training.model)
-    apply = models.frozen(model, models.init(model, jax.random.key(0), images.shape[1:]))
-    targets = pixels(jnp.asarray(images))
-    arguments = (apply, apply, targets[::-1], targets)
+    variables = models.init(model, jax.random.key(0), images.shape[1:])
+    apply = models.frozen(model, jax.device_put(variables, devices.replicated()))
+    targets = pixels(images)
+    arguments = (apply, apply, *jax.device_put((targets[::-1], targets), devices.split()))
     options = {"eps": 1000.0, "step_size": 1.0, "steps": config.inversion_steps}
     step = jax.jit(vmapped.invert_images).lower(*arguments, **options).compile()
     return lambda: jax.block_until_ready(step(*arguments, **options)), _bytes(step)

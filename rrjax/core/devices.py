@@ -25,6 +25,11 @@ def replicated() -> NamedSharding:
     return NamedSharding(_mesh(), PartitionSpec())
 
 
+def split() -> NamedSharding:
+    """Place an array's rows on the devices of this process, as many on each."""
+    return NamedSharding(_mesh(), PartitionSpec("batch"))
+
+
 def over_devices(function: Callable[..., Any], *stacks: Rows) -> Any:
     """Call `function` on stacks of n rows, split over the devices of this process.
 
@@ -42,11 +47,10 @@ def over_devices(function: Callable[..., Any], *stacks: Rows) -> Any:
 
 def started(function: Callable[..., Any], *stacks: Rows) -> Callable[[], Any]:
     """Start `over_devices`, and return what waits for its result and returns it."""
-    n, mesh = len(stacks[0]), _mesh()
-    rows = np.arange(-(-n // mesh.size) * mesh.size) % n
-    split = NamedSharding(mesh, PartitionSpec("batch"))
+    n, size = len(stacks[0]), _mesh().size
+    rows = np.arange(-(-n // size) * size) % n
     outputs = function(
-        *(jax.device_put(stack if len(rows) == n else stack[rows], split) for stack in stacks)
+        *(jax.device_put(stack if len(rows) == n else stack[rows], split()) for stack in stacks)
     )
     return lambda: jax.tree.map(lambda x: np.asarray(x)[:n], outputs)
 
@@ -79,8 +83,8 @@ def on_each(function: Callable[..., Any], whole: Any, *stacks: jax.Array) -> jax
     """
     rows = PartitionSpec("batch")
     specs = (PartitionSpec(), *(rows for _ in stacks))
-    split = jax.shard_map(function, mesh=_mesh(), in_specs=specs, out_specs=rows, check_vma=False)
-    return split(whole, *stacks)
+    program = jax.shard_map(function, mesh=_mesh(), in_specs=specs, out_specs=rows, check_vma=False)
+    return program(whole, *stacks)
 
 
 def share(n: int) -> np.ndarray:

@@ -73,6 +73,7 @@ def captums_network(golden):
     config = ConfigDict({"name": "tiny", "variant": "cifar", "width": 64, "classes": 5})
     config.mean, config.std = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
     config.dtype = config.param_dtype = "float64"
+    config.sync_batch_norm = False
     model = models.create(config)
     template = jax.eval_shape(lambda key: models.init(model, key, (8, 8, 3)), jax.random.key(0))
     named = {key: tuple(map(int, shape)) for key, *shape in map(str.split, golden["keys"])}
