@@ -33,9 +33,9 @@ def pytest_sessionstart(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Put files of slow tests alone first, so that no worker is left alone with one at the end."""
-    quick = {item.path for item in items if not item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path in quick)
+    """Put files with slow tests first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -58,8 +58,12 @@ def started(function: Callable[..., Any], *stacks: Rows) -> Callable[[], Any]:
 def results(starts: Iterable[Callable[[], Any]]) -> list[Any]:
     """Return the results of what was `started`, each waited for after the next has been started.
 
-    So the devices compute while the host fetches, and hold two parts at most.
+    So the devices compute while the host fetches, and hold two parts at most. On a CPU the host is
+    the device, and nothing is started ahead: two programs whose devices wait for each other, as for
+    a sum, can take each other's threads and wait forever.
     """
+    if jax.default_backend() == "cpu":
+        return [start() for start in starts]
     values, last = [], None
     for start in starts:
         if last:
@@ -68,18 +72,19 @@ def results(starts: Iterable[Callable[[], Any]]) -> list[Any]:
     return [*values, last()] if last else values
 
 
-def on_each(function: Callable[..., Any], whole: Any, *stacks: jax.Array) -> jax.Array:
+def on_each(function: Callable[..., Any], whole: Any, *stacks: jax.Array) -> Any:
     """Call `function(whole, *stacks)` on every device of this process, with its rows of the stacks.
 
-    Unlike a program that jax splits by itself, it may go over its rows one after the other.
+    A program that jax splits by itself cannot go over its rows one after the other, and gathers the
+    rows of what it cannot split, such as a matrix factorization; this one does as it is told.
 
     Args:
-      function: returns an array of as many rows as it is given.
+      function: returns a pytree of arrays of as many rows as it is given.
       whole: a pytree of arrays that every device has.
       *stacks: arrays of n rows each; n divides by the devices.
 
     Returns:
-      The rows of all.
+      The pytree, with the rows of all.
     """
     rows = PartitionSpec("batch")
     specs = (PartitionSpec(), *(rows for _ in stacks))

@@ -1,4 +1,4 @@
-"""ImageNet's classes, and Restricted ImageNet as a view of imagenet2012."""
+"""ImageNet's classes, and Restricted ImageNet, at full size and at 64 pixels, as views of it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,22 @@ RESTRICTED = {
     "fish": range(389, 398),
     "crab": range(118, 122),
     "insect": range(300, 320),
+}
+# Tiny ImageNet's classes of these groups, by their WordNet ids: frogs and other amphibians,
+# turtles and other reptiles, crabs and other crustaceans.
+RESTRICTED_64 = {
+    "dog": ("n02085620", "n02094433", "n02099601", "n02099712", "n02106662", "n02113799"),
+    "cat": ("n02123045", "n02123394", "n02124075", "n02125311", "n02129165"),
+    "amphibian": ("n01629819", "n01641577", "n01644900"),
+    "reptile": ("n01698640", "n01742172"),
+    "bird": ("n01855672", "n02002724", "n02056570", "n02058221"),
+    "primate": ("n02480495", "n02481823", "n02486410"),
+    "fish": ("n01443537",),
+    "crustacean": ("n01983481", "n01984695"),
+    "insect": (
+        *("n02165456", "n02190166", "n02206856", "n02226429", "n02231487"),
+        *("n02233338", "n02236044", "n02268443", "n02279972", "n02281406"),
+    ),
 }
 VALIDATION = 50_000
 RESTRICTED_VALIDATION = 10_150  # 50 images of each of 203 classes

@@ -18,6 +18,7 @@ from scipy import stats
 
 from rrjax import data, runs
 from rrjax.core import attack, manifold, objectives, vmapped
+from rrjax.core.devices import on_each
 from rrjax.core.manifold import Manifold
 from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
@@ -152,11 +153,17 @@ def _gradients(network: runs.Frozen, images, labels, loss: str, config) -> np.nd
 
 @jax.jit
 def _energies(learned, images, *directions):
-    def one(image, *directions):
-        basis = manifold.tangent(learned, image)
-        return tuple(manifold.tangential_energy(d, basis) for d in directions)
+    def of_device(learned, *rows):
+        def one(row):
+            image, *directions = row
+            basis = manifold.tangent(learned, image)
+            return tuple(manifold.tangential_energy(d, basis) for d in directions)
 
-    return jax.vmap(one)(images, *directions)
+        # One after the other: CPU devices that factorize many matrices at once wait for each
+        # other's threads forever.
+        return jax.lax.map(one, rows)
+
+    return on_each(of_device, learned, images, *directions)
 
 
 def _predictions(network: runs.Frozen, images, config) -> np.ndarray:

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from rrjax import runs
 from rrjax.core import stylization
+from rrjax.core.devices import on_each
 from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
@@ -110,13 +111,20 @@ def _pairs(levels: dict, config) -> tuple[np.ndarray, np.ndarray]:
 
 
 @jax.jit
-def _stylize(levels, contents, styles, **options):
-    return jax.vmap(partial(stylization.stylize, levels, **options))(contents, styles)
+def _stylize(levels, alpha, ridge, contents, styles):
+    def of_device(whole, *rows):
+        levels, alpha, ridge = whole
+        stylize = partial(stylization.stylize, levels, alpha=alpha, ridge=ridge)
+        # One after the other: CPU devices that factorize many matrices at once wait for each
+        # other's threads forever.
+        return jax.lax.map(lambda row: stylize(*row), rows)
+
+    return on_each(of_device, (levels, alpha, ridge), contents, styles)
 
 
 def _stylized(levels: list[runs.Autoencoder], contents, styles, alpha: float, config):
     pairs = [(level.encode, level.decode) for level in levels]
-    stylize = partial(_stylize, pairs, alpha=alpha, ridge=config.ridge)
+    stylize = partial(_stylize, pairs, alpha, config.ridge)
     return in_parts(stylize, config.batch_size, contents, styles)
 
 

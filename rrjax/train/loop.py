@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rrjax import runs
+from rrjax.core import devices
 from rrjax.data import Data
 from rrjax.data.augment import Batch
 from rrjax.errors import BadInput, Stopped
@@ -208,20 +210,22 @@ def evaluate(
     Raises:
       BadInput: for a mean that is not finite.
     """
-    sums: dict[str, float] = {}
+    stopped = False
 
-    def add(outputs: Metrics) -> None:
+    def starts() -> Iterator[Callable[[], Metrics]]:
+        nonlocal stopped
+        for batch in batches:
+            if stop_asked():
+                stopped = True
+                return
+            yield partial(jax.device_get, eval_step(state, parallel.shard(batch)))
+
+    sums: dict[str, float] = {}
+    for outputs in devices.results(starts()):
         for name, value in outputs.items():
             sums[name] = sums.get(name, 0.0) + float(value)
-
-    last: Metrics = {}
-    for batch in batches:
-        if stop_asked():
-            return None
-        outputs = eval_step(state, parallel.shard(batch))
-        add(last)  # waits for the batch before, while the devices compute this one
-        last = outputs
-    add(last)
+    if stopped:
+        return None
     count = sums.pop("count")
     means = {name: value / count for name, value in sums.items()}
     for name, value in means.items():

@@ -75,6 +75,22 @@ def test_the_configs_of_imagenet(name, small_imagenet, tmp_path):
     assert ("test_adversarial_accuracy" in log[1]) == name.startswith("robust")
 
 
+def test_restricted_imagenet_at_64_pixels(tmp_path):
+    """Train on a tree of Tiny ImageNet's classes, and of one that is in no group."""
+    wnids = [wnid for group in imagenet.RESTRICTED_64.values() for wnid in group]
+    for i, wnid in enumerate([*wnids, "n99999999"]):
+        for split in ("train", "val"):
+            (tmp_path / "data" / split / wnid).mkdir(parents=True)
+            (tmp_path / "data" / split / wnid / "0.JPEG").write_bytes(noise(i))
+    small = ["--config.model.name=tiny", "--config.model.variant=cifar", "--config.model.width=64"]
+    small += ["--config.epochs=1", "--config.data.image_size=16", "--config.data.resize=16"]
+    small += [f"--config.data.path={tmp_path / 'data'}", "--config.batch_size=18"]
+    run = f"--workdir={tmp_path / 'run'}"
+    shown = works("train", "--config=configs/rin64.py:linf,4/255", run, *small).stdout
+    assert "train: 36 images of 9 classes (dog 6, cat 5, amphibian 3, reptile 2, bird 4" in shown
+    assert "test_adversarial_accuracy" in logged(tmp_path / "run")[-1]
+
+
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/data/imagenet_samples")
 def test_a_step_of_robust_rin_on_photographs(tmp_path):
     """Train a narrow ResNet-50 at 224 pixels, with a photograph of each of the nine classes."""

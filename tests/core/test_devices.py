@@ -22,13 +22,17 @@ def test_rows_lie_on_both_devices_and_those_that_fill_up_are_cut_off():
     assert seen == [((6,), 2)]
 
 
-def test_a_result_is_fetched_after_the_next_was_started():
+def test_a_result_is_fetched_after_the_next_was_started_but_on_a_cpu(monkeypatch):
     events = []
 
     def start(i):
         events.append(f"start {i}")
         return lambda: events.append(f"fetch {i}") or i
 
+    assert devices.results(start(i) for i in range(2)) == [0, 1]
+    assert events == ["start 0", "fetch 0", "start 1", "fetch 1"]
+    events.clear()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert devices.results(start(i) for i in range(3)) == [0, 1, 2]
     assert events == ["start 0", "start 1", "fetch 0", "start 2", "fetch 1", "fetch 2"]
     assert devices.results([]) == []
