@@ -1,7 +1,7 @@
 """Run every study and an evaluation, shrunk, on the devices and processes of the command line.
 
-python tests/everywhere.py NETWORKS OUT: on one device of this process and on four, into OUT/1 and
-OUT/4, and some on two, into OUT/2. python tests/everywhere.py NETWORKS OUT HOST:PORT PROCESS: one
+python tests/everywhere.py NETWORKS OUT: on one device of this process, into OUT/1, and some on two
+and on four, into OUT/2 and OUT/4. python tests/everywhere.py NETWORKS OUT HOST:PORT PROCESS: one
 of two processes, into OUT/pair. NETWORKS holds "standard" and "robust", "decoders" and "vaegan".
 """
 
@@ -83,7 +83,8 @@ def main() -> None:
         jax.distributed.initialize(address, 2, int(process))
         run_all(root, out / "pair", every)
         return
-    for count, names in ((1, every), (2, ["evaluate", "inversion", "retraining"]), (4, every)):
+    some = ["evaluate", "inversion", "manifold", "retraining", "style"]
+    for count, names in ((1, every), (2, some), (4, some)):
         with devices.first(count):
             run_all(root, out / str(count), names)
 

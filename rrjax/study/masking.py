@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -161,6 +163,9 @@ def _foolbox(network, config) -> dict[str, Callable]:
     }
 
     def correct_under_attack(attack_, images, labels, _index):
+        # On one device: foolbox computes an operation at a time, and operations on arrays of
+        # several CPU devices, started one after the other, can wait for each other forever.
+        images, labels = (jnp.asarray(np.asarray(x)) for x in (images, labels))
         _, _, success = attack_(model, images, labels, epsilons=config.eps)
         return ~success
 
