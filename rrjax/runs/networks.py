@@ -221,7 +221,8 @@ class Autoencoder:
         """
         images = images if isinstance(images, jax.Array) else np.asarray(images)
         self.check(images.shape[1:])
-        return in_local_parts(partial(reconstruct, self.encode, self.decode), batch_size, images)
+        decode = partial(reconstruct, self.encode, self.decode)
+        return in_local_parts(decode, batch_size, images) if known(images) else decode(images)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Check that images of a shape (H, W, C) can be encoded and decoded.

@@ -132,7 +132,7 @@ def test_the_command_prepares_what_is_then_read(tree, tmp_path, monkeypatch):
     ]
     result = commands.works("prepare", *flags)
     listed = "pets/train: 6 images of 3 classes (cat 3, dog 2, eel 1)\npets/test: 2 images"
-    assert result.stdout.startswith(listed) and result.stderr == ""
+    assert listed in result.stdout and result.stderr == ""
     assert "is already prepared" in commands.refused("prepare", *flags)
     assert_same(tree, tmp_path / "data")
     assert len(records.records("pets", "~/data", "train")) == len(folder("~/tree", "train")) == 6
