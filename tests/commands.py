@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,13 @@ def spawn(name, *arguments, **environment) -> CompletedProcess:
     argv = [sys.executable, "-m", f"rrjax.{name}", *map(str, arguments)]
     environment = os.environ | environment
     return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def free_address() -> str:
+    """Return a HOST:PORT of this machine that nothing listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def works(name, *arguments) -> CompletedProcess:

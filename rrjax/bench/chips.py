@@ -4,17 +4,16 @@ FLOP/s are of dense products; makers print those of sparse ones, twice as many, 
 """
 
 import os
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 
 import jax
 import numpy as np
 from jax.experimental import topologies
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
+from rrjax.cli.programs import cache_setting
 from rrjax.errors import BadInput
 
 NODE = 8  # the devices of each topology
@@ -198,19 +197,6 @@ def mesh(chip: Chip, devices: int) -> Mesh:
     return Mesh(np.array(topology.devices[:devices]), ("batch",))
 
 
-@contextmanager
-def _no_cache() -> Generator[None, None, None]:
-    """Keep programs off the disk for a while: jax reads them from there with their devices only."""
-    before = jax.config.values["jax_enable_compilation_cache"]
-    try:
-        jax.config.update("jax_enable_compilation_cache", False)
-        compilation_cache.reset_cache()
-        yield
-    finally:
-        jax.config.update("jax_enable_compilation_cache", before)
-        compilation_cache.reset_cache()
-
-
 def compiled(chip: Chip, lowered: jax.stages.Lowered) -> jax.stages.Compiled | None:
     """Compile for a chip; None if the program does not fit into its memory.
 
@@ -220,7 +206,8 @@ def compiled(chip: Chip, lowered: jax.stages.Lowered) -> jax.stages.Compiled | N
     if chip.platform == "cuda":
         options["xla_gpu_autotune_level"] = "0"
     try:
-        with _no_cache():
+        # Off the disk: jax reads programs from there with their devices only.
+        with cache_setting("jax_enable_compilation_cache", False):
             return lowered.compile(options)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):

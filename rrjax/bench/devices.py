@@ -6,15 +6,16 @@ The network is not trained: the work does not depend on it. In each round every 
 turn, so that what the machine does besides meets all of them.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
+from rrjax.bench.speed import times
 from rrjax.core import attack, devices, vmapped
 from rrjax.errors import BadInput
 from rrjax.evaluate import robustness
@@ -39,15 +40,8 @@ def run(config: ConfigDict, workdir: str) -> None:
             'XLA_FLAGS="--xla_force_host_platform_device_count=2 '
             '--xla_cpu_multi_thread_eigen=false" for two, of a thread each'
         )
-    seconds = {key: [] for key in (*((name, n) for name in WORK for n in (1, count)),)}
-    programs = {key: _program(config, *key) for key in seconds}
-    for program in programs.values():
-        program()  # compiles
-    for _ in range(config.rounds):
-        for key, program in programs.items():
-            begun = time.perf_counter()
-            program()
-            seconds[key].append(time.perf_counter() - begun)
+    programs = {key: _program(config, *key) for key in product(WORK, (1, count))}
+    seconds = times(programs, warmup=1, rounds=config.rounds)
     rows = [
         {
             "work": name,

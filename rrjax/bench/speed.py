@@ -11,17 +11,18 @@ import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
 from rrjax.bench import cases
+from rrjax.cli.programs import cache_setting
 from rrjax.core import devices, vmapped
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
@@ -30,6 +31,7 @@ from rrjax.train import parallel
 from rrjax.train.tasks import classifier
 
 RRJAX = "rrjax"  # the name of its program
+Key = TypeVar("Key", bound=Hashable)
 
 
 def run(config: ConfigDict, workdir: str) -> None:
@@ -78,7 +80,7 @@ def _case(config, case: dict, ceiling: dict) -> list[dict]:
         from rrjax.bench import peers  # PyTorch is imported for this alone
 
         programs |= peers.programs(config, training, case["kind"], images, labels)
-    seconds = _times(programs, config.warmup, config.rounds)
+    seconds = times(programs, config.warmup, config.rounds)
     flops = cases.flops(config, case)
     return [
         {
@@ -107,7 +109,7 @@ def _check_memory(case: dict, needed: int) -> None:
         )
 
 
-def _times(programs: dict[str, Callable], warmup: int, rounds: int) -> dict[str, list[float]]:
+def times(programs: Mapping[Key, Callable], warmup: int, rounds: int) -> dict[Key, list[float]]:
     """Return the seconds of every round by program; in each round every program has its turn."""
     for program in programs.values():
         for _ in range(warmup):
@@ -227,15 +229,11 @@ def _compilation(config, chosen: list[cases.Case]) -> list[dict]:
 @contextmanager
 def _empty_cache() -> Generator[None, None, None]:
     """Give jax an empty cache of compiled programs for a while, and then its own again."""
-    before = jax.config.values["jax_compilation_cache_dir"]
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            jax.config.update("jax_compilation_cache_dir", folder)
-            compilation_cache.reset_cache()
-            yield
-        finally:
-            jax.config.update("jax_compilation_cache_dir", before)
-            compilation_cache.reset_cache()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        cache_setting("jax_compilation_cache_dir", folder),
+    ):
+        yield
 
 
 def _device() -> str:

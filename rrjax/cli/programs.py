@@ -1,10 +1,14 @@
 """Compiled programs on disk: every command, and every process of a user, shares them."""
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 from filelock import FileLock
+from jax.experimental.compilation_cache import compilation_cache
 
 CACHE_BYTES = 2 * 2**30  # of compiled programs, those last used
 
@@ -46,3 +50,16 @@ def _remove_half_written(folder: Path) -> None:
                     program.unlink()
     except (OSError, NotImplementedError):  # no such folder, not this user's, or without locks
         return
+
+
+@contextmanager
+def cache_setting(name: str, value: Any) -> Generator[None, None, None]:
+    """Give a setting of jax's cache of compiled programs another value for a while."""
+    before = jax.config.values[name]
+    try:
+        jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        yield
+    finally:
+        jax.config.update(name, before)
+        compilation_cache.reset_cache()

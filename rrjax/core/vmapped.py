@@ -219,7 +219,7 @@ def in_local_parts(
     rows: np.ndarray | None = None,
     each: Callable[[Iterable], Iterable] = iter,
 ) -> Any:
-    """Do as `in_parts`, on the devices of this process alone.
+    """Do as `in_parts`, on the devices of this process alone; traced stacks are one part.
 
     Args:
       function: as in `in_parts`, and so are `size`, `stacks` and `each`.
@@ -231,6 +231,8 @@ def in_local_parts(
     Returns:
       The pytree of `function`, of numpy arrays of as many rows.
     """
+    if not all(map(checks.known, stacks)):  # in a caller's jit
+        return function(*stacks)
     rows = np.arange(len(stacks[0])) if rows is None else rows
     n, size = len(rows), min(size, len(rows))
     parts = rows[np.arange(-(-n // size) * size) % n].reshape(-1, size)

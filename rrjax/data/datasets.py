@@ -211,9 +211,10 @@ def _workers(asked: int) -> int:
     """Return how many processes read; of -1 as many as there are cores to spare, but 8 at most."""
     if asked >= 0:
         return asked
-    # Each device has a thread that feeds it; a CPU's computations take all cores.
-    busy = jax.local_device_count() if jax.default_backend() != "cpu" else pipeline.cores()
-    return min(8, pipeline.cores() - min(busy, pipeline.cores()))
+    if jax.default_backend() == "cpu":  # whose computations take all cores
+        return 0
+    # Each device has a thread that feeds it.
+    return min(8, max(0, pipeline.cores() - jax.local_device_count()))
 
 
 def _shared(config: ConfigDict) -> dict[str, int]:

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from rrjax import models
 from rrjax.core import devices
-from rrjax.core.checks import check_pixels, known
+from rrjax.core.checks import check_pixels
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.objectives import Apply
 from rrjax.core.vmapped import in_local_parts
@@ -80,13 +80,8 @@ class Frozen:
             if not _takes(self.apply, images.shape[1:]):
                 raise BadInput(f"{sides}: this network takes {size} by {size}")
             warnings.warn(f"{sides}: this network learned {size} by {size}", stacklevel=2)
-        _, reps = jax.eval_shape(self.apply, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
-        stages = tuple(reps if stages is None else stages)
-        unknown = sorted(set(stages) - set(reps))
-        if unknown:
-            raise BadInput(f"stages={unknown}: this network has {', '.join(sorted(reps))}")
-        forward = partial(_forward, self.apply, stages=stages)
-        return in_local_parts(forward, batch_size, images) if known(images) else forward(images)
+        forward = partial(_forward, self.apply, stages=None if stages is None else tuple(stages))
+        return in_local_parts(forward, batch_size, images)
 
 
 def _takes(function: Callable, shape: tuple[int, ...]) -> bool:
@@ -99,9 +94,12 @@ def _takes(function: Callable, shape: tuple[int, ...]) -> bool:
 
 
 @partial(jax.jit, static_argnames="stages")
-def _forward(apply: Apply, images: jax.Array, *, stages: tuple[str, ...]):
+def _forward(apply: Apply, images: jax.Array, *, stages: tuple[str, ...] | None):
     logits, reps = jax.vmap(apply)(images)
-    return logits, {stage: reps[stage] for stage in stages}
+    unknown = sorted(set(stages or ()) - set(reps))
+    if unknown:
+        raise BadInput(f"stages={unknown}: this network has {', '.join(sorted(reps))}")
+    return logits, reps if stages is None else {stage: reps[stage] for stage in stages}
 
 
 def load(
@@ -221,8 +219,7 @@ class Autoencoder:
         """
         images = images if isinstance(images, jax.Array) else np.asarray(images)
         self.check(images.shape[1:])
-        decode = partial(reconstruct, self.encode, self.decode)
-        return in_local_parts(decode, batch_size, images) if known(images) else decode(images)
+        return in_local_parts(partial(reconstruct, self.encode, self.decode), batch_size, images)
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Check that images of a shape (H, W, C) can be encoded and decoded.

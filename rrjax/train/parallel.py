@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from rrjax.core import devices
 from rrjax.data.augment import Batch
 
 
@@ -38,5 +39,4 @@ def shard(batch: Batch) -> Batch:
 
 def place(batch: Batch) -> dict[str, jax.Array]:
     """Split a batch and start its transfer to this process's devices."""
-    mesh = Mesh(np.array(jax.local_devices()), ("batch",))
-    return jax.device_put(shard(batch), NamedSharding(mesh, PartitionSpec("batch")))
+    return jax.device_put(shard(batch), devices.split())

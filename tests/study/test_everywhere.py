@@ -4,13 +4,12 @@ two and four devices too.
 
 import math
 import os
-import socket
 import subprocess
 import sys
 
 import pytest
 
-from commands import QUICK_TO_COMPILE, results
+from commands import QUICK_TO_COMPILE, free_address, results
 from paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -57,9 +56,7 @@ def test_the_numbers_do_not_depend_on_the_devices(trained, decoders, vaegan, tmp
     }.items():
         (networks / name).symlink_to(folder)
     finish(start(4, networks, tmp_path))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     for process in [start(2, networks, tmp_path, address, i) for i in range(2)]:
         finish(process)
     one, two, four, pair = (results(tmp_path / name) for name in ("1", "2", "4", "pair"))

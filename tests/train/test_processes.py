@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from commands import QUICK_TO_COMPILE
+from commands import QUICK_TO_COMPILE, free_address
 from drill import saved
 from paths import ROOT
 
@@ -31,10 +30,7 @@ def start(workdir, devices, *flags, fields=()):
 
 
 def start_pair(workdir, fields=()):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    common = [f"--coordinator={address}", "--processes=2"]
+    common = [f"--coordinator={free_address()}", "--processes=2"]
     return [start(workdir, 2, *common, f"--process={i}", fields=fields) for i in range(2)]
 
 
