@@ -9,16 +9,19 @@ whatever the host that it is traced on:
 | "stock"   | off the CPU; grouped; not NHWC; a dilated | lax's     | lax's                        |
 |           | kernel; an image dilated and strided      |           |                              |
 | "dilated" | a dilated image (transposed convolutions) | lax's     | the image as the kernel      |
-| "product" | a 1x1 kernel, or a small one              | a product | of the product               |
+| "product" | a 1x1 kernel; a small one; one of more    | a product | of the product               |
+|           | places than the output has                |           |                              |
 | "patches" | a large output, of few channels           | lax's     | of the product               |
 | "each"    | a large output, of more channels          | lax's     | "whole"'s, an image a time   |
 | "whole"   | all others                                | lax's     | in the layout that is fast   |
 
-Why: a matrix product is faster than XLA:CPU's convolution where the kernel is small. XLA:CPU brings
-convolutions into the layout it is fast in outside of loops only, and all of rrjax's searches are
-loops; so from "dilated" on, other than the product, derivatives are written in that layout
-(`_transposable`). The gradient of a kernel is a convolution of which the output's cotangent is the
-kernel: where that is larger than the caches, an image at a time is faster.
+Why: a matrix product is faster than XLA:CPU's convolution where the kernel is small. Where it has more
+places than the image, 3x3 on 2x2 pixels, XLA lets the two change roles, and is 25 times slower than a
+product. XLA:CPU brings convolutions into the layout it is fast in outside of loops only, and all of
+rrjax's searches are loops; so from "dilated" on, other than the product, derivatives are written in
+that layout (`_transposable`). The gradient of a kernel is a convolution of which the output's cotangent
+is the kernel: where that is larger than the caches, an image at a time is faster. The gradient of
+images, of a strided convolution, is one of as few channels as they have: blocks of pixels have more.
 """
 
 import math
@@ -37,6 +40,9 @@ _CHWN_IHWO_HWNC = lax.ConvDimensionNumbers((3, 0, 1, 2), (3, 0, 1, 2), (2, 3, 0,
 # The largest kernel that XLA:CPU multiplies with faster than it convolves: of 3x3 ones from 1, 3
 # and 4 channels to 4 and 16 all were, of those to 64 or from 8 none.
 _SMALL_INPUTS, _SMALL_OUTPUTS = 36, 16
+
+# The most channels of which a strided convolution takes the gradient in blocks: those of an image.
+_FEW_CHANNELS = 4
 
 # The size of an output from which on its cotangent is too large a kernel for a CPU's caches to
 # convolve with. Of 128 images, an image at a time took 0.16 of the whole with 32 or 64 channels of
@@ -76,9 +82,10 @@ def convolution(
     limited = image_dilated and (_dilates(strides) or isinstance(pad, str))
     if groups != (1, 1) or kernel_dilated or limited or numbers != _NHWC:
         return stock(lhs, rhs, numbers)
-    form = _form(rhs.shape, image_dilated, lambda: jax.eval_shape(stock, lhs, rhs).size)
+    form = _form(rhs.shape, image_dilated, lambda: jax.eval_shape(stock, lhs, rhs).shape)
     pads = _pads(pad, lhs.shape[1:3], rhs.shape[:2], strides)
-    on_cpu = _on_cpu(form, stock, strides, pads, dilations[0], precise)
+    in_blocks = _dilates(strides) and rhs.shape[2] <= _FEW_CHANNELS
+    on_cpu = _on_cpu(form, stock, strides, pads, dilations[0], in_blocks, precise)
     return lax.platform_dependent(lhs, rhs, cpu=on_cpu, default=stock)
 
 
@@ -109,6 +116,7 @@ def _on_cpu(
     strides: tuple[int, ...],
     pads: tuple[tuple[int, int], ...],
     image_dilation: tuple[int, ...] | None,
+    in_blocks: bool,
     precise: tuple[Any, Any],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Make a convolution in one of the forms below "stock" in the module's table."""
@@ -121,7 +129,10 @@ def _on_cpu(
         "each": partial(_across_each, stock),
         "whole": partial(_across, stock),
     }[form]
-    return _transposable(stock, along_kernel)
+    along_image = partial(_along, stock)
+    if in_blocks:
+        along_image = partial(_along_blocks, strides, pads, precise)
+    return _transposable(stock, along_image, along_kernel)
 
 
 def _numbers(factors: Sequence[int] | None) -> tuple[int, ...] | None:
@@ -143,7 +154,7 @@ def _dilates(factors: Sequence[int] | None) -> bool:
 
 
 def _form(
-    kernel_shape: tuple[int, ...], image_dilated: bool, output_size: Callable[[], int]
+    kernel_shape: tuple[int, ...], image_dilated: bool, output_shape: Callable[[], tuple[int, ...]]
 ) -> str:
     """Choose the row of the module's table, of those below "stock"."""
     if image_dilated:
@@ -152,7 +163,10 @@ def _form(
     few = outputs <= _SMALL_OUTPUTS
     if inputs[:2] == [1, 1] or (few and math.prod(inputs) <= _SMALL_INPUTS):
         return "product"
-    if output_size() < _LARGE:
+    shape = output_shape()
+    if math.prod(inputs[:2]) > math.prod(shape[1:3]):
+        return "product"
+    if math.prod(shape) < _LARGE:
         return "whole"
     return "patches" if few else "each"
 
@@ -182,7 +196,9 @@ def _product(
 
 
 def _transposable(
-    stock: Stock, along_kernel: Callable[[jax.Array, jax.Array], jax.Array]
+    stock: Stock,
+    along_image: Callable[[jax.Array, jax.Array], jax.Array],
+    along_kernel: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Give `stock(image, kernel, numbers)` derivatives whose transposes XLA:CPU runs fast.
 
@@ -190,7 +206,8 @@ def _transposable(
     a loop body the image's gradient is up to three times slower, the kernel's up to a hundred
     times. The transpose of a convolution is one too; so here each tangent is written with its
     arrays laid out, behind barriers, such that its transpose, which is what every gradient step
-    runs, is in the fast layout. `along_kernel(image, d_kernel)` is the kernel's.
+    runs, is in the fast layout. `along_image(d_image, kernel)` is the image's tangent,
+    `along_kernel(image, d_kernel)` the kernel's.
     """
 
     @jax.custom_jvp
@@ -202,13 +219,52 @@ def _transposable(
         primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
         (image, kernel), (d_image, d_kernel) = primals, tangents
-        # Its transpose convolves with the flipped kernel, channels swapped: laid out as a forward
-        # pass would have it.
-        swapped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
-        along_image = stock(d_image, jnp.flip(swapped, (0, 1)), _NHWC_HWOI)
-        return stock(image, kernel, _NHWC), along_image + along_kernel(image, d_kernel)
+        along = along_image(d_image, kernel) + along_kernel(image, d_kernel)
+        return stock(image, kernel, _NHWC), along
 
     return fast
+
+
+def _along(stock: Stock, d_image: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve an image's tangent.
+
+    Its transpose convolves with the flipped kernel, channels swapped: laid out as a forward pass
+    would have it.
+    """
+    swapped = lax.optimization_barrier(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+    return stock(d_image, jnp.flip(swapped, (0, 1)), _NHWC_HWOI)
+
+
+def _along_blocks(
+    strides: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    precise: tuple[Any, Any],
+    d_image: jax.Array,
+    kernel: jax.Array,
+) -> jax.Array:
+    """Convolve an image's tangent without strides, blocks of pixels as large as a stride as one."""
+    edges, ends = [], []  # zeros, of the image and of the kernel, that make blocks of both
+    sizes = zip(d_image.shape[1:3], kernel.shape[:2], strides, pads, strict=True)
+    for n, k, stride, (low, high) in sizes:
+        end = -k % stride
+        last = (low + n + high - k) // stride * stride
+        edges.append((low, last + k + end - n - low, 0))
+        ends.append((0, end, 0))
+    none = (0, 0, 0)
+    d_image = lax.pad(d_image, jnp.zeros((), d_image.dtype), [none, *edges, none])
+    kernel = lax.pad(kernel, jnp.zeros((), kernel.dtype), [*ends, none, none])
+    d_image = _blocks(d_image, strides)
+    kernel = _blocks(kernel.transpose(3, 0, 1, 2), strides).transpose(1, 2, 3, 0)
+    stock = _stock((1, 1), ((0, 0), (0, 0)), (None, None), (1, 1), precise)
+    return _along(stock, d_image, kernel)
+
+
+def _blocks(x: jax.Array, size: Sequence[int]) -> jax.Array:
+    """Make one pixel of each block of (N, H, W, C), its numbers as channels."""
+    n, height, width, channels = x.shape
+    (rows, columns), (down, across) = size, (height // size[0], width // size[1])
+    x = x.reshape(n, down, rows, across, columns, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, down, across, -1)
 
 
 def _across(stock: Stock, image: jax.Array, d_kernel: jax.Array) -> jax.Array:

@@ -417,6 +417,26 @@ def on_a_cpu(f, *arguments):
     return jax.jit(f).lower(*arguments).as_text()
 
 
+def test_convolution_of_an_image_smaller_than_the_kernel_is_a_product_on_a_cpu():
+    def f(x, w):
+        return jnp.sum(convolution.convolution(x, w, (1, 1), "SAME", dimension_numbers=NHWC))
+
+    w = jnp.ones((3, 3, 64, 64))
+    for side, product in ((2, True), (4, False)):
+        program = on_a_cpu(jax.grad(f, (0, 1)), jnp.ones((5, side, side, 64)), w)
+        assert ("stablehlo.convolution" not in program) == product
+
+
+@pytest.mark.parametrize(("inputs", "dilated"), [(3, False), (5, True)])
+def test_gradient_of_images_of_few_channels_is_of_blocks_on_a_cpu(inputs, dilated):
+    def f(x, w):
+        y = convolution.convolution(x, w, (2, 2), "SAME", dimension_numbers=NHWC)
+        return jnp.sum(y**2)
+
+    program = on_a_cpu(jax.grad(f), jnp.ones((2, 16, 16, inputs)), jnp.ones((7, 7, inputs, 20)))
+    assert ("lhs_dilate = [2, 2]" in program) == dilated
+
+
 @pytest.mark.parametrize(("outputs", "form"), [(16, "dot_general"), (20, "while")])
 def test_kernel_of_many_outputs_has_a_gradient_of_another_form(outputs, form):
     def f(w, x):
