@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -11,6 +12,44 @@ from rrjax.errors import BadInput
 from rrjax.runs import pretrained, report
 from rrjax.runs.files import replace_text
 from rrjax.study import masking
+
+
+class Family(NamedTuple):
+    """What the cards of networks trained on the same data share.
+
+    config: of their training, with the name of a file in configs/ and its argument; in words: the
+    architecture, what the images are of, the data, the test images, how settings were chosen.
+    """
+
+    config: str
+    architecture: str
+    images: str
+    data: str
+    test: str
+    chosen: str
+
+
+FAMILIES = {
+    "cifar10": Family(
+        config="small_cifar10",
+        architecture="A ResNet-18 with CIFAR's stem and a quarter of its width",
+        images="CIFAR-10's ten classes in the order of their names",
+        data="""CIFAR-10's 50,000 training images, in a copy of JPEGs of quality 75: a little softer
+  than the originals. DATA holds {train,test}/<class>/*.jpg.""",
+        test="test images (the same JPEG copy)",
+        chosen="chosen on 5,000 images held out of the training set, by the l2 radius 0.5",
+    ),
+    "rin64": Family(
+        config="rin64:{norm},{eps}",
+        architecture="A ResNet-18 with ImageNet's stem and half of its width",
+        images="""nine groups of ImageNet's classes: dog, cat, amphibian,
+reptile, bird, primate, fish, crustacean, insect""",
+        data="""the 36 classes of Tiny ImageNet that are of these groups, 18,000 training images.
+  DATA holds {train,val}/<wnid>/*.JPEG.""",
+        test="validation images of the 36 classes",
+        chosen="as in a trial of ten epochs, and not tuned",
+    ),
+}
 
 
 def write(config: ConfigDict, workdir: str | Path) -> None:
@@ -26,7 +65,7 @@ def write(config: ConfigDict, workdir: str | Path) -> None:
     if not rows:
         raise BadInput(
             f"config.evaluations={config.evaluations}: holds no evaluation in {config.name}/: run "
-            f"launch/evaluate_cifar10.sh {config.name}"
+            f"launch/evaluate_pretrained.sh {_family(config.name)} {config.name}"
         )
     runs.make_folder(workdir)
     path = Path(workdir) / f"{config.name}.md"
@@ -91,18 +130,32 @@ def card(name: str, rows: Sequence[tuple[str, ...]]) -> str:
     trained, variables = pretrained.read(name)
     count = sum(x.size for x in jax.tree.leaves(variables["params"])) / 1e6
     begun = f", from the weights of {trained.start_from}" if trained.start_from else ""
-    settings = _BEGUN if begun else _CHOSEN
+    family = FAMILIES[_family(name)]
     return _CARD.format(
         name=name,
+        family=_family(name),
+        architecture=family.architecture,
         count=count,
         adversary=_adversary(trained.attack),
         begun=begun,
+        shape=(trained.data.image_size, trained.data.image_size, len(trained.model.mean)),
+        images=family.images,
+        data=family.data,
+        test=family.test,
         seed=trained.seed,
-        settings=settings,
-        command=command(trained),
+        settings=_BEGUN if begun else family.chosen,
+        command=command(family, trained),
         time=pretrained.facts(name)["time"],
         table=report.text_table(("attack", "eps", "accuracy", "n"), rows),
     )
+
+
+def _family(name: str) -> str:
+    """Return which of FAMILIES a name begins with."""
+    family = name.partition("_")[0]
+    if family not in FAMILIES:
+        raise BadInput(f"config.name={name!r}: a name begins with one of {', '.join(FAMILIES)}")
+    return family
 
 
 def _adversary(attack: ConfigDict) -> str:
@@ -111,31 +164,31 @@ def _adversary(attack: ConfigDict) -> str:
     return f"against {attack.norm} attacks of radius {radius(attack.norm, attack.eps)}"
 
 
-def command(trained: ConfigDict) -> str:
-    """Return the command of a training: the fields in which it differs from `small_cifar10`."""
-    fields, shared = (runs.flat(each) for each in (trained, cli.load_config("small_cifar10")))
+def command(family: Family, trained: ConfigDict) -> str:
+    """Return the command of a training: the fields in which it differs from its family's config."""
+    attack = trained.attack
+    name = family.config.format(norm=attack.norm, eps=radius(attack.norm, attack.eps))
+    fields, shared = (runs.flat(each) for each in (trained, cli.load_config(name)))
     flags = [
-        f"--config.{name}={value}"
-        for name, value in fields.items()
-        if name != "data.path" and shared[name] != value
+        f"--config.{field}={value}"
+        for field, value in fields.items()
+        if field != "data.path" and shared[field] != value
     ]
-    return " ".join(
-        ["python -m rrjax.train --config=configs/small_cifar10.py --config.data.path=DATA", *flags]
-    )
+    file, _, argument = name.partition(":")
+    config = f"configs/{file}.py" + (f":{argument}" if argument else "")
+    return " ".join([f"python -m rrjax.train --config={config} --config.data.path=DATA", *flags])
 
 
-_CHOSEN = "chosen on 5,000 images held out of the training set, by the l2 radius 0.5"
 _BEGUN = "of that network but for those of the command, which were not tuned"
 
 _CARD = """# {name}
 
-A ResNet-18 with CIFAR's stem and a quarter of its width ({count:.2f} million parameters), trained
+{architecture} ({count:.2f} million parameters), trained
 {adversary}{begun},
-for images (32, 32, 3), float in [0,1], of CIFAR-10's ten classes in the order of their names.
+for images {shape}, float in [0,1], of {images}.
 `rrjax.load("{name}")`.
 
-- **Data**: CIFAR-10's 50,000 training images, in a copy of JPEGs of quality 75: a little softer
-  than the originals. DATA holds {{train,test}}/<class>/*.jpg.
+- **Data**: {data}
 - **Training**: seed {seed}; settings {settings}:
 
   `{command} --workdir=runs/mine`
@@ -143,7 +196,7 @@ for images (32, 32, 3), float in [0,1], of CIFAR-10's ten classes in the order o
 - **Time**: {time}.
 - **Weights**: parameters rounded to bfloat16, BN statistics float32; the numbers below are theirs.
 
-Accuracy on the test images (the same JPEG copy), mean and 95 % interval over n images,
+Accuracy on the {test}, mean and 95 % interval over n images,
 drawn by seed 0 where they are not all; PGD in steps of 2.5 * eps / steps:
 
 {table}
@@ -156,5 +209,5 @@ python -m rrjax.evaluate --config=configs/evaluate.py --config.standard= --confi
 ```
 
 All of them, and more, for each n of the table:
-`DATA=... N=n bash launch/evaluate_cifar10.sh {name}`.
+`DATA=... N=n bash launch/evaluate_pretrained.sh {family} {name}`.
 """

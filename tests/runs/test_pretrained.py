@@ -15,6 +15,8 @@ from rrjax.convert import model_card, networks
 from rrjax.errors import BadInput
 from rrjax.runs import checkpoints, defaults, pretrained
 
+NAME = "cifar10_small"
+
 
 @pytest.fixture
 def released(tmp_path, monkeypatch):
@@ -27,15 +29,15 @@ def released(tmp_path, monkeypatch):
     variables = models.init(models.create(config.model), jax.random.key(0), (8, 8, 3))
     checkpoints.save_once(run, variables)
     release = pretrain.get_config()
-    release.update(run=str(run), name="small", time="a minute")
+    release.update(run=str(run), name=NAME, time="a minute")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
     networks.export_pretrained(release, tmp_path / "pretrained")
     return run
 
 
 def test_a_name_gives_the_run_s_network_with_its_parameters_in_bfloat16(released):
-    assert rrjax.models_available() == ("small",)
-    network, trained = rrjax.load("small"), runs.load(released)
+    assert rrjax.models_available() == (NAME,)
+    network, trained = rrjax.load(NAME), runs.load(released)
     rounded = jax.tree.map(
         lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), trained.variables["params"]
     )
@@ -47,24 +49,24 @@ def test_a_name_gives_the_run_s_network_with_its_parameters_in_bfloat16(released
 
 
 def test_where_the_data_lie_is_an_argument(released):
-    assert rrjax.load("small").config.data.path == ""
-    assert runs.load("small", data={"name": "", "path": "/here"}).config.data.path == "/here"
-    assert runs.load("small", data={"name": "", "path": "/here"}).config.data.name == "folder"
+    assert rrjax.load(NAME).config.data.path == ""
+    assert runs.load(NAME, data={"name": "", "path": "/here"}).config.data.path == "/here"
+    assert runs.load(NAME, data={"name": "", "path": "/here"}).config.data.name == "folder"
 
 
 def test_a_network_answers_in_another_dtype_of_the_same_parameters(released):
-    single, half = rrjax.load("small"), rrjax.load("small", dtype="bfloat16")
+    single, half = rrjax.load(NAME), rrjax.load(NAME, dtype="bfloat16")
     assert (single.config.model.dtype, half.config.model.dtype) == ("float32", "bfloat16")
     jax.tree.map(np.testing.assert_array_equal, single.variables, half.variables)
     images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
     a, b = single(images)[0], half(images)[0]
     assert b.dtype == np.float32 and 0 < np.abs(a - b).max() < 0.05
     with pytest.raises(BadInput, match="dtype 'half'"):
-        rrjax.load("small", dtype="half")
+        rrjax.load(NAME, dtype="half")
 
 
 def test_a_call_takes_any_number_of_images_and_returns_the_stages_asked_for(released):
-    network = rrjax.load("small")
+    network = rrjax.load(NAME)
     images = np.random.default_rng(0).uniform(size=(5, 8, 8, 3)).astype(np.float32)
     logits, reps = network(images)
     parts, some = network(images, stages=("representation", "layer1"), batch_size=2)
@@ -77,18 +79,18 @@ def test_a_call_takes_any_number_of_images_and_returns_the_stages_asked_for(rele
 
 
 def test_weights_that_were_changed_are_refused(released):
-    path = pretrained.FOLDER / "small.safetensors"
+    path = pretrained.FOLDER / "cifar10_small.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"small.safetensors: not the weights .* install it again"):
-        rrjax.load("small")
+    with pytest.raises(BadInput, match=r"\.safetensors: not the weights .* install it again"):
+        rrjax.load(NAME)
 
 
 def test_a_name_is_given_once(released):
     release = pretrain.get_config()
-    release.update(run=str(released), name="small")
-    with pytest.raises(BadInput, match="holds small already"):
+    release.update(run=str(released), name=NAME)
+    with pytest.raises(BadInput, match="holds cifar10_small already"):
         networks.export_pretrained(release, pretrained.FOLDER)
 
 
@@ -103,7 +105,7 @@ def test_a_model_card_holds_the_training_and_the_accuracies(released, tmp_path):
     def cell(steps, eps, *summary):
         return {"steps": steps, "eps": eps, **accuracy(*summary)}
 
-    settings, folder = {"norm": "linf", "restarts": 1}, tmp_path / "evaluations/small"
+    settings, folder = {"norm": "linf", "restarts": 1}, tmp_path / "evaluations" / NAME
     cells = [cell(20, 0.0, 0.9), cell(20, 8 / 255, 0.3), cell(100, 8 / 255, 0.2)]
     evaluated(folder / "a", "accuracy", settings, {"models": {"robust": cells}})
     cells = [cell(20, 8 / 255, 0.35, 1000), cell(20, 0.0, 0.8, 1000)]
@@ -115,11 +117,11 @@ def test_a_model_card_holds_the_training_and_the_accuracies(released, tmp_path):
         "transfer": accuracy(0.7),
         "pgd_margin": accuracy(0.25),
     }
-    evaluated(folder / "c", "masking", settings, {"networks": {"small": {"accuracy": accuracies}}})
+    evaluated(folder / "c", "masking", settings, {"networks": {NAME: {"accuracy": accuracies}}})
     config = card_config.get_config()
-    config.update(name="small", evaluations=str(tmp_path / "evaluations"))
+    config.update(name=NAME, evaluations=str(tmp_path / "evaluations"))
     model_card.write(config, tmp_path)
-    text = (tmp_path / "small.md").read_text()
+    text = (tmp_path / "cifar10_small.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [[cell.strip() for cell in row.strip("| ").split("|")] for row in rows[2:]] == [
         ["none", "0", "0.800 [0.700, 0.900]", "1,000"],
@@ -133,8 +135,21 @@ def test_a_model_card_holds_the_training_and_the_accuracies(released, tmp_path):
     assert "against l2 attacks of radius 3" in text and "a minute." in text
     assert "--config.model.width=2 " in text and "somewhere" not in text
     config.evaluations = str(tmp_path / "elsewhere")
-    with pytest.raises(BadInput, match=r"elsewhere: holds no evaluation in small/"):
+    with pytest.raises(BadInput, match=r"elsewhere: holds no evaluation in cifar10_small/"):
         model_card.write(config, tmp_path)
+
+
+def test_a_model_card_tells_of_the_data_that_its_name_says(released):
+    run = runs.load(released).config.unlock()
+    run.attack.update(norm="linf", eps=4 / 255)
+    path = pretrained.FOLDER
+    pretrained.write(path, "rin64_small", run, runs.load(released).variables, "an hour")
+    text = model_card.card("rin64_small", [("none", "0", "0.600", "10")])
+    assert "Tiny ImageNet" in text and "CIFAR" not in text and "against linf attacks" in text
+    assert "--config=configs/rin64.py:linf,4/255 --config.data.path=DATA " in text
+    pretrained.write(path, "other", run, runs.load(released).variables, "an hour")
+    with pytest.raises(BadInput, match="'other': a name begins with one of cifar10, rin64"):
+        model_card.card("other", [])
 
 
 @pytest.mark.slow
@@ -151,11 +166,11 @@ def test_a_pretrained_model_is_whole_small_and_has_a_card(name):
 
 def test_a_copy_of_an_older_model_is_a_run_folder_of_today(released, tmp_path):
     """An autoencoder's run keeps such a copy of the network that it inverts."""
-    path = pretrained.FOLDER / "small.json"
+    path = pretrained.FOLDER / "cifar10_small.json"
     facts = json.loads(path.read_text())
     del facts["config"]["replays"], facts["config"]["loss"]["beta"]
     path.write_text(json.dumps(facts))
-    network = runs.load("small")
+    network = runs.load(NAME)
     runs.save_network(tmp_path / "copy", network)
     copy = runs.load(tmp_path / "copy")
     assert copy.config.loss.beta == 6 and copy.config.replays == 0
