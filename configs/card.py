@@ -3,7 +3,7 @@
 python -m rrjax.convert --config=configs/card.py --config.name=cifar10_robust_l2_eps05 \
   --workdir=runs/evaluations/cards
 
-`DATA=... bash launch/evaluate_pretrained.sh cifar10 NAME` makes the evaluations, then the model card.
+`DATA=... bash launch/evaluate_pretrained.sh cifar10 NAME` makes the evaluations, then the card.
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,10 @@
 python -m rrjax.train --config=configs/rin64.py:l2,1 --config.data.path=DATA \
   --workdir=runs/rin64/l2_1
 
-DATA holds Tiny ImageNet as it is published, DATA/{train,val}/<wnid>/<image>, or that part of it.
+DATA holds Tiny ImageNet as it is published, or that part of it which is used. Written as one set
+that reads faster: rrjax.prepare (configs/prepare_folder.py), then --config.data.name=NAME. The same
+classes of ImageNet itself, 46,000 photographs, scaled to 64 pixels as they are read:
+--config.data.name=imagenet2012 (configs/prepare_imagenet.py).
 Behind the colon: the norm, and eps in units of pixels in [0,1]: l2,1 or linf,4/255; l2,0 is
 standard training. One attack step of 1.25 * eps from a random start and a cyclic rate (Wong et al.
 2020), as the small CIFAR-10 networks. Not trained here yet.

@@ -3,7 +3,7 @@
 python -m rrjax.train --config=configs/small_cifar10.py --config.data.path=DATA \
   --workdir=runs/small_cifar10
 
-DATA is a tree DATA/{train,test}/<class>/*.jpg. `launch/train_pretrained.sh cifar10` trains all of them.
+DATA is a tree DATA/{train,test}/<class>/*.jpg. `launch/train_pretrained.sh` trains all of them.
 Settings for few epochs on two cores: one attack step of 1.25 * eps from a random start and a cyclic
 rate (Wong et al. 2020). Trained on 45,000 of the training images, on the other 5,000: accuracy
 0.773, under PGD-20 at eps 0.5 0.550 (seed 0, 36 minutes, 2026-11-22). Nothing else was tried.

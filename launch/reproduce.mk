@@ -8,7 +8,7 @@ train = python -m rrjax.train
 study = python -m rrjax.study
 logged = @bash launch/logged.sh $@ $(1)
 
-.PHONY: small seeds cifar10 gradients paper
+.PHONY: small seeds cifar10 rin64 gradients paper
 
 # The trainings of the first paper's studies on digits, and those studies.
 REPRESENTATIONS := inversion proximity interpolation visualization regularized manipulation \
@@ -114,25 +114,29 @@ seeds: runs/seeds/logs/claims.done
 C := runs/cifar10_studies
 D := $(C)/decoders
 at_data = --config.data.path="$$DATA"
-PRETRAINED := --config.standard=cifar10_standard --config.robust=cifar10_robust_l2_eps05
 BOTH := standard robust_l2_eps025
 CLASSES := airplane automobile bird cat deer dog frog horse ship truck
 
-$(C)/logs/accuracy.done: $(SETTINGS)
-	$(call logged,$(C)/logs/accuracy.log) python -m rrjax.evaluate --config=configs/evaluate.py \
-	  --workdir=$(C) $(PRETRAINED) $(at_data) --config.eps="(0.0,0.25,0.5,1.0)" --config.n=1000
+# The first paper's studies of two pretrained networks, and the verdicts on them.
+define pretrained # OUT, STANDARD, ROBUST, EPS OF ITS TRAINING, RADII, IMAGES
+$(1)/logs/accuracy.done: $(SETTINGS)
+	$$(call logged,$(1)/logs/accuracy.log) python -m rrjax.evaluate --config=configs/evaluate.py \
+	  --workdir=$(1) --config.standard=$(2) --config.robust=$(3) $$(at_data) \
+	  --config.eps="($(strip $(5)))" --config.n=$(6)
+$(REPRESENTATIONS:%=$(1)/logs/%.done): $(1)/logs/%.done: $(SETTINGS)
+	$$(call logged,$(1)/logs/$$*.log) $(study) --config=configs/$$*.py --workdir=$(1) \
+	  --config.standard=$(2) --config.robust=$(3) $$(at_data) $$(flags)
+$(1)/logs/claims.done: $(call representations,$(1)) $(1)/logs/reconstruction.done
+	$$(call logged,$(1)/logs/claims.log) $(study) --config=configs/claims.py --workdir=$(1) \
+	  --config.eps=$(4)
+endef
 
+$(eval $(call pretrained,$(C),cifar10_standard,cifar10_robust_l2_eps05,0.5,\
+  0.0$(comma)0.25$(comma)0.5$(comma)1.0,1000))
 $(C)/logs/inversion.done $(C)/logs/proximity.done: flags := --config.n=64
 $(C)/logs/interpolation.done: flags := --config.n=64 --config.points=5
 $(C)/logs/visualization.done: flags := --config.units=16
 $(C)/logs/synthesis.done: flags := --config.patch=10
-$(REPRESENTATIONS:%=$(C)/logs/%.done): $(C)/logs/%.done: $(SETTINGS)
-	$(call logged,$(C)/logs/$*.log) $(study) --config=configs/$*.py --workdir=$(C) \
-	  $(PRETRAINED) $(at_data) $(flags)
-
-$(C)/logs/claims.done: $(call representations,$(C)) $(C)/logs/reconstruction.done
-	$(call logged,$(C)/logs/claims.log) $(study) --config=configs/claims.py --workdir=$(C) \
-	  --config.eps=0.5
 
 # A decoder, trained for 390 steps: its command but for the encoder and the folder.
 decoder = $(train) --config=configs/autoencoder_cifar10.py $(at_data) --config.epochs=1
@@ -232,6 +236,57 @@ cifar10: $(C)/logs/claims.done $(foreach seed,0 1 2,$(C)/ladder/$(seed)/logs/rec
   $(C)/seed_1/logs/reconstruction.done $(C)/seed_2/logs/reconstruction.done \
   $(patsubst %,$(C)/logs/%.done,reconstruction generation denoising style anomaly)
 	@echo "Look at $(C)/report.html"
+
+# rin64: the pretrained models of Restricted ImageNet at 64 pixels, and decoders of them.
+R := runs/rin64_studies
+R_ROBUST := rin64_robust_l2_eps1
+$(eval $(call pretrained,$(R),rin64_standard,$(R_ROBUST),1.0,\
+  0.0$(comma)0.5$(comma)1.0$(comma)3.0,0))
+# Steps as large as pictures of 64 pixels want: five times those of the digits of 16.
+steps := --config.step_size=0.5 --config.steps
+$(R)/logs/inversion.done: flags := --config.n=64 $(steps)=1000 $(if $(OTHERS),\
+  --config.unseen.path="$$OTHERS" \
+  --config.targets="('test images','photographs','patterns','unseen classes')")
+$(R)/logs/proximity.done: flags := --config.n=64 --config.free_step_size=0.5
+$(R)/logs/interpolation.done: flags := --config.n=64 --config.points=5 $(steps)=500
+$(R)/logs/visualization.done: flags := --config.units=16 $(steps)=200
+$(R)/logs/regularized.done: flags := --config.step_size=0.5
+$(R)/logs/manipulation.done: flags := $(steps)=800
+$(R)/logs/synthesis.done: flags := --config.eps=12 --config.grain=4 --config.patch=20 $(steps)=80
+$(R)/logs/transfer.done: flags := $(if $(OTHERS),--config.other.name=folder \
+  --config.other.path="$$OTHERS")
+
+define rin64_decoder # ENCODER, SUFFIX, FLAGS
+$(R)/decoders/$(1)_$(2)/.done: $(SETTINGS)
+	$$(call logged,$(R)/logs/$(1)_$(2).log) $(train) --config=configs/autoencoder_rin64.py \
+	  $$(at_data) --config.model.encoder=rin64_$(1) --workdir=$(R)/decoders/$(1)_$(2) $(3)
+endef
+R_BOTH := standard $(R_ROBUST:rin64_%=%)
+$(foreach name,$(R_BOTH),\
+  $(eval $(call rin64_decoder,$(name),layer4))\
+  $(eval $(call rin64_decoder,$(name),layer2,--config.model.stage=layer2))\
+  $(eval $(call rin64_decoder,$(name),denoiser,--config.model.stage=layer2 --config.noise=50)))
+of_both = "('$(R)/decoders/$(word 1,$(R_BOTH))_$(1)','$(R)/decoders/$(word 2,$(R_BOTH))_$(1)')"
+
+$(R)/logs/reconstruction.done: $(R_BOTH:%=$(R)/decoders/%_layer4/.done)
+	$(call logged,$(R)/logs/reconstruction.log) $(study) --config=configs/reconstruction.py \
+	  --workdir=$(R) --config.standard=$(R)/decoders/$(word 1,$(R_BOTH))_layer4 \
+	  --config.robust=$(R)/decoders/$(word 2,$(R_BOTH))_layer4 $(at_data) --config.n=1000 \
+	  --config.step_size=0.5
+
+$(R)/logs/denoising.done: $(R_BOTH:%=$(R)/decoders/%_denoiser/.done)
+	$(call logged,$(R)/logs/denoising.log) $(study) --config=configs/denoising.py --workdir=$(R) \
+	  --config.lpips=alexnet --config.networks=$(call of_both,denoiser) \
+	  $(if $(CBSD68),--config.images="$$CBSD68" --config.n=0,$(at_data))
+
+$(R)/logs/style.done: $(foreach name,$(R_BOTH),$(R)/decoders/$(name)_layer4/.done \
+  $(R)/decoders/$(name)_layer2/.done)
+	$(call logged,$(R)/logs/style.log) $(study) --config=configs/style.py --workdir=$(R) \
+	  $(foreach i,1 2,--config.$(word $(i),standard robust)="($(foreach stage,layer4 layer2,\
+	  $(call quoted,$(R)/decoders/$(word $(i),$(R_BOTH))_$(stage))))")
+
+rin64: $(R)/logs/claims.done $(R)/logs/denoising.done $(R)/logs/style.done
+	@echo "Look at $(R)/report.html"
 
 # gradients: Kim et al. (2019) on CIFAR-10.
 G := runs/gradients# as configs/retraining.py:cifar10 has it

@@ -3,10 +3,13 @@
 #   bash launch/reproduce.sh small                       on digits: two trainings, every study
 #   bash launch/reproduce.sh seeds                       the first paper's with three seeds of them
 #   DATA=... CBSD68=... bash launch/reproduce.sh cifar10 with the networks that come with rrjax
+#   DATA=... OTHERS=... CBSD68=... bash launch/reproduce.sh rin64
 #   DATA=... bash launch/reproduce.sh gradients [FLAGS of every classifier's training]
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
 # "cifar10" and "gradients" need the images in DATA, {train,test}/<class>/*.jpg; CBSD68 is the folder
-# of its 68 images, whose noise is taken away (without it: that of test images). "gradients" is Kim et
+# of its 68 images, whose noise is taken away (without it: that of test images). "rin64" needs Tiny
+# ImageNet in DATA, {train,val}/<wnid>/*.JPEG; OTHERS holds other classes so, for what is not of
+# training. "gradients" is Kim et
 # al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
 # VAE-GAN and three studies, for an accelerator. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
@@ -19,22 +22,23 @@
 # their configs have: so "small" takes 40 minutes of two slow cores.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, gradients or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, rin64, gradients or paper [FLAGS]}
 shift
 
 case $which in
   small) folder=runs/small ;;
   seeds) folder=runs/seeds ;;
   cifar10) folder=runs/cifar10_studies ;;
+  rin64) folder=runs/rin64_studies ;;
   gradients) folder=runs/gradients ;;
   paper) folder=runs/reproduce ;;
   *)
-    echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, gradients or paper" >&2
+    echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, rin64, gradients or paper" >&2
     exit 2
     ;;
 esac
 case $which in
-  small | seeds | cifar10) EXTRAS=${EXTRAS-} ;;
+  small | seeds | cifar10 | rin64) EXTRAS=${EXTRAS-} ;;
   gradients | paper) EXTRAS=${EXTRAS-cuda} ;;
 esac
 source launch/setup.sh
@@ -55,6 +59,9 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
   cifar10 | gradients)
     : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
     ;;
+  rin64)
+    : "${DATA:?the folder of Tiny ImageNet: train/ and val/, a folder a class in each}"
+    ;;
   paper)
     : "${TARS:?the folder of ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar}"
     : "${DATA:?the folder to write the prepared data into}"
@@ -68,11 +75,11 @@ esac
 # The trainings depend on this file: with other flags they run again, and refuse the old folders.
 SETTINGS=$folder/logs/settings
 FLAGS=$([ $# = 0 ] || printf '%q ' "$@")
-settings="DATA=${DATA-} CBSD68=${CBSD68-} $FLAGS"
+settings="DATA=${DATA-} OTHERS=${OTHERS-} CBSD68=${CBSD68-} $FLAGS"
 mkdir -p "$folder/logs"
 if [ ! -e "$SETTINGS" ] || [ "$(cat "$SETTINGS")" != "$settings" ]; then
   echo "$settings" >"$SETTINGS"
 fi
 FLAGS=${FLAGS//\$/\$\$} # make's dollar
-export SETTINGS FLAGS DATA CBSD68
+export SETTINGS FLAGS DATA OTHERS CBSD68
 exec make --no-print-directory --file=launch/reproduce.mk --jobs="$jobs" "$which"

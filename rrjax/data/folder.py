@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 # A split's folder: the first of these that holds folders; a test/ without classes has no labels.
 SPLITS = {"train": ("train",), "test": ("test", "val", "validation")}
+# Where a test split has this file, as Tiny ImageNet has it, it names each image's class.
+ANNOTATIONS = "val_annotations.txt"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 
 
@@ -37,7 +39,8 @@ def files(path: str | Path, split: str) -> tuple[list[Path], np.ndarray, tuple[s
 
     A label is the position of its folder among train's sorted class folders (among the split's own
     where there is no train); the images may lie in folders within it, as torchvision's ImageFolder
-    has it. Names that begin with a dot are skipped.
+    has it. Names that begin with a dot are skipped. Tiny ImageNet is read as it is published: test/
+    has no labels there, and those of val/ are in a file.
 
     Raises:
       BadInput: for a missing folder, one that cannot be read, and a class without images or not in
@@ -46,6 +49,8 @@ def files(path: str | Path, split: str) -> tuple[list[Path], np.ndarray, tuple[s
     root = split_folder(path, split)
     train = root.with_name("train")
     class_names = _checked_class_names(train if ask(Path.is_dir, train) else root)
+    if split == "test" and ask(Path.is_file, root / ANNOTATIONS):
+        return (*_annotated(root, class_names), class_names)
     paths, labels = [], []
     for name in _checked_class_names(root):
         if name not in class_names:
@@ -62,6 +67,23 @@ def files(path: str | Path, split: str) -> tuple[list[Path], np.ndarray, tuple[s
         paths += images
         labels += [class_names.index(name)] * len(images)
     return paths, np.array(labels, np.int32), class_names
+
+
+def _annotated(root: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
+    """Read Tiny ImageNet's lines: an image's name, its class and a box, with tabs between them."""
+    file, images, examples = root / ANNOTATIONS, root / "images", []
+    for line in ask(Path.read_text, file).splitlines():
+        name, _, rest = line.partition("\t")
+        label, path = rest.partition("\t")[0], images / name
+        if label not in class_names or not ask(Path.is_file, path):
+            raise BadInput(
+                f"{file}: {line[:60]!r}: give an image of {images} and one of train's classes"
+            )
+        examples.append((class_names.index(label), path))
+    labels, paths = zip(*sorted(examples), strict=True) if examples else ((), ())
+    if not paths:
+        raise BadInput(f"{file}: names no images")
+    return [*paths], np.array(labels, np.int32)
 
 
 def pictures(path: str | Path, n: int, channels: int, seed: int) -> list[np.ndarray]:
@@ -109,7 +131,8 @@ def split_folder(path: str | Path, split: str) -> Path:
         raise BadInput(
             f"{path}: no {split} split; make a folder {' or '.join(SPLITS[split])} in it"
         )
-    return next(filter(_class_names, roots), roots[0])
+    annotated = [r for r in roots if split == "test" and ask(Path.is_file, r / ANNOTATIONS)]
+    return next(iter([*annotated, *filter(_class_names, roots)]), roots[0])
 
 
 def expanded(path: str | Path) -> str:

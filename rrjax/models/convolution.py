@@ -16,9 +16,9 @@ whatever the host that it is traced on:
 | "whole"   | all others                                | lax's     | in the layout that is fast   |
 
 Why: a matrix product is faster than XLA:CPU's convolution where the kernel is small. Where it has
-more places than the image, as 3x3 on 2x2 pixels, XLA lets the two change roles, which takes 25 times
-as long as a product. XLA:CPU brings convolutions into the layout it is fast in outside of loops
-only, and all of rrjax's searches are loops; so from "dilated" on, other than the product,
+more places than the image, as 3x3 on 2x2 pixels, XLA lets the two change roles, which takes 25
+times as long as a product. XLA:CPU brings convolutions into the layout it is fast in outside of
+loops only, and all of rrjax's searches are loops; so from "dilated" on, other than the product,
 derivatives are written in that layout (`_transposable`). The gradient of a kernel is a convolution
 of which the output's cotangent is the kernel: where that is larger than the caches, an image at a
 time is faster. The gradient of the images of a strided convolution has as few channels as they

@@ -89,6 +89,11 @@ def test_restricted_imagenet_at_64_pixels(tmp_path):
     shown = works("train", "--config=configs/rin64.py:linf,4/255", run, *small).stdout
     assert "train: 36 images of 9 classes (dog 6, cat 5, amphibian 3, reptile 2, bird 4" in shown
     assert "test_adversarial_accuracy" in logged(tmp_path / "run")[-1]
+    decoder = [f"--config.model.encoder={tmp_path / 'run'}", "--config.model.stage=block1"]
+    decoder += [field for field in small if "model" not in field]
+    decoder += [f"--workdir={tmp_path / 'decoder'}", "--config.loss.discriminator_stride=1"]
+    works("train", "--config=configs/autoencoder_rin64.py", *decoder)
+    assert "test_psnr" in logged(tmp_path / "decoder")[-1]
 
 
 @pytest.mark.skipif(not SAMPLES.exists(), reason="needs ../shared/data/imagenet_samples")

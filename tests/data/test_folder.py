@@ -200,6 +200,36 @@ def test_folder_reads_cifar10(tmp_path):
             np.testing.assert_array_equal(record["image"], np.asarray(image))
 
 
+@pytest.fixture
+def tiny_imagenet(tmp_path):
+    """Write two classes in the layout in which Tiny ImageNet is published."""
+    for file in ("train/n02/images/a.png", "train/n01/images/b.png", "test/images/test_0.png"):
+        save(tmp_path / file)
+    for i in range(3):
+        save(tmp_path / f"val/images/val_{i}.png")
+    lines = [f"val_{i}.png\t{wnid}\t0\t0\t9\t9\n" for i, wnid in enumerate(("n02", "n01", "n02"))]
+    (tmp_path / "val/val_annotations.txt").write_text("".join(lines))
+    return tmp_path
+
+
+def test_tiny_imagenet_is_read_as_it_is_published(tiny_imagenet):
+    train, test = (files(tiny_imagenet, split) for split in ("train", "test"))
+    assert train[2] == test[2] == ("n01", "n02")
+    assert [path.name for path in train[0]] == ["b.png", "a.png"]
+    assert [path.name for path in test[0]] == ["val_1.png", "val_0.png", "val_2.png"]
+    assert test[1].tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("line", ["val_9.png\tn01\t0", "val_0.png\tn03\t0", "val_0.png", ""])
+def test_an_annotation_of_no_image_or_of_no_class_is_named(line, tiny_imagenet):
+    (tiny_imagenet / "val/val_annotations.txt").write_text(f"{line}\n")
+    with pytest.raises(BadInput, match=r"val_annotations.txt: '.*': give an image of .*images and"):
+        files(tiny_imagenet, "test")
+    (tiny_imagenet / "val/val_annotations.txt").write_text("")
+    with pytest.raises(BadInput, match=r"val_annotations.txt: names no images"):
+        files(tiny_imagenet, "test")
+
+
 def test_pictures_of_a_folder_as_they_lie_in_it(tmp_path):
     color = save(tmp_path / "b/2.png", size=(6, 4))
     gray = save(tmp_path / "a.png", "L", size=(5, 7), seed=1)
