@@ -15,7 +15,7 @@ def get_config():
     config.model = small_cifar10.get_config().model.copy_and_resolve_references()
     config.image_size = 32
     config.n = 64  # images, all of them at a time
-    config.steps = 20  # of the attack, and of the inversion
+    config.steps = 20  # of the attack, and of the inversion; products and sums
     config.eps = 0.5  # of the attack, l2, in units of pixels in [0,1]
     config.rounds = 5
     config.seed = 0

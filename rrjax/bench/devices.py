@@ -3,7 +3,9 @@
 python -m rrjax.bench --config=configs/bench_devices.py --workdir=runs/bench_devices
 
 The network is not trained: the work does not depend on it. In each round every program has its
-turn, so that what the machine does besides meets all of them.
+turn, so that what the machine does besides meets all of them. Two more say what the machine itself
+gains by its devices: products of matrices, which the arithmetic limits, and sums of large arrays,
+which the memory limits.
 """
 
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from itertools import product
 
 import jax
 import numpy as np
+from jax import lax
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
@@ -84,7 +87,28 @@ def _invert(config: ConfigDict, apply: Callable, images: np.ndarray) -> None:
     vmapped.in_parts(invert, config.n, images[::-1], images)
 
 
-WORK = {"evaluation": _evaluate, "inversion": _invert}
+def _multiply(config: ConfigDict, _apply: Callable, _images: np.ndarray) -> None:
+    matrices = np.full((config.n, _SIDE, _SIDE), 1 / _SIDE, np.float32)
+    vmapped.in_parts(partial(_products, steps=config.steps), config.n, matrices)
+
+
+@partial(jax.jit, static_argnames="steps")
+def _products(matrices: jax.Array, steps: int) -> jax.Array:
+    return lax.fori_loop(0, steps, lambda _, x: x @ matrices, matrices)[:, 0]
+
+
+def _add(config: ConfigDict, _apply: Callable, _images: np.ndarray) -> None:
+    arrays = np.zeros((config.n, _SIDE * _SIDE), np.float32)
+    vmapped.in_parts(partial(_sums, steps=config.steps), config.n, arrays)
+
+
+@partial(jax.jit, static_argnames="steps")
+def _sums(arrays: jax.Array, steps: int) -> jax.Array:
+    return lax.fori_loop(0, steps, lambda _, x: x + arrays, arrays)[:, :1]
+
+
+_SIDE = 512  # of a matrix; 64 of them are larger than a CPU's caches
+WORK = {"evaluation": _evaluate, "inversion": _invert, "products": _multiply, "sums": _add}
 
 
 def _section(config: ConfigDict, results: dict) -> report.Section:
@@ -94,7 +118,8 @@ def _section(config: ConfigDict, results: dict) -> report.Section:
         text=[
             f"{results['devices']} x {results['kind']}; {config.model.name} of width "
             f"{config.model.width}, {config.n} images of {config.image_size} pixels, float32; "
-            f"{config.steps} steps of the attack of an evaluation, and of an inversion. Seconds: "
+            f"{config.steps} steps of the attack of an evaluation, and of an inversion; as many "
+            f"products of {config.n} matrices, and sums of their size. Seconds: "
             f"median [least, greatest] of {config.rounds} rounds; faster: within a round."
         ],
         header=["work", "seconds on one", "on all", "times as fast"],
