@@ -165,7 +165,7 @@ def _form(
     if inputs[:2] == [1, 1] or (few and math.prod(inputs) <= _SMALL_INPUTS):
         return "product"
     shape = output_shape()
-    if math.prod(inputs[:2]) > math.prod(shape[1:3]):
+    if math.prod(inputs[:2]) > math.prod(shape[1:3]) > 0:
         return "product"
     if math.prod(shape) < _LARGE:
         return "whole"
