@@ -1,7 +1,8 @@
 """PyTorch's names and layouts for flax's variables, and its wrappers' prefixes, without PyTorch.
 
 A module path maps mechanically: `params/layer1_0/downsample_1/scale` is
-`layer1.0.downsample.1.weight`. Models flatten in torch's order, so a layout is a transpose.
+`layer1.0.downsample.1.weight`, `params/features_0_0/kernel` is `features.0.0.weight`. Models
+flatten in torch's order, so a layout is a transpose.
 """
 
 import itertools
@@ -258,7 +259,11 @@ def shapes(variables: Any) -> dict[str, tuple[int, ...]]:
 
 def _name(path: tuple[str, ...]) -> str:
     _, *modules, leaf = path
-    return ".".join([*(re.sub(r"_(\d+)$", r".\1", name) for name in modules), _LEAVES[leaf]])
+    return ".".join([*map(_dotted, modules), _LEAVES[leaf]])
+
+
+def _dotted(name: str) -> str:
+    return re.sub(r"(_\d+)+$", lambda numbers: numbers[0].replace("_", "."), name)
 
 
 def _torch_shape(leaf: Any) -> tuple[int, ...]:
