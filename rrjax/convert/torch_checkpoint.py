@@ -31,6 +31,8 @@ _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _MOST_CHANNELS = 16
 # The last Linear of AlexNet in torchvision, and in robustness.
 _ALEXNET_HEAD = ("classifier.6.", "last_layer.")
+# A dense layer's parts in the weights that torchvision hands out: `norm.1` for `norm1`.
+_DENSE_PART = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 # Wrappers' names, which no network has: DataParallel, AveragedModel; torch.compile; FSDP.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # What trainers call the network in them.
@@ -109,7 +111,7 @@ def unwrap(
 def _without_wrappers(name: str) -> str:
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
     of_torchvision, of_robustness = _ALEXNET_HEAD
-    return name.replace(of_robustness, of_torchvision)
+    return _DENSE_PART.sub(r"\1\2.", name.replace(of_robustness, of_torchvision))
 
 
 def _without_owners(name: str) -> str:

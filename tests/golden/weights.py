@@ -8,7 +8,7 @@ WIDTH = 16  # channels of ResNeXt's and the wide ResNets' first stage, in place 
 SMALL = {
     "densenet161": {"growth_rate": 8, "block_config": (2, 3, 2, 1), "num_init_features": 12},
     "mobilenet_v2": {
-        "inverted_residual_setting": ((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 2, 2), (3, 24, 2, 1)),
+        "inverted_residual_setting": ((1, 8, 1, 1), (6, 16, 2, 2), (6, 24, 2, 2), (3, 32, 2, 1)),
     },
     "shufflenet_v2_x1_0": {
         "stages_repeats": (2, 1, 2),
