@@ -425,17 +425,49 @@ def test_convolution_is_the_stock_one_to_the_second_derivative(
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        ((3, 3), (1, 1), ((1, 1), (1, 1)), None),
+        ((3, 3), (2, 2), ((1, 1), (1, 1)), None),
+        ((5, 3), (2, 1), ((2, 2), (0, 1)), None),
+        ((2, 4), (3, 2), ((0, 1), (5, 2)), None),
+        ((1, 1), (2, 2), "VALID", None),
+        ((3, 3), (2, 2), "SAME", None),
+    ],
+)
+def test_depthwise_convolution_is_the_stock_one_to_the_second_derivative(geometry, float64):
+    fast, stock = (
+        derivatives(partial(conv, feature_group_count=4), geometry, 4, 4, 1)
+        for conv in (convolution.convolution, lax.conv_general_dilated)
+    )
+    for a, b in zip(jax.tree.leaves(fast), jax.tree.leaves(stock), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
+
+
+@pytest.mark.parametrize(("groups", "outputs"), [(4, 4), (2, 4), (4, 8)])
+def test_only_a_depthwise_convolution_is_a_sum_on_a_cpu(groups, outputs):
+    def f(x, w):
+        options = {"dimension_numbers": NHWC, "feature_group_count": groups}
+        return jnp.sum(convolution.convolution(x, w, (2, 2), "SAME", **options) ** 2)
+
+    w = jnp.ones((3, 3, 4 // groups, outputs))
+    program = on_a_cpu(jax.grad(f, (0, 1)), jnp.ones((2, 8, 8, 4)), w)
+    assert ("stablehlo.convolution" not in program) == (groups == outputs)
+
+
 @cache  # in the cases that differ in what is called large
 def stock_derivatives(geometry, inputs, outputs):
     return derivatives(lax.conv_general_dilated, ast.literal_eval(geometry), inputs, outputs)
 
 
-def derivatives(conv, geometry, inputs, outputs):
+def derivatives(conv, geometry, inputs, outputs, kernel_inputs=None):
     """Return the value of a convolution's sine, its first two gradients, and its tangent."""
     kernel, strides, padding, dilation = geometry
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 9, 8, inputs))
-    w = rng.standard_normal((*kernel, inputs, outputs))
+    w = rng.standard_normal((*kernel, kernel_inputs or inputs, outputs))
     dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
 
     def f(x, w):
