@@ -1,7 +1,8 @@
 """PyTorch's names and layouts for flax's variables, and its wrappers' prefixes, without PyTorch.
 
 A module path maps mechanically: `params/layer1_0/downsample_1/scale` is
-`layer1.0.downsample.1.weight`. Models flatten in torch's order, so a layout is a transpose.
+`layer1.0.downsample.1.weight`, `params/features_0_0/kernel` is `features.0.0.weight`. Models
+flatten in torch's order, so a layout is a transpose.
 """
 
 import itertools
@@ -30,6 +31,8 @@ _TO_TORCH = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
 _MOST_CHANNELS = 16
 # The last Linear of AlexNet in torchvision, and in robustness.
 _ALEXNET_HEAD = ("classifier.6.", "last_layer.")
+# A dense layer's parts in the weights that torchvision hands out: `norm.1` for `norm1`.
+_DENSE_PART = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 # Wrappers' names, which no network has: DataParallel, AveragedModel; torch.compile; FSDP.
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # What trainers call the network in them.
@@ -108,7 +111,7 @@ def unwrap(
 def _without_wrappers(name: str) -> str:
     name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
     of_torchvision, of_robustness = _ALEXNET_HEAD
-    return name.replace(of_robustness, of_torchvision)
+    return _DENSE_PART.sub(r"\1\2.", name.replace(of_robustness, of_torchvision))
 
 
 def _without_owners(name: str) -> str:
@@ -258,7 +261,11 @@ def shapes(variables: Any) -> dict[str, tuple[int, ...]]:
 
 def _name(path: tuple[str, ...]) -> str:
     _, *modules, leaf = path
-    return ".".join([*(re.sub(r"_(\d+)$", r".\1", name) for name in modules), _LEAVES[leaf]])
+    return ".".join([*map(_dotted, modules), _LEAVES[leaf]])
+
+
+def _dotted(name: str) -> str:
+    return re.sub(r"(_\d+)+$", lambda numbers: numbers[0].replace("_", "."), name)
 
 
 def _torch_shape(leaf: Any) -> tuple[int, ...]:

@@ -17,8 +17,12 @@ from ml_collections import ConfigDict
 from rrjax.errors import BadInput
 from rrjax.models import folding, layers
 from rrjax.models.alexnet import AlexNet
+from rrjax.models.densenet import DenseNet
+from rrjax.models.mnasnet import MNASNet
+from rrjax.models.mobilenet import MobileNetV2
 from rrjax.models.preactivation import PREACT_VARIANTS, PreActResNet, WideResNet
 from rrjax.models.resnet import Basic, Bottleneck, ResNet
+from rrjax.models.shufflenet import ShuffleNetV2
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.models.vgg import VGG
 
@@ -27,28 +31,46 @@ MODELS = {
     "resnet18": partial(ResNet, (2, 2, 2, 2), Basic),
     "resnet34": partial(ResNet, (3, 4, 6, 3), Basic),
     "resnet50": partial(ResNet, (3, 4, 6, 3), Bottleneck),
+    "wide_resnet50_2": partial(ResNet, (3, 4, 6, 3), partial(Bottleneck, width_per_group=128)),
+    "wide_resnet50_4": partial(ResNet, (3, 4, 6, 3), partial(Bottleneck, width_per_group=256)),
+    "resnext50_32x4d": partial(
+        ResNet, (3, 4, 6, 3), partial(Bottleneck, groups=32, width_per_group=4)
+    ),
     "preact_resnet18": partial(PreActResNet, (2, 2, 2, 2)),
     "wideresnet28_10": partial(WideResNet, 28, 10),
     "wideresnet34_10": partial(WideResNet, 34, 10),
     "vgg16": partial(VGG, False),
     "vgg16_bn": partial(VGG, True),
     "alexnet": partial(AlexNet),
+    "densenet161": partial(DenseNet, 48, (6, 12, 36, 24), 96),
+    "mobilenet_v2": partial(MobileNetV2),
+    "shufflenet_v2_x1_0": partial(ShuffleNetV2, (4, 8, 4), (24, 116, 232, 464, 1024)),
+    "mnasnet1_0": partial(MNASNet),
     "mnist_cnn": partial(SmallCNN, ((32, 64),), 5, 1024),
     "cifar_cnn": partial(SmallCNN, ((32, 32), (64, 64)), 3, 512),
     "tiny": partial(SmallCNN, ((4,), (8,)), 3, 0),
 }
 # The families that come in other variants than the two of most.
 _VARIANTS = {
+    "wide_resnet50_2": ("imagenet",),
+    "wide_resnet50_4": ("imagenet",),
+    "resnext50_32x4d": ("imagenet",),
     "preact_resnet18": tuple(PREACT_VARIANTS),
     "wideresnet28_10": ("cifar",),
     "wideresnet34_10": ("cifar",),
     "alexnet": ("imagenet",),
+    "densenet161": ("imagenet",),
+    "mobilenet_v2": ("imagenet",),
+    "shufflenet_v2_x1_0": ("imagenet",),
+    "mnasnet1_0": ("imagenet",),
     "mnist_cnn": ("cifar",),
     "cifar_cnn": ("cifar",),
     "tiny": ("cifar",),
 }
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 _STANDARD_WIDTH = 64
+# Families whose width has a unit: with 32 groups of 4 channels at 64, 16 make groups of 1.
+_WIDTH_UNITS = {"resnext50_32x4d": 16}
 
 
 def create(config: ConfigDict) -> nn.Module:
@@ -68,11 +90,9 @@ def create(config: ConfigDict) -> nn.Module:
     if config.variant not in variants:
         raise BadInput(_choices(f"variant of {config.name}", config.variant, variants))
     has = constructor.func.__dataclass_fields__
-    if "width" not in has and config.width != _STANDARD_WIDTH:
-        raise BadInput(_choices(f"width of {config.name}", config.width, [_STANDARD_WIDTH]))
-    for field in ("classes", "width"):
-        if getattr(config, field) < 1:
-            raise BadInput(f"model {field} {getattr(config, field)}: it must be at least 1")
+    _check_width(config, "width" in has)
+    if config.classes < 1:
+        raise BadInput(f"model classes {config.classes}: it must be at least 1")
     numbers = min(config.std) > 0 and max(*config.std, *config.mean) <= 1 and min(config.mean) >= 0
     if len(config.mean) != len(config.std) or not numbers:
         raise BadInput(
@@ -92,6 +112,15 @@ def create(config: ConfigDict) -> nn.Module:
         param_dtype=_choose("param_dtype", config.param_dtype, _DTYPES),
         **shape,
     )
+
+
+def _check_width(config: ConfigDict, has_width: bool) -> None:
+    unit = _WIDTH_UNITS.get(config.name, 1)
+    if not has_width and config.width != _STANDARD_WIDTH:
+        raise BadInput(_choices(f"width of {config.name}", config.width, [_STANDARD_WIDTH]))
+    if config.width < 1 or config.width % unit:
+        least = "at least 1" if unit == 1 else f"a multiple of {unit}"
+        raise BadInput(f"model width {config.width}: it must be {least}")
 
 
 def init(model: nn.Module, key: jax.Array, image_shape: tuple[int, int, int]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import cache, partial, reduce
 from typing import Any
 
 import flax.linen as nn
@@ -75,7 +75,9 @@ def conv_transposed(features: int, size: int, stride: int, pad: int, **fields: A
     return nn.Conv(features, (size, size), 1, pads, **dilated, **fields)
 
 
-def batch_norm(train: bool, *, dtype: Any, param_dtype: Any, **fields: Any) -> nn.BatchNorm:
+def batch_norm(
+    train: bool, *, dtype: Any, param_dtype: Any, momentum: float = 0.9, **fields: Any
+) -> nn.BatchNorm:
     """Make torch's BatchNorm2d (its momentum of 0.1 is flax's 0.9).
 
     Statistics stay float32 under bfloat16 and are float64 in float64. The running variance
@@ -84,7 +86,7 @@ def batch_norm(train: bool, *, dtype: Any, param_dtype: Any, **fields: Any) -> n
     """
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
+        momentum=momentum,
         epsilon=BN_EPSILON,
         dtype=dtype,
         param_dtype=param_dtype,
@@ -166,13 +168,24 @@ def _relu_tangent(
     return y, lax.select(passes, d_x, jnp.zeros_like(d_x))
 
 
-def straight_through_relu(x: jax.Array) -> jax.Array:
-    """Take the ReLU forward (exactly, for finite x) and the identity backward.
+def relu6(x: jax.Array) -> jax.Array:
+    """Take min(max(x, 0), 6) of (N, ...); the derivative is 0 at 0 and at 6, as torch's."""
+    y = relu(x)
+    return jnp.where(y >= 6, jnp.array(6, y.dtype), y)
 
-    The `fake_relu` of MadryLab/robustness: as `last_act` it lets a dead coordinate of R(x)
-    pass a gradient, which inversion needs.
+
+@cache  # one function an activation, so that equal models stay equal
+def straight_through(act: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """Make what is `act` forward (exactly, for finite x) and the identity backward.
+
+    Of a ReLU it is the `fake_relu` of MadryLab/robustness: as `last_act` it lets a dead coordinate
+    of R(x) pass a gradient, which inversion needs.
     """
-    return x + lax.stop_gradient(nn.relu(x) - x)
+
+    def through(x: jax.Array) -> jax.Array:
+        return lax.stop_gradient(act(x)) + (x - lax.stop_gradient(x))
+
+    return through
 
 
 def normalize(
@@ -238,6 +251,18 @@ def overlapping_max_pool(x: jax.Array, pad: int) -> jax.Array:
 
 def _first_largest(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where((a >= b) | jnp.isnan(a), a, b)
+
+
+def avg_pool(x: jax.Array) -> jax.Array:
+    """Take the means of 2x2 pixels, of (N, H, W, C) to (N, H // 2, W // 2, C).
+
+    Raises:
+      BadInput: if none is left.
+    """
+    n, height, width, channels = x.shape
+    x = x[:, : height // 2 * 2, : width // 2 * 2]
+    _check_pixels(x)
+    return x.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
 def adaptive_avg_pool(x: jax.Array, size: tuple[int, int]) -> jax.Array:

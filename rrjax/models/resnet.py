@@ -31,7 +31,11 @@ class Basic(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (which carries the stride), 1x1 to four times the width, and a shortcut."""
+    """1x1, 3x3 (which carries the stride), 1x1 to four times the width, and a shortcut.
+
+    groups, width_per_group: the channels of the 3x3 are `groups` times those of one group, which
+    has `width_per_group` where the width is 64 (ResNeXt; wide ResNets have one wide group).
+    """
 
     width: int
     stride: int
@@ -39,12 +43,16 @@ class Bottleneck(nn.Module):
     norm: Callable
     act: Callable
     shortcut: str
+    groups: int = 1
+    width_per_group: int = 64
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (N, H, W, C) to (N, H', W', C')."""
-        y = layers.relu(self.norm(name="bn1")(self.conv(self.width, 1, name="conv1")(x)))
-        y = self.conv(self.width, 3, self.stride, 1, name="conv2")(y)
+        inner = self.width * self.width_per_group // 64 * self.groups
+        y = layers.relu(self.norm(name="bn1")(self.conv(inner, 1, name="conv1")(x)))
+        grouped = partial(self.conv, feature_group_count=self.groups, name="conv2")
+        y = grouped(inner, 3, self.stride, 1)(y)
         y = layers.relu(self.norm(name="bn2")(y))
         y = self.norm(name="bn3")(self.conv(4 * self.width, 1, name="conv3")(y))
         return self.act(y + _shortcut(self, x, y.shape))
@@ -72,7 +80,7 @@ class ResNet(nn.Module):
         **{f"{shortcut}_1": f"{shortcut}_0" for shortcut in ("downsample", "shortcut")},
     }
     stage_sizes: tuple[int, ...]
-    block: type[nn.Module]
+    block: Callable
     variant: str
     classes: int
     mean: tuple[float, ...]

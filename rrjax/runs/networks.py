@@ -24,7 +24,7 @@ from rrjax.core.objectives import Apply
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
-from rrjax.models.layers import straight_through_relu
+from rrjax.models.layers import straight_through
 from rrjax.runs import checkpoints, defaults, pretrained
 from rrjax.runs.folder import create_run_dir, flat, read_config
 
@@ -184,7 +184,7 @@ def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
 def _freeze(config: ConfigDict, model: nn.Module, variables: dict[str, Any]) -> Frozen:
     # Folded once, so that both functions share one set of folded arrays.
     folded, arrays = folding.fold(model, variables)
-    through = folded.clone(last_act=straight_through_relu)
+    through = folded.clone(last_act=straight_through(folded.last_act))
     return Frozen(
         config, model, variables, models.frozen(folded, arrays), models.frozen(through, arrays)
     )

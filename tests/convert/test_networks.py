@@ -382,6 +382,17 @@ def test_the_last_layer_of_robustness_alexnet_has_its_own_name():
     assert torch_checkpoint.unwrap(wrapped, state).state.keys() == state.keys()
 
 
+def test_a_dense_layers_parts_have_older_names_too():
+    layer = "features.denseblock1.denselayer12"
+    names = [f"{layer}.{part}.weight" for part in ("norm1", "conv1", "norm2", "conv2")]
+    older = {
+        f"{layer}.{part}.weight": np.full(2, i)
+        for i, part in enumerate(("norm.1", "conv.1", "norm.2", "conv.2"))
+    }
+    state = torch_checkpoint.unwrap(older, names).state
+    assert [state[name][0] for name in names] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -104,6 +104,66 @@ def counted(tree):
                 "classifier.weight": (10, 512),
             },
         ),
+        (
+            "resnext50_32x4d",
+            "imagenet",
+            267,
+            {
+                "layer1.0.conv2.weight": (128, 4, 3, 3),
+                "layer4.2.bn2.running_var": (1024,),
+                "fc.bias": (10,),
+            },
+        ),
+        (
+            "densenet161",
+            "imagenet",
+            806,
+            {
+                "features.conv0.weight": (96, 3, 7, 7),
+                "features.denseblock1.denselayer2.norm1.weight": (144,),
+                "features.transition3.conv.weight": (1056, 2112, 1, 1),
+                "features.norm5.running_mean": (2208,),
+                "classifier.weight": (10, 2208),
+            },
+        ),
+        (
+            "mobilenet_v2",
+            "imagenet",
+            262,
+            {
+                "features.0.0.weight": (32, 3, 3, 3),
+                "features.1.conv.0.0.weight": (32, 1, 3, 3),
+                "features.1.conv.2.bias": (16,),
+                "features.17.conv.1.1.running_var": (960,),
+                "features.17.conv.2.weight": (320, 960, 1, 1),
+                "features.18.1.weight": (1280,),
+                "classifier.1.bias": (10,),
+            },
+        ),
+        (
+            "shufflenet_v2_x1_0",
+            "imagenet",
+            282,
+            {
+                "conv1.0.weight": (24, 3, 3, 3),
+                "stage2.0.branch1.0.weight": (24, 1, 3, 3),
+                "stage4.3.branch2.6.bias": (232,),
+                "conv5.1.running_mean": (1024,),
+                "fc.weight": (10, 1024),
+            },
+        ),
+        (
+            "mnasnet1_0",
+            "imagenet",
+            262,
+            {
+                "layers.3.weight": (32, 1, 3, 3),
+                "layers.9.2.layers.3.weight": (120, 1, 5, 5),
+                "layers.13.0.layers.7.running_var": (320,),
+                "layers.15.bias": (1280,),
+                "classifier.1.weight": (10, 1280),
+            },
+        ),
     ],
 )
 def test_the_names_and_shapes_are_torchs(name, variant, count, keys):

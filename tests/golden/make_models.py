@@ -1,21 +1,26 @@
 """Write the golden files of test_models.py with PyTorch: `python tests/golden/make_models.py`.
 
-Needs torch (made with 2.13, CPU) and numpy; nothing else in the repository does. Each <model>.npz
+Needs torch (made with 2.13, CPU), torchvision (0.29, torch 2.14) and numpy; nothing else in the
+repository does. Each <model>.npz
 holds, in float64 and eval mode: the state dict's names and shapes (the weights are redrawn from
 them), images as uint8 (N, H, W, C), logits, representation, and the gradient of
 sum(logits * direction) with respect to the images in [0, 1].
 
 The networks have the published layers and connections, and fewer channels (ResNet, PreActResNet,
 WideResNet) or fewer hidden units (VGG, AlexNet), so that the test takes seconds. CIFAR's ResNet-50,
-whose blocks are those of ImageNet's, has fewer of them, too, and so has the WideResNet.
+whose blocks are those of ImageNet's, has fewer of them, too, and so has the WideResNet. The wide
+ResNet-50, ResNeXt, DenseNet, MobileNetV2, ShuffleNetV2 and MNASNet are torchvision's own modules,
+of fewer channels and layers.
 """
 
 from pathlib import Path
 
 import numpy as np
 import torch
+import torchvision
 from torch import nn
-from weights import draw
+from weights import SMALL, draw
+from weights import WIDTH as NARROW
 
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
 WIDTH = 8  # of the ResNets, in place of 64
@@ -198,13 +203,48 @@ def alexnet(classes):
     return Headed(features, (6, 6), classifier, 6)
 
 
+class NarrowResNet(torchvision.models.ResNet):
+    """torchvision's, of bottlenecks, with fewer channels than 64 in its first stage."""
+
+    def __init__(self, stages, classes, **fields):
+        block = torchvision.models.resnet.Bottleneck
+        super().__init__(block, stages, num_classes=classes, **fields)
+        self.conv1 = nn.Conv2d(3, NARROW, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(NARROW)
+        self.fc = nn.Linear(self.inplanes, classes)
+
+    def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+        planes = planes * NARROW // 64
+        if planes == NARROW:  # the first stage
+            self.inplanes = NARROW
+        return super()._make_layer(block, planes, blocks, stride, dilate)
+
+
+class Torchvisions(nn.Module):
+    """A network of torchvision, and the input of its last Linear, before a dropout."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        linear = [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
+        inputs = []
+        hook = linear.register_forward_pre_hook(lambda _, arguments: inputs.append(*arguments))
+        logits = self.network(x)
+        hook.remove()
+        return logits, inputs[0]
+
+
 def write(name, make, shape):
     """Write <name>.npz for uint8 images of `shape` (N, H, W, 3)."""
     with torch.device("meta"):
         model = make()
-    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    state = {key: torch.from_numpy(value) for key, value in draw(shapes).items()}
-    model.load_state_dict(state, assign=True)
+    named = model.network if isinstance(model, Torchvisions) else model
+    state = named.state_dict()  # its metadata say a version, without which MNASNet loads nothing
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    state.update({key: torch.from_numpy(value) for key, value in draw(shapes).items()})
+    named.load_state_dict(state, assign=True)
     model = model.double().eval()
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, shape, np.uint8)
@@ -225,6 +265,24 @@ def write(name, make, shape):
     )
 
 
+def write_torchvisions():
+    """Write those of torchvision's own modules."""
+    stages, shape = (2, 1, 1, 1), (1, 48, 32, 3)
+    small = {
+        "wide_resnet50_2": lambda: NarrowResNet(stages, 9, width_per_group=128),
+        "wide_resnet50_4": lambda: NarrowResNet(stages, 9, width_per_group=256),
+        "resnext50_32x4d": lambda: NarrowResNet(stages, 9, groups=32, width_per_group=4),
+        "densenet161": lambda: torchvision.models.DenseNet(num_classes=9, **SMALL["densenet161"]),
+        "mobilenet_v2": lambda: torchvision.models.MobileNetV2(9, **SMALL["mobilenet_v2"]),
+        "shufflenet_v2_x1_0": lambda: torchvision.models.ShuffleNetV2(
+            num_classes=9, **SMALL["shufflenet_v2_x1_0"]
+        ),
+        "mnasnet1_0": lambda: torchvision.models.MNASNet(0.25, 9),
+    }
+    for name, make in small.items():
+        write(f"{name}_imagenet", lambda make=make: Torchvisions(make()), shape)
+
+
 if __name__ == "__main__":
     write("resnet50_imagenet", lambda: ResNet(True, 9, (3, 4, 6, 3)), (1, 64, 32, 3))
     write("resnet50_cifar", lambda: ResNet(False, 10, (2, 1, 1, 1)), (2, 32, 32, 3))
@@ -237,3 +295,4 @@ if __name__ == "__main__":
     write("vgg16_imagenet", lambda: vgg16(False, 9), (1, 64, 32, 3))
     write("vgg16_bn_imagenet", lambda: vgg16(True, 9), (1, 32, 64, 3))
     write("alexnet_imagenet", lambda: alexnet(9), (1, 96, 80, 3))
+    write_torchvisions()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+from golden.weights import SMALL
 from rrjax import models, runs
 from rrjax.errors import BadInput
 from rrjax.models import folding, layers
@@ -34,6 +35,11 @@ def drawn(rng, path, shape):
         ("preact_resnet18", "fast_adversarial", 2, 8),
         ("wideresnet28_10", "cifar", 64, 8),
         ("vgg16_bn", "cifar", 64, 32),
+        ("resnext50_32x4d", "imagenet", 16, 32),
+        ("densenet161", "imagenet", 64, 32),
+        ("mobilenet_v2", "imagenet", 64, 32),
+        ("shufflenet_v2_x1_0", "imagenet", 64, 32),
+        ("mnasnet1_0", "imagenet", 64, 32),
     ],
 )
 def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, variant, width, size):
@@ -43,6 +49,9 @@ def test_logits_every_stage_and_input_gradient_are_the_same(float64, name, varia
     model = models.create(c)
     if name.startswith("wide"):
         model = model.clone(depth=10, widen_factor=1)
+    if name == "resnext50_32x4d":
+        model = model.clone(stage_sizes=(2, 1, 1, 1))
+    model = model.clone(**SMALL.get(name, {}))
     rng = np.random.default_rng(0)
     # Statistics, scales and shifts as no initialization has them.
     shapes = jax.eval_shape(lambda key: models.init(model, key, (size, size, 3)), jax.random.key(0))
@@ -154,13 +163,36 @@ def small(network):
     return network(3, (0.5,), (0.25,))
 
 
+def norms(arrays):
+    """Return the names of the BNs that are left."""
+    return {path[-2] for path in flatten_dict(arrays) if path[-1] == "var"}
+
+
+@pytest.mark.parametrize(
+    ("name", "stay"),
+    [
+        ("resnext50_32x4d", set()),
+        ("densenet161", {"norm1", "norm", "norm5"}),
+        ("mobilenet_v2", set()),
+        ("shufflenet_v2_x1_0", set()),
+        ("mnasnet1_0", set()),
+    ],
+)
+def test_all_norms_fold_but_those_before_a_convolution(name, stay):
+    c = defaults.get_config().model
+    c.update(name=name, variant="imagenet", classes=5)
+    model = models.create(c).clone(**SMALL.get(name, {}))
+    shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (32, 32, 3)))
+    assert norms(jax.eval_shape(lambda v: folding.fold(model, v)[1], shapes)) == stay
+
+
 @pytest.mark.parametrize("network", [PreActivation, Declared, OwnNames])
 def test_what_is_declared_folds_and_what_is_not_keeps_its_bn(network):
     model, image = small(network), np.random.default_rng(2).random((8, 8, 1), np.float32)
     folding.check(model, image.shape)
     variables = folding._noise(model, image.shape)
     folded, arrays = folding.fold(model, variables)
-    names = {path[-2] for path in flatten_dict(arrays) if path[-1] == "var"}
+    names = norms(arrays)
     expected = {PreActivation: {"bn1", "bn2", "bn3"}, Declared: {"bn1", "bn3"}}
     assert names == expected.get(network, {"BatchNorm_0"})
     assert folding.fold(folded, arrays)[0] == folded  # once folded, nothing is left to fold

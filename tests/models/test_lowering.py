@@ -1,12 +1,14 @@
 """Training, evaluation and inversion lower for the accelerators too, from a CPU."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import pytest
 from jax import export, lax
 
+from golden.weights import SMALL
 from rrjax import models
 from rrjax.core import vmapped
 from rrjax.models import convolution
@@ -65,6 +67,26 @@ def test_an_inversion():
         )
 
     lowered(invert, apply, images, images)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnext50_32x4d"])
+def test_a_step_of_grouped_convolutions(name):
+    c = config().model
+    c.update(name=name, variant="imagenet", width=16 if "resnext" in name else 64)
+    model = models.create(c).clone(**SMALL.get(name, {"stage_sizes": (1, 1, 1, 1)}))
+    rngs = {"dropout": jax.random.key(0)}
+    shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0), (32, 32, 3)))
+
+    def step(variables, images):
+        def loss(params, images):
+            trained = variables | {"params": params}
+            apply = partial(model.apply, train=True, rngs=rngs, mutable=["batch_stats"])
+            (logits, _), _ = apply(trained, images)
+            return jnp.sum(logits**2)
+
+        return jax.grad(loss, (0, 1))(variables["params"], images)
+
+    lowered(step, shapes, jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32))
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

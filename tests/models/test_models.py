@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict
 from jax import lax
 from ml_collections import ConfigDict
 
-from golden.weights import draw
+from golden.weights import SMALL, WIDTH, draw
 from paths import GOLDEN
 from rrjax import models
 from rrjax.convert import torch_checkpoint
@@ -50,11 +50,15 @@ def create(name, variant="cifar", **fields):
 
 def narrow(name, variant, **fields):
     """Create a network with as few units and channels as its family allows."""
-    if "resnet" in name and not name.startswith("wide"):
+    if name.startswith("wideresnet"):
+        return create(name, variant, **fields).clone(depth=10, widen_factor=2)
+    if "resnet" in name:
         return create(name, variant, width=4, **fields)
     model = create(name, variant, **fields)
-    if name.startswith("wideresnet"):
-        return model.clone(depth=10, widen_factor=2)
+    if name in SMALL:
+        return model.clone(**SMALL[name])
+    if name == "resnext50_32x4d":
+        return model.clone(width=WIDTH, stage_sizes=(2, 1, 1, 1))
     return model.clone(hidden=8) if (name, variant) in HIDDEN else model
 
 
@@ -102,6 +106,13 @@ def blocks(named):
         "vgg16_imagenet",
         "vgg16_bn_imagenet",
         "alexnet_imagenet",
+        "wide_resnet50_2_imagenet",
+        "wide_resnet50_4_imagenet",
+        "resnext50_32x4d_imagenet",
+        "densenet161_imagenet",
+        "mobilenet_v2_imagenet",
+        "shufflenet_v2_x1_0_imagenet",
+        "mnasnet1_0_imagenet",
     ],
 )
 def test_logits_representation_and_input_gradient_are_torchs(file, float64):
@@ -112,7 +123,9 @@ def test_logits_representation_and_input_gradient_are_torchs(file, float64):
     # Narrower than the published ones: see tests/golden/make_models.py.
     fields = {"classes": golden["logits"].shape[1], "dtype": "float64", "param_dtype": "float64"}
     model = create(name, variant, **fields)
-    if "hidden" in model.__dataclass_fields__:
+    if name in SMALL:
+        model = model.clone(**SMALL[name])
+    elif "hidden" in model.__dataclass_fields__:
         model = model.clone(hidden=golden["representation"].shape[1])
     elif "depth" in model.__dataclass_fields__:
         model = model.clone(depth=16, widen_factor=named["fc.weight"][1] // 64)
@@ -147,6 +160,13 @@ def test_logits_representation_and_input_gradient_are_torchs(file, float64):
         ("wideresnet34_10", "cifar", 10, 46_160_474),
         ("vgg16", "imagenet", 9, 134_297_417),
         ("alexnet", "imagenet", 1000, 61_100_840),
+        ("wide_resnet50_2", "imagenet", 1000, 68_883_240),
+        ("wide_resnet50_4", "imagenet", 1000, 223_439_144),
+        ("resnext50_32x4d", "imagenet", 1000, 25_028_904),
+        ("densenet161", "imagenet", 1000, 28_681_000),
+        ("mobilenet_v2", "imagenet", 1000, 3_504_872),
+        ("shufflenet_v2_x1_0", "imagenet", 1000, 2_278_604),
+        ("mnasnet1_0", "imagenet", 1000, 4_383_312),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, variant, classes, count):
@@ -165,6 +185,17 @@ FAMILIES = [
     ("vgg16_bn", "cifar", 32, ["block1", "block2", "block3", "block4", "block5"], 512),
     ("vgg16", "imagenet", 32, [*(f"block{i}" for i in range(1, 6)), "hidden"], 4096),
     ("alexnet", "imagenet", 64, [*(f"conv{i}" for i in range(1, 6)), "hidden"], 4096),
+    ("resnext50_32x4d", "imagenet", 32, ["stem", *(f"layer{i}" for i in range(1, 5))], 2048),
+    ("densenet161", "imagenet", 32, ["stem", *(f"denseblock{i}" for i in range(1, 5))], 2208),
+    (
+        "mobilenet_v2",
+        "imagenet",
+        32,
+        [f"features_{i}" for i in (0, 1, 3, 6, 10, 13, 16, 17, 18)],
+        1280,
+    ),
+    ("shufflenet_v2_x1_0", "imagenet", 32, ["stem", "stage2", "stage3", "stage4", "conv5"], 1024),
+    ("mnasnet1_0", "imagenet", 32, ["stem", *(f"layers_{i}" for i in (*range(8, 14), 16))], 1280),
     ("mnist_cnn", "cifar", 8, ["block1"], 1024),
     ("cifar_cnn", "cifar", 8, ["block1", "block2"], 512),
     ("tiny", "cifar", 8, ["block1", "block2"], 32),
@@ -196,7 +227,9 @@ def test_straight_through_keeps_values_and_changes_the_gradient(name, variant, s
     def gradient_and_values(straight, variables, x):
         # One program for both: compiling is most of this test.
         def last_act(x):
-            return jnp.where(straight, layers.straight_through_relu(x), nn.relu(x))
+            return jnp.where(
+                straight, layers.straight_through(model.last_act)(x), model.last_act(x)
+            )
 
         def total(x):
             logits, reps = model.clone(last_act=last_act).apply(variables, x, False)
@@ -233,13 +266,19 @@ def test_float64_is_float64_throughout(float64):
     assert {leaf.dtype for leaf in jax.tree.leaves(everything)} == {np.dtype("float64")}
 
 
-def test_dropout_only_when_training():
-    model, x = narrow("alexnet", "imagenet"), images(64, 1)
-    variables = drawn(model, 64)
+@pytest.mark.parametrize(
+    ("name", "size"), [("alexnet", 64), ("mobilenet_v2", 32), ("mnasnet1_0", 32)]
+)
+def test_dropout_only_when_training(name, size):
+    model, x = narrow(name, "imagenet"), images(size, 1)
+    variables = drawn(model, size)
 
     @partial(jax.jit, static_argnums=1)
     def logits(variables, train, key):
-        return model.apply(variables, x, train, rngs={"dropout": key})[0]
+        (logits, _), _ = model.apply(
+            variables, x, train, rngs={"dropout": key}, mutable=["batch_stats"]
+        )
+        return logits
 
     one, two = jax.random.key(1), jax.random.key(2)
     np.testing.assert_array_equal(logits(variables, False, one), logits(variables, False, two))
@@ -294,6 +333,27 @@ LAWS = {
     ("alexnet", "imagenet"): [
         (("features_3", "kernel"), "uniform", 1600**-0.5),
         (("classifier_4", "bias"), "uniform", 4096**-0.5),
+    ],
+    ("resnext50_32x4d", "imagenet"): [
+        (("layer4_0", "conv2", "kernel"), "normal", (2 / 9216) ** 0.5),  # of 1024 outputs
+        (("fc", "kernel"), "uniform", 2048**-0.5),
+    ],
+    ("densenet161", "imagenet"): [
+        (("features", "denseblock1", "denselayer2", "conv1", "kernel"), "normal", (2 / 144) ** 0.5),
+        (("classifier", "kernel"), "uniform", 2208**-0.5),
+    ],
+    ("mobilenet_v2", "imagenet"): [
+        (("features_17", "conv_1_0", "kernel"), "normal", (2 / 8640) ** 0.5),
+        (("classifier_1", "kernel"), "normal", 0.01),
+    ],
+    ("shufflenet_v2_x1_0", "imagenet"): [
+        (("stage4_0", "branch1_0", "kernel"), "uniform", 9**-0.5),
+        (("conv5_0", "kernel"), "uniform", 464**-0.5),
+        (("fc", "bias"), "uniform", 1024**-0.5),
+    ],
+    ("mnasnet1_0", "imagenet"): [
+        (("layers_12_1", "layers_3", "kernel"), "normal", (2 / 28800) ** 0.5),
+        (("classifier_1", "kernel"), "uniform", (3 / 1000) ** 0.5),
     ],
     ("cifar_cnn", "cifar"): [(("conv2", "kernel"), "uniform", (6 / 576) ** 0.5)],
 }
@@ -365,17 +425,49 @@ def test_convolution_is_the_stock_one_to_the_second_derivative(
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        ((3, 3), (1, 1), ((1, 1), (1, 1)), None),
+        ((3, 3), (2, 2), ((1, 1), (1, 1)), None),
+        ((5, 3), (2, 1), ((2, 2), (0, 1)), None),
+        ((2, 4), (3, 2), ((0, 1), (5, 2)), None),
+        ((1, 1), (2, 2), "VALID", None),
+        ((3, 3), (2, 2), "SAME", None),
+    ],
+)
+def test_depthwise_convolution_is_the_stock_one_to_the_second_derivative(geometry, float64):
+    fast, stock = (
+        derivatives(partial(conv, feature_group_count=4), geometry, 4, 4, 1)
+        for conv in (convolution.convolution, lax.conv_general_dilated)
+    )
+    for a, b in zip(jax.tree.leaves(fast), jax.tree.leaves(stock), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
+
+
+@pytest.mark.parametrize(("groups", "outputs"), [(4, 4), (2, 4), (4, 8)])
+def test_only_a_depthwise_convolution_is_a_sum_on_a_cpu(groups, outputs):
+    def f(x, w):
+        options = {"dimension_numbers": NHWC, "feature_group_count": groups}
+        return jnp.sum(convolution.convolution(x, w, (2, 2), "SAME", **options) ** 2)
+
+    w = jnp.ones((3, 3, 4 // groups, outputs))
+    program = on_a_cpu(jax.grad(f, (0, 1)), jnp.ones((2, 8, 8, 4)), w)
+    assert ("stablehlo.convolution" not in program) == (groups == outputs)
+
+
 @cache  # in the cases that differ in what is called large
 def stock_derivatives(geometry, inputs, outputs):
     return derivatives(lax.conv_general_dilated, ast.literal_eval(geometry), inputs, outputs)
 
 
-def derivatives(conv, geometry, inputs, outputs):
+def derivatives(conv, geometry, inputs, outputs, kernel_inputs=None):
     """Return the value of a convolution's sine, its first two gradients, and its tangent."""
     kernel, strides, padding, dilation = geometry
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 9, 8, inputs))
-    w = rng.standard_normal((*kernel, inputs, outputs))
+    w = rng.standard_normal((*kernel, kernel_inputs or inputs, outputs))
     dx, dw = rng.standard_normal(x.shape), rng.standard_normal(w.shape)
 
     def f(x, w):
@@ -577,11 +669,27 @@ def test_relu_is_the_stock_one_to_the_second_derivative(n, float64):
     )
 
 
-def test_straight_through_relu_is_relu_forward_and_identity_backward():
-    x = jnp.array([-3.7, -1e-30, 0.0, 1e-30, 2.3])
-    np.testing.assert_array_equal(layers.straight_through_relu(x), nn.relu(x))
-    slope = jax.vmap(jax.grad(layers.straight_through_relu))(x)
-    np.testing.assert_array_equal(slope, jnp.ones(5))
+@pytest.mark.parametrize("act", [layers.relu, layers.relu6])
+def test_straight_through_is_the_activation_forward_and_the_identity_backward(act):
+    x = jnp.array([-3.7, -1e-30, 0.0, 1e-30, 2.3, 6.0, 6.1, 1e30])
+    through = layers.straight_through(act)
+    np.testing.assert_array_equal(through(x), act(x))
+    slope = jax.grad(lambda x: through(x).sum())(x)
+    np.testing.assert_array_equal(slope, jnp.ones(8))
+
+
+def test_relu6_is_torchs_its_derivative_too():
+    x = jnp.array([-3.7, 0.0, 1e-30, 2.3, 6.0, 6.1, jnp.nan])
+    y, pull = jax.vjp(layers.relu6, x)
+    np.testing.assert_array_equal(y, np.float32([0, 0, 1e-30, 2.3, 6, 6, np.nan]))
+    np.testing.assert_array_equal(pull(jnp.ones(7))[0][:-1], [0, 0, 1, 1, 0, 0])
+
+
+def test_avg_pool_takes_means_of_whole_blocks_alone():
+    x = np.arange(15, dtype=np.float32).reshape(1, 3, 5, 1)
+    np.testing.assert_array_equal(layers.avg_pool(x).ravel(), [3, 5])
+    with pytest.raises(BadInput, match="pooled until none is left"):
+        layers.avg_pool(x[:, :1])
 
 
 @pytest.mark.parametrize(
@@ -618,6 +726,21 @@ def test_batch_norm_averages_the_biased_variance_as_documented():
     np.testing.assert_allclose(y, (x - 4) / np.sqrt(14 + 1e-5), rtol=1e-5)
 
 
+def test_mnasnet_averages_its_statistics_as_slowly_as_torchvisions():
+    model = narrow("mnasnet1_0", "imagenet")
+    x, variables = images(32), drawn(model, 32)
+    step = partial(
+        model.apply, train=True, mutable=["batch_stats"], rngs={"dropout": jax.random.key(0)}
+    )
+    _, changed = jax.jit(step)(variables, x)
+    zeroed = variables | {"batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"])}
+    _, new = jax.jit(step)(zeroed, x)
+    # The rest, of the batch, is the same.
+    kept = jax.tree.map(lambda a, b: a - b, changed["batch_stats"], new["batch_stats"])
+    for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(variables["batch_stats"]), strict=True):
+        np.testing.assert_allclose(a, 0.9997 * b, rtol=1e-4, atol=1e-4)
+
+
 def test_normalize_standardizes_each_channel():
     x = jnp.array([0.5, 1.0]).reshape(1, 1, 1, 2)
     y = layers.normalize(x, (0.5, 0.2), (0.1, 0.4), jnp.float32)
@@ -644,6 +767,15 @@ def test_normalize_refuses_other_channels_and_bytes(x):
         ({"name": "alexnet"}, "variant of alexnet 'cifar': choose from imagenet"),
         ({"name": "vgg16", "width": 32}, "width of vgg16 32: choose from 64"),
         ({"width": 0}, "width 0: it must be at least 1"),
+        (
+            {"name": "resnext50_32x4d", "variant": "imagenet", "width": 24},
+            "width 24: it must be a multiple of 16",
+        ),
+        ({"name": "mobilenet_v2"}, "variant of mobilenet_v2 'cifar': choose from imagenet"),
+        (
+            {"name": "densenet161", "variant": "imagenet", "width": 32},
+            "width of densenet161 32: choose from 64",
+        ),
         ({"classes": 0}, "classes 0: it must be at least 1"),
         ({"mean": (0.5,)}, "one number a channel"),
         ({"std": (0.2, 0.0, 0.2)}, "std positive"),
@@ -663,6 +795,7 @@ def test_create_names_the_value_and_the_choices(fields, message):
         ("vgg16_bn", "cifar", 31),
         ("vgg16", "imagenet", 16),
         ("alexnet", "imagenet", 32),
+        ("densenet161", "imagenet", 28),
         ("tiny", "cifar", 3),  # a Linear layer of no features, and constant logits
     ],
 )
