@@ -11,11 +11,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
-from rrjax.convert import torch_checkpoint, torch_files
 from rrjax.data import sources
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
-from rrjax.runs import checkpoints, pretrained
+from rrjax.runs import checkpoints, network_files, pretrained, torch_checkpoint, torch_files
 
 LAYOUTS = ("torchvision", "robustness")
 
@@ -203,37 +202,25 @@ def _check_classes(model: ConfigDict, state: dict[str, np.ndarray], template: An
 
 def _variables(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -> dict[str, Any]:
     """Return the state dict's values as the model's variables: finite, variances not negative."""
-    for name, value in state.items():
-        if not name.endswith("num_batches_tracked") and not jnp.issubdtype(
-            value.dtype, jnp.floating
-        ):
-            raise BadInput(f"key {name} holds {value.dtype} numbers: weights are floating point")
+    torch_checkpoint.check_floating(state)
     expected = torch_checkpoint.shapes(template)
     more = [name for name in state if name not in expected]
     if more and expected.keys() <= state.keys():
         part = more[0].partition(".")[0]
         raise BadInput(
-            f"{more[0]} ({len(more)} such keys in all): {_described(model)} has all the others and "
-            "no such key; name the config of its architecture, or set --config.model.name; if the "
+            f"{more[0]} ({len(more)} such keys in all): {network_files.described(model)} has all "
+            "the others and no such key; name the config of its architecture, or set --config.model.name; if the "
             f"network does not use it, --config.aside=\"('{part}',)\""
         )
     try:
         variables = torch_checkpoint.from_state_dict(state, template)
     except BadInput as error:
         raise BadInput(
-            f"{error}: it is no {_described(model)}; name the "
+            f"{error}: it is no {network_files.described(model)}; name the "
             "config of its architecture, or set --config.model.name, variant, width"
         ) from error
-    for name, value in torch_checkpoint.to_state_dict(variables).items():
-        if not np.isfinite(value).all():
-            raise BadInput(f"key {name} holds numbers that are not finite")
-        if name.endswith("running_var") and value.min() < 0:
-            raise BadInput(f"key {name} holds negative variances")
+    torch_checkpoint.check_finite(variables)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-
-
-def _described(model: ConfigDict) -> str:
-    return f"{model.name} ({model.variant}, width {model.width})"
 
 
 def _summary_line(
