@@ -14,7 +14,14 @@ from rrjax import models, runs
 from rrjax.data import sources
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
-from rrjax.runs import checkpoints, network_files, pretrained, torch_checkpoint, torch_files
+from rrjax.runs import (
+    checkpoints,
+    network_files,
+    pretrained,
+    published,
+    torch_checkpoint,
+    torch_files,
+)
 
 LAYOUTS = ("torchvision", "robustness")
 
@@ -139,7 +146,7 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     """Write the network of the run folder `config.run` as rrjax ships its own (`pretrained`).
 
     The path of its data is left out, and so is the run it started from, unless that is a pretrained
-    network too.
+    or a published network.
 
     Raises:
       BadInput: for a name that exists already.
@@ -150,7 +157,7 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     runs.make_folder(workdir)
     trained = network.config.copy_and_resolve_references().unlock()
     trained.data.path = ""
-    if trained.start_from not in pretrained.models_available():
+    if trained.start_from not in {*pretrained.models_available(), *published.NETWORKS}:
         trained.start_from = ""
     pretrained.write(Path(workdir), config.name, trained, network.variables, config.time)
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
@@ -209,8 +216,9 @@ def _variables(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -
         part = more[0].partition(".")[0]
         raise BadInput(
             f"{more[0]} ({len(more)} such keys in all): {network_files.described(model)} has all "
-            "the others and no such key; name the config of its architecture, or set --config.model.name; if the "
-            f"network does not use it, --config.aside=\"('{part}',)\""
+            "the others and no such key; name the config of its architecture, or set "
+            "--config.model.name; if the network does not use it, "
+            f"--config.aside=\"('{part}',)\""
         )
     try:
         variables = torch_checkpoint.from_state_dict(state, template)

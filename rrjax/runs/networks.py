@@ -25,7 +25,7 @@ from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through_relu
-from rrjax.runs import checkpoints, defaults, network_files, pretrained
+from rrjax.runs import checkpoints, defaults, hub, network_files, pretrained, published
 from rrjax.runs.folder import create_run_dir, flat, read_config
 
 
@@ -113,8 +113,9 @@ def load(
     """Load a network of a run, a name or a file onto every device of this process.
 
     Args:
-      path: a run folder; a name of `rrjax.models_available()`; or a file of PyTorch's or of
-        safetensors, whose architecture is recognized by its keys.
+      path: a run folder; a name of `rrjax.models_available()`; one of docs/published.md, as
+        "resnet50_l2_eps3", downloaded at its first use; or a file of PyTorch's or of safetensors,
+        here or "hf:OWNER/REPO/FILE[@REVISION]", whose architecture is recognized by its keys.
       checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
         accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
@@ -151,12 +152,16 @@ def load(
 def _read(
     path: str | Path, checkpoint: str, dtype: str, model: Mapping[str, Any], weights: str
 ) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    if str(path).startswith(hub.PREFIX):
+        path = hub.fetch(hub.parse(str(path)))
     if _is_file(path):
         return _on_devices(*network_files.read(path, model, weights), dtype)
     if model or weights:
         raise BadInput(f"{path} is no file: leave out model and weights, which say what is in one")
     if not Path(path).exists() and str(path) in pretrained.models_available():
         return _pretrained(str(path), dtype)
+    if not Path(path).exists() and str(path) in published.NETWORKS:
+        return _on_devices(*published.read(str(path)), dtype)
     return _trained(path, checkpoint, dtype)
 
 
