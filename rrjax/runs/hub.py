@@ -51,30 +51,45 @@ def fetch(address: Address) -> Path:
             f"{_shown(address)} is fetched by huggingface_hub, which is not installed: "
             "pip install 'rrjax[hub]', or load a file that you fetched by its path"
         ) from error
-    repository, file, revision = address
     try:
-        path = Path(huggingface_hub.hf_hub_download(repository, file, revision=revision))
-    except errors.LocalEntryNotFoundError as error:
-        raise BadInput(
-            f"{_shown(address)} is not on this machine yet, and the hub "
-            f"{huggingface_hub.constants.ENDPOINT} does not answer ({_reason(error)}): connect, or "
-            "copy the file here and load it by its path"
-        ) from error
+        path = _download(address)
     except errors.GatedRepoError as error:
         raise BadInput(f"{_shown(address)} is for those with access: run hf auth login") from error
     except (
         errors.RepositoryNotFoundError,
         errors.RevisionNotFoundError,
-        errors.EntryNotFoundError,
+        errors.RemoteEntryNotFoundError,
         errors.HFValidationError,
     ) as error:
         raise BadInput(
             f"{_shown(address)}: the hub has no such file; check owner, repository, file, revision"
         ) from error
     except (errors.HTTPError, OSError) as error:
-        raise BadInput(f"{_shown(address)}: {_failure(error)}") from error
+        absent = not isinstance(error, OSError) or isinstance(
+            error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled
+        )
+        raise BadInput(
+            f"{_shown(address)} is not on this machine yet, and the hub "
+            f"{huggingface_hub.constants.ENDPOINT} does not answer ({_reason(error)}): connect, or "
+            "copy the file here and load it by its path"
+            if absent
+            else f"{_shown(address)}: {_failure(error)}"
+        ) from error
     _refuse_page(path, address)
     return path
+
+
+def _download(address: Address) -> Path:
+    import huggingface_hub
+
+    repository, file, revision = address
+    cached = huggingface_hub.try_to_load_from_cache(repository, file, revision=revision)
+    if not isinstance(cached, str):
+        # Asked once: without a network the download would try for half a minute.
+        huggingface_hub.get_hf_file_metadata(
+            huggingface_hub.hf_hub_url(repository, file, revision=revision)
+        )
+    return Path(huggingface_hub.hf_hub_download(repository, file, revision=revision))
 
 
 def forget(path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import hub as loopback
 import rrjax
+from commands import free_address
 from golden.weights import draw
 from paths import GOLDEN, ROOT
 from rrjax import data, models
@@ -86,7 +87,7 @@ def test_a_name_gives_the_logits_of_its_weights(server, content, tmp_path):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * scale)
     attack, files = network.config.attack, network.config.data
     assert (attack.norm, attack.eps, files.name, files.path) == ("l2", 3.0, "folder", "")
-    assert [line.split()[0] for line in server.asked] == ["HEAD", "GET"]
+    assert [line for line in server.asked if "GET" in line] == [f"GET {PATH}"]
 
 
 def test_the_second_time_needs_no_hub_and_no_client(server, content, tmp_path, monkeypatch):
@@ -144,6 +145,10 @@ def test_a_changed_file_is_refused_until_the_first_comes_back(server, content, t
 
 
 def test_no_network_is_one_line(server, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        template = f"http://{free_address()}/{{repo_id}}/{{revision}}/{{filename}}"
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        assert " does not answer ([Errno 111] Connection refused): connect, or copy" in refusal()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "is not on this machine yet, and the hub " in refusal()
     assert nothing_kept(tmp_path)
@@ -223,7 +228,7 @@ def test_two_at_once_fetch_once(server, content):
     with ThreadPoolExecutor(2) as threads:
         (_, first), (_, second) = threads.map(published.read, (NAME, NAME))
     jax.tree.map(np.testing.assert_array_equal, first, second)
-    assert [line.split()[0] for line in server.asked] == ["HEAD", "GET"]
+    assert [line for line in server.asked if "GET" in line] == [f"GET {PATH}"]
 
 
 READ = """
