@@ -123,12 +123,7 @@ def export_network(config: ConfigDict, workdir: str | Path) -> None:
     if path.exists():
         raise BadInput(f"{path} exists: choose another --config.file")
     runs.make_folder(workdir)
-    state = torch_checkpoint.to_state_dict(network.variables)
-    state |= {
-        name.replace("running_mean", "num_batches_tracked"): np.array(0, np.int64)
-        for name in state
-        if name.endswith("running_mean")
-    }
+    state = torch_state(network.variables)
     model = network.config.model
     value = state
     if config.layout == "robustness":
@@ -155,12 +150,28 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     if (Path(workdir) / f"{config.name}.safetensors").exists():
         raise BadInput(f"{workdir} holds {config.name} already: choose another --config.name")
     runs.make_folder(workdir)
-    trained = network.config.copy_and_resolve_references().unlock()
-    trained.data.path = ""
-    if trained.start_from not in {*pretrained.models_available(), *published.NETWORKS}:
-        trained.start_from = ""
+    trained = without_paths(network.config)
     pretrained.write(Path(workdir), config.name, trained, network.variables, config.time)
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
+
+
+def torch_state(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return a network's variables as all of a torch module's state dict."""
+    state = torch_checkpoint.to_state_dict(variables)
+    return state | {
+        name.replace("running_mean", "num_batches_tracked"): np.array(0, np.int64)
+        for name in state
+        if name.endswith("running_mean")
+    }
+
+
+def without_paths(config: ConfigDict) -> ConfigDict:
+    """Return the config of a training without what lies on this machine alone."""
+    config = config.copy_and_resolve_references().unlock()
+    config.data.path = ""
+    if config.start_from not in {*pretrained.models_available(), *published.NETWORKS}:
+        config.start_from = ""
+    return config
 
 
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:

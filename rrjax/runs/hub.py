@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"hf:(?P<repository>[^/@]+/[^/@]+)(/(?P<file>[^@]+))?(@(?P
 
 
 class Address(NamedTuple):
-    """Where a file lies: the repository OWNER/NAME, the file in it ("": all), the revision."""
+    """Where a file lies: the repository OWNER/NAME, the file in it ("": none), the revision."""
 
     repository: str
     file: str
@@ -32,6 +32,16 @@ def parse(text: str) -> Address:
     if match is None:
         raise BadInput(f"{text!r}: give hf:OWNER/REPO or hf:OWNER/REPO/FILE, and @REVISION or none")
     return Address(match["repository"], match["file"] or "", match["revision"] or "main")
+
+
+def check_repository(repository: str) -> None:
+    """Check that a text is OWNER/NAME.
+
+    Raises:
+      BadInput: if it is not.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise BadInput(f"repository {repository!r}: name where the network will lie, OWNER/NAME")
 
 
 def fetch(address: Address) -> Path:

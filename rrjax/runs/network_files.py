@@ -16,6 +16,8 @@ from rrjax.runs import architectures, defaults, torch_checkpoint, torch_files
 from rrjax.runs.torch_checkpoint import Unwrapped
 
 SUFFIXES = (*torch_files.SUFFIXES, ".ckpt", ".bin", ".tar")
+# A network in a folder for the hub: ours has the config of its training beside the weights.
+WEIGHTS, DESCRIPTION = "model.safetensors", "config.json"
 CHOICES = ("name", "variant", "mean", "std")
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 _AS_CHOSEN = 'rrjax.load(..., model={"mean": (0., 0., 0.), "std": (1., 1., 1.)})'
@@ -60,6 +62,29 @@ def read(
             f"std {tuple(known.std)}, {source}"
         )
     return config, variables
+
+
+def read_as(path: Path, config: ConfigDict) -> dict[str, Any]:
+    """Read the variables, as float32, of the network that the config of a training describes.
+
+    Raises:
+      BadInput: naming the path, for a file that cannot be read or is of another network.
+    """
+    state = torch_files.read(path).state
+    try:
+        return variables_of(config.model, config.data.image_size, state)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def describes_training(folder: Path) -> bool:
+    """Say whether a folder's config.json is of a training, and not another program's or missing."""
+    path = folder / DESCRIPTION
+    try:
+        fields = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        return True  # a damaged one, which whoever reads it refuses
+    return {"model", "data"} <= set(fields)
 
 
 def described(model: ConfigDict) -> str:

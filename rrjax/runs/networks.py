@@ -115,7 +115,8 @@ def load(
     Args:
       path: a run folder; a name of `rrjax.models_available()`; one of docs/published.md, as
         "resnet50_l2_eps3", downloaded at its first use; or a file of PyTorch's or of safetensors,
-        here or "hf:OWNER/REPO/FILE[@REVISION]", whose architecture is recognized by its keys.
+        here or "hf:OWNER/REPO/FILE[@REVISION]", whose architecture is recognized by its keys; or a
+        folder of configs/export_hub.py, here or "hf:OWNER/REPO[@REVISION]".
       checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
         accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
@@ -152,8 +153,7 @@ def load(
 def _read(
     path: str | Path, checkpoint: str, dtype: str, model: Mapping[str, Any], weights: str
 ) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
-    if str(path).startswith(hub.PREFIX):
-        path = hub.fetch(hub.parse(str(path)))
+    path = _located(path)
     if _is_file(path):
         return _on_devices(*network_files.read(path, model, weights), dtype)
     if model or weights:
@@ -162,7 +162,32 @@ def _read(
         return _pretrained(str(path), dtype)
     if not Path(path).exists() and str(path) in published.NETWORKS:
         return _on_devices(*published.read(str(path)), dtype)
+    if (Path(path) / network_files.WEIGHTS).is_file():
+        return _exported(Path(path), dtype)
     return _trained(path, checkpoint, dtype)
+
+
+def _located(path: str | Path) -> str | Path:
+    """Return where a network lies on this machine; of another program's folder, its one file."""
+    if str(path).startswith(hub.PREFIX):
+        address = hub.parse(str(path))
+        path = hub.fetch(address) if address.file else _fetched_folder(address)
+    weights = Path(path) / network_files.WEIGHTS
+    others = weights.is_file() and not network_files.describes_training(weights.parent)
+    return weights if others else path
+
+
+def _fetched_folder(address: hub.Address) -> Path:
+    folder = hub.fetch(address._replace(file=network_files.DESCRIPTION)).parent
+    # The folder is named by the commit: both files are of the same one.
+    return hub.fetch(address._replace(file=network_files.WEIGHTS, revision=folder.name)).parent
+
+
+def _exported(folder: Path, dtype: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    config = read_config(folder)
+    _add_newer_fields(config)
+    variables = network_files.read_as(folder / network_files.WEIGHTS, config)
+    return _on_devices(config, variables, dtype)
 
 
 def _is_file(path: str | Path) -> bool:

@@ -150,8 +150,7 @@ def read(name: str) -> tuple[ConfigDict, dict[str, Any]]:
         network; and where ~/.cache/rrjax cannot be written.
     """
     config = training(NETWORKS[name])
-    state = torch_files.read(_converted(name, config)).state
-    return config, network_files.variables_of(config.model, config.data.image_size, state)
+    return config, network_files.read_as(_converted(name, config), config)
 
 
 def training(network: Published) -> ConfigDict:
