@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
 import hub as loopback
@@ -18,10 +19,11 @@ import rrjax
 from commands import free_address
 from golden.weights import draw
 from paths import GOLDEN, ROOT
-from rrjax import data, models
+from rrjax import data, models, runs
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.runs import defaults, hub, network_files, published, torch_checkpoint, torch_files
+from rrjax.train.tasks import autoencoder, finetune
 
 client = pytest.importorskip("huggingface_hub")
 from huggingface_hub import constants, file_download  # noqa: E402  only where it is installed
@@ -337,3 +339,23 @@ def test_a_folder_of_photographs_is_data_enough_for_what_needs_no_labels(tmp_pat
     np.testing.assert_allclose(images, np.full((2, 32, 32, 3), 0.2), atol=1e-6)
     with pytest.raises(BadInput, match="has 1 classes and the model 5"):
         data.eval_examples(config, 2, np.random.default_rng(0))
+
+
+def test_every_field_that_takes_a_network_takes_a_name(server, content, tmp_path):
+    server.files[PATH] = content
+    _, expected = published.read(NAME)
+    study = defaults.study("any").unlock()
+    study.update(standard="", robust=NAME, data={"name": "", "path": str(tmp_path)})
+    network = runs.load_networks(study)["robust"]
+    assert network.config.data.path == str(tmp_path)
+    finetuned = published.training(SMALL).unlock()
+    finetuned.start_from = NAME
+    decoder = ConfigDict({"model": {"encoder": NAME}})
+    runs.save_network(tmp_path / "copy", network)
+    for variables in (
+        network.variables,
+        finetune.source(finetuned, tmp_path / "run"),
+        autoencoder.source(decoder, tmp_path / "decoder").variables,
+        runs.load(tmp_path / "copy").variables,
+    ):
+        jax.tree.map(np.testing.assert_array_equal, variables, expected)
