@@ -72,7 +72,7 @@ def fetch(address: Address) -> Path:
         errors.HFValidationError,
     ) as error:
         raise BadInput(
-            f"{_shown(address)}: the hub has no such file; check owner, repository, file, revision, "
+            f"{_shown(address)}: the hub has no such file; check owner, name, file, revision, "
             "and of a private one HF_TOKEN"
         ) from error
     except (errors.HTTPError, OSError) as error:
