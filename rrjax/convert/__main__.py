@@ -20,11 +20,11 @@ from rrjax.errors import BadInput
 CONVERSIONS = {
     "import": networks.import_network,
     "export": networks.export_network,
-    "hub": hub_folder.write,
     "untrained": networks.init_network,
     "backbone": networks.import_backbone,
     "pretrained": networks.export_pretrained,
     "card": model_card.write,
+    "hub": hub_folder.write,
 }
 
 
