@@ -23,7 +23,7 @@ def get_config():
     config.noise = 0.0
 
     config.model.name = "autoencoder"
-    # A run folder, or a name of `rrjax.models_available()`. The run's folder keeps a copy of it.
+    # What `rrjax.load` takes: a run folder, a name, a file. The run's folder keeps a copy of it.
     config.model.encoder = "runs/quickstart/robust"
     config.model.stage = "layer3"  # what is inverted, a name in the encoder's `reps`
     # "mirror", of any stage of a stride 2^n; AlexNet's "conv5_transposed", "conv5_nearest", "conv2"

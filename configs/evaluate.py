@@ -3,7 +3,8 @@
 python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 
 Another network: --config.robust=runs/mine, and --config.standard= (empty) to leave one out. A
-network is a run folder or a name of `rrjax.models_available()`, as cifar10_robust_l2_eps05.
+network is a run folder, a file of PyTorch's, or a name, as cifar10_robust_l2_eps05 (README) or
+resnet50_l2_eps3 (docs/published.md).
 """
 
 from ml_collections import ConfigDict

@@ -13,7 +13,7 @@ from rrjax.runs import defaults
 def get_config():
     config = ConfigDict()
     config.study = "masking"
-    # Run folders, or names of `rrjax.models_available()`.
+    # What `rrjax.load` takes: run folders, names of networks, files.
     config.networks = ("runs/quickstart/standard", "runs/quickstart/robust")
     config.source = "runs/quickstart/standard"  # whose adversarial examples are tried on the others
     config.checkpoint = "latest"  # or "best"

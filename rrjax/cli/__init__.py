@@ -3,9 +3,10 @@
 from rrjax.cli.command import exit_with_error, run_chosen, run_command
 from rrjax.cli.parsing import config_file, load_config, parse
 from rrjax.cli.processes import check_devices, join, process_flags
-from rrjax.cli.programs import enable_compilation_cache
+from rrjax.cli.programs import cache_folder, enable_compilation_cache
 
 __all__ = [
+    "cache_folder",
     "check_devices",
     "config_file",
     "enable_compilation_cache",

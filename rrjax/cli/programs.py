@@ -20,7 +20,7 @@ def enable_compilation_cache() -> None:
     most, or JAX_COMPILATION_CACHE_MAX_SIZE. Without a home folder that can be written there is no
     cache.
     """
-    folder = jax.config.values["jax_compilation_cache_dir"] or _default_cache()
+    folder = jax.config.values["jax_compilation_cache_dir"] or cache_folder("programs")
     if folder is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -31,10 +31,13 @@ def enable_compilation_cache() -> None:
     _remove_half_written(Path(folder))
 
 
-def _default_cache() -> Path | None:
+def cache_folder(name: str) -> Path | None:
+    """Return ~/.cache/rrjax/NAME, which exists; None without a home folder that can be written.
+
+    Not ~/.cache/rrjax itself, where rrjax 0.1 left programs without the time of their use.
+    """
     try:
-        # Not ~/.cache/rrjax itself, where rrjax 0.1 left programs without the time of their use.
-        folder = Path.home() / ".cache/rrjax/programs"
+        folder = Path.home() / ".cache/rrjax" / name
         folder.mkdir(parents=True, exist_ok=True)
     except (RuntimeError, OSError):  # no home folder, or one that this user may not write
         return None

@@ -1,6 +1,6 @@
 r"""Read a PyTorch checkpoint into a run folder, or write one of a run; torch is not needed.
 
-Other conversions: configs/untrained.py, pretrain.py, card.py.
+Other conversions: configs/export_hub.py, untrained.py, pretrain.py, card.py.
 
 python -m rrjax.convert --config=configs/import_torch.py:robust_rin \
     --config.file=RestrictedImageNet.pt --workdir=runs/madry_rin
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from rrjax import cli
-from rrjax.convert import model_card, networks
+from rrjax.convert import hub_folder, model_card, networks
 from rrjax.errors import BadInput
 
 CONVERSIONS = {
@@ -24,6 +24,7 @@ CONVERSIONS = {
     "backbone": networks.import_backbone,
     "pretrained": networks.export_pretrained,
     "card": model_card.write,
+    "hub": hub_folder.write,
 }
 
 

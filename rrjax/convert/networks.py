@@ -11,11 +11,17 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rrjax import models, runs
-from rrjax.convert import torch_checkpoint, torch_files
 from rrjax.data import sources
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
-from rrjax.runs import checkpoints, pretrained
+from rrjax.runs import (
+    checkpoints,
+    network_files,
+    pretrained,
+    published,
+    torch_checkpoint,
+    torch_files,
+)
 
 LAYOUTS = ("torchvision", "robustness")
 
@@ -117,12 +123,7 @@ def export_network(config: ConfigDict, workdir: str | Path) -> None:
     if path.exists():
         raise BadInput(f"{path} exists: choose another --config.file")
     runs.make_folder(workdir)
-    state = torch_checkpoint.to_state_dict(network.variables)
-    state |= {
-        name.replace("running_mean", "num_batches_tracked"): np.array(0, np.int64)
-        for name in state
-        if name.endswith("running_mean")
-    }
+    state = torch_state(network.variables)
     model = network.config.model
     value = state
     if config.layout == "robustness":
@@ -140,7 +141,7 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     """Write the network of the run folder `config.run` as rrjax ships its own (`pretrained`).
 
     The path of its data is left out, and so is the run it started from, unless that is a pretrained
-    network too.
+    or a published network.
 
     Raises:
       BadInput: for a name that exists already.
@@ -149,12 +150,28 @@ def export_pretrained(config: ConfigDict, workdir: str | Path) -> None:
     if (Path(workdir) / f"{config.name}.safetensors").exists():
         raise BadInput(f"{workdir} holds {config.name} already: choose another --config.name")
     runs.make_folder(workdir)
-    trained = network.config.copy_and_resolve_references().unlock()
-    trained.data.path = ""
-    if trained.start_from not in pretrained.models_available():
-        trained.start_from = ""
+    trained = without_paths(network.config)
     pretrained.write(Path(workdir), config.name, trained, network.variables, config.time)
     print(f"{config.run} -> {workdir}/{config.name}.safetensors")
+
+
+def torch_state(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return a network's variables as all of a torch module's state dict."""
+    state = torch_checkpoint.to_state_dict(variables)
+    return state | {
+        name.replace("running_mean", "num_batches_tracked"): np.array(0, np.int64)
+        for name in state
+        if name.endswith("running_mean")
+    }
+
+
+def without_paths(config: ConfigDict) -> ConfigDict:
+    """Return the config of a training without what lies on this machine alone."""
+    config = config.copy_and_resolve_references().unlock()
+    config.data.path = ""
+    if config.start_from not in {*pretrained.models_available(), *published.NETWORKS}:
+        config.start_from = ""
+    return config
 
 
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -203,37 +220,26 @@ def _check_classes(model: ConfigDict, state: dict[str, np.ndarray], template: An
 
 def _variables(model: ConfigDict, state: dict[str, np.ndarray], template: Any) -> dict[str, Any]:
     """Return the state dict's values as the model's variables: finite, variances not negative."""
-    for name, value in state.items():
-        if not name.endswith("num_batches_tracked") and not jnp.issubdtype(
-            value.dtype, jnp.floating
-        ):
-            raise BadInput(f"key {name} holds {value.dtype} numbers: weights are floating point")
+    torch_checkpoint.check_floating(state)
     expected = torch_checkpoint.shapes(template)
     more = [name for name in state if name not in expected]
     if more and expected.keys() <= state.keys():
         part = more[0].partition(".")[0]
         raise BadInput(
-            f"{more[0]} ({len(more)} such keys in all): {_described(model)} has all the others and "
-            "no such key; name the config of its architecture, or set --config.model.name; if the "
-            f"network does not use it, --config.aside=\"('{part}',)\""
+            f"{more[0]} ({len(more)} such keys in all): {network_files.described(model)} has all "
+            "the others and no such key; name the config of its architecture, or set "
+            "--config.model.name; if the network does not use it, "
+            f"--config.aside=\"('{part}',)\""
         )
     try:
         variables = torch_checkpoint.from_state_dict(state, template)
     except BadInput as error:
         raise BadInput(
-            f"{error}: it is no {_described(model)}; name the "
+            f"{error}: it is no {network_files.described(model)}; name the "
             "config of its architecture, or set --config.model.name, variant, width"
         ) from error
-    for name, value in torch_checkpoint.to_state_dict(variables).items():
-        if not np.isfinite(value).all():
-            raise BadInput(f"key {name} holds numbers that are not finite")
-        if name.endswith("running_var") and value.min() < 0:
-            raise BadInput(f"key {name} holds negative variances")
+    torch_checkpoint.check_finite(variables)
     return {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-
-
-def _described(model: ConfigDict) -> str:
-    return f"{model.name} ({model.variant}, width {model.width})"
 
 
 def _summary_line(

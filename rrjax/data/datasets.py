@@ -89,8 +89,16 @@ def eval_batches(config: ConfigDict, batch_size: int, n: int = 0, seed: int = 0)
 
 
 def eval_images(config: ConfigDict, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose `n` different test images: (n, H, W, C), float32 in [0,1]."""
-    return eval_examples(config, n, rng)[0]
+    """Choose `n` different test images: (n, H, W, C), float32 in [0,1].
+
+    No label is used, so a folder of photographs may have fewer classes than the model.
+    """
+    source = create_source(config.data, "test")
+    if len(source.class_names) > config.model.classes:
+        sources.check_classes(source, config.model.classes, _FROZEN.classes)
+    transforms.check(config.data, len(config.model.mean))
+    source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
+    return _examples(source, config, n, rng)[0]
 
 
 def eval_examples(

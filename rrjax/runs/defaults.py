@@ -70,7 +70,7 @@ def _data() -> ConfigDict:
 def get_config() -> ConfigDict:
     """Return the config of a classifier's training, every field of it, locked."""
     config = run()
-    # A run folder, whose network to begin from; with another class count its head starts anew.
+    # What `rrjax.load` takes, to begin from; with another class count its head starts anew.
     config.start_from = ""
     # PGD steps of 2.5 * eps / steps under which a run is evaluated; 0: the attack of training.
     config.eval_attack_steps = 0
@@ -121,7 +121,7 @@ def study(name: str) -> ConfigDict:
     """Return what every study of trained networks has; a config adds fields and locks it."""
     config = ConfigDict()
     config.study = name
-    # Networks: run folders, or names of `rrjax.models_available()`; empty: none.
+    # Networks, as `rrjax.load` takes them: run folders, names, files; empty: none.
     config.standard = "runs/quickstart/standard"
     config.robust = "runs/quickstart/robust"
     config.more = ()  # further networks, of the same data

@@ -95,7 +95,8 @@ def read_config(path: str | Path) -> ConfigDict:
     except OSError as error:
         raise BadInput(
             f"{path.parent}: not a run folder (no readable config.json) and not a pretrained model "
-            f"({', '.join(pretrained.models_available())}); make one with python -m rrjax.train"
+            f"({', '.join(pretrained.models_available())}; docs/published.md has more); make one "
+            "with python -m rrjax.train"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a config ({error}); restore it or delete the run") from error

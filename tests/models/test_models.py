@@ -17,9 +17,9 @@ from ml_collections import ConfigDict
 from golden.weights import SMALL, WIDTH, draw
 from paths import GOLDEN
 from rrjax import models
-from rrjax.convert import torch_checkpoint
 from rrjax.errors import BadInput
 from rrjax.models import convolution, layers
+from rrjax.runs import torch_checkpoint
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 # Families with a field for the units of their hidden layers.

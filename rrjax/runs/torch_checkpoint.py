@@ -7,7 +7,7 @@ flatten in torch's order, so a layout is a transpose.
 
 import itertools
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,8 +16,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from rrjax.convert import torch_files
 from rrjax.errors import BadInput
+from rrjax.runs import torch_files
 
 _LEAVES = {
     "kernel": "weight",
@@ -84,28 +84,37 @@ def unwrap(
     Raises:
       BadInput: if two keys become one, for several networks, or for two normalizing layers.
     """
-    bare = _renamed(state, _without_wrappers)
-    prefixes = _complete(bare, names)
+    named = bare(state)
+    prefixes = _complete(named, names)
     if not prefixes:
-        loose = {_without_owners(name): value for name, value in bare.items()}
-        if len(loose) == len(bare) and _complete(loose, names):
-            bare, prefixes = loose, [""]
+        loose = {_without_owners(name): value for name, value in named.items()}
+        if len(loose) == len(named) and _complete(loose, names):
+            named, prefixes = loose, [""]
     if not prefixes:  # another network: what fits best shall be named
-        prefixes = [max(_prefixes(bare, names), key=lambda prefix: _count(bare, names, prefix))]
-    networks = {prefix.rstrip(".") or "raw": prefix for prefix in _distinct(bare, names, prefixes)}
+        prefixes = [max(_prefixes(named, names), key=lambda prefix: _count(named, names, prefix))]
+    networks = {prefix.rstrip(".") or "raw": prefix for prefix in _distinct(named, names, prefixes)}
     name = torch_files.choose(weights, networks) if len(networks) > 1 else next(iter(networks))
     prefix = networks[name]
     others = {other + own for other in prefixes if other != prefix for own in names}
-    rest = [key for key in bare if key not in others and key.removeprefix(prefix) not in names]
-    mean, std, used = _statistics(bare, rest)
+    rest = [key for key in named if key not in others and key.removeprefix(prefix) not in names]
+    mean, std, used = _statistics(named, rest)
     left = [key for key in rest if _is_aside(key, {*aside, *(prefix + part for part in aside)})]
     state = {
         key.removeprefix(prefix): value
-        for key, value in bare.items()
+        for key, value in named.items()
         if key not in others and key not in used and key not in left
     }
     reported = [key for key in left if not key.endswith(("num_batches_tracked", "n_averaged"))]
     return Unwrapped(state, mean, std, name, reported)
+
+
+def bare(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a state dict without the names of wrappers that no network has, as `module.`.
+
+    Raises:
+      BadInput: if two keys become one.
+    """
+    return _renamed(state, _without_wrappers)
 
 
 def _without_wrappers(name: str) -> str:
@@ -225,22 +234,54 @@ def from_state_dict(state: dict[str, np.ndarray], variables: Any) -> dict[str, A
     """
     leaves = flatten_dict(variables)
     paths = {_name(path): path for path in leaves}
-    expected = shapes(variables)
+    if wrong := difference(state, shapes(variables)):
+        raise BadInput(wrong)
+    return unflatten_dict(
+        {path: _to_flax(state[name], leaves[path]) for name, path in paths.items()}
+    )
+
+
+def difference(state: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]) -> str:
+    """Say in which key, first of all, a state dict differs from what is expected; "" in none."""
     stored = {
         name: np.shape(value)
         for name, value in state.items()
         if not name.endswith("num_batches_tracked")
     }
     wrong = [n for n in {**stored, **expected} if expected.get(n) != stored.get(n)]
-    if wrong:
-        name = wrong[0]
-        raise BadInput(
-            f"state dict key {name}: the model has {expected.get(name, 'no such key')}, the state "
-            f"dict {stored.get(name, 'no such key')} ({len(wrong)} such keys in all)"
-        )
-    return unflatten_dict(
-        {path: _to_flax(state[name], leaves[path]) for name, path in paths.items()}
+    if not wrong:
+        return ""
+    name = wrong[0]
+    return (
+        f"state dict key {name}: the model has {expected.get(name, 'no such key')}, the state "
+        f"dict {stored.get(name, 'no such key')} ({len(wrong)} such keys in all)"
     )
+
+
+def check_floating(state: dict[str, np.ndarray]) -> None:
+    """Check that the weights of a state dict are floating point, of whatever precision.
+
+    Raises:
+      BadInput: naming the first key whose numbers are not.
+    """
+    for name, value in state.items():
+        if not name.endswith("num_batches_tracked") and not jnp.issubdtype(
+            value.dtype, jnp.floating
+        ):
+            raise BadInput(f"key {name} holds {value.dtype} numbers: weights are floating point")
+
+
+def check_finite(variables: Any) -> None:
+    """Check that a network's variables are finite and its variances not negative.
+
+    Raises:
+      BadInput: naming the first key that holds another number.
+    """
+    for name, value in to_state_dict(variables).items():
+        if not np.isfinite(value).all():
+            raise BadInput(f"key {name} holds numbers that are not finite")
+        if name.endswith("running_var") and value.min() < 0:
+            raise BadInput(f"key {name} holds negative variances")
 
 
 def to_state_dict(variables: Any) -> dict[str, np.ndarray]:

@@ -17,9 +17,8 @@ from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 import numpy as np
 
-from rrjax.convert import torch_pickle
 from rrjax.errors import BadInput
-from rrjax.runs import safetensors
+from rrjax.runs import safetensors, torch_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -97,9 +96,12 @@ def choose(weights: str, names: Iterable[str]) -> str:
     fitting = [name for name in names if name == weights] or [n for n in names if weights in n]
     if len(fitting) == 1:
         return fitting[0]
-    flags = " or ".join(f"--config.weights={name}" for name in names)
+    flags = " or ".join(f"weights={name}" for name in names)
     chosen = f", and not one that {weights!r} means" if weights else ""
-    raise BadInput(f"holds the weights of {', '.join(names)}{chosen}: choose by {flags}")
+    raise BadInput(
+        f"holds the weights of {', '.join(names)}{chosen}: choose by {flags} (of rrjax.load; "
+        "--config.weights of rrjax.convert)"
+    )
 
 
 def _reader(path: Path) -> Callable[[Path, str], Contents]:

@@ -17,9 +17,8 @@ import pytest
 
 from golden.weights import draw
 from paths import GOLDEN
-from rrjax.convert import torch_checkpoint, torch_files, torch_pickle
 from rrjax.errors import BadInput
-from rrjax.runs import safetensors
+from rrjax.runs import safetensors, torch_checkpoint, torch_files, torch_pickle
 
 FILES = GOLDEN / "torch_files"
 MEAN, STD = (0.4717, 0.4499, 0.3837), (0.2600, 0.2516, 0.2575)
@@ -364,7 +363,7 @@ def test_of_several_networks_the_user_chooses_one(tmp_path):
         assert contents.name == "state_dict_ema"
         np.testing.assert_array_equal(contents.state["fc.weight"], WEIGHT + 1)
     assert torch_files.read(path, "state_dict").name == "state_dict"
-    flags = "choose by --config.weights=state_dict or --config.weights=state_dict_ema"
+    flags = "choose by weights=state_dict or weights=state_dict_ema"
     for weights in ("", "best", "dict"):
         with pytest.raises(BadInput, match=flags) as caught:
             torch_files.read(path, weights)

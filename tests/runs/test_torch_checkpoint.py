@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rrjax import models
-from rrjax.convert import torch_checkpoint
 from rrjax.errors import BadInput
+from rrjax.runs import torch_checkpoint
 
 
 def template(name, variant="cifar", width=64, classes=10):
