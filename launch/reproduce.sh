@@ -13,7 +13,7 @@
 # training. "imagenet-zoo" downloads two published networks (docs/published.md) and makes the first
 # paper's figures of 20 or more photographs in PHOTOS, at any depth; STEPS is how many its searches
 # take: the paper's 10,000, on a CPU 200; with ImageNet's val/<wnid>/ in DATA it also evaluates the
-# ladder of configs/imagenet_zoo.py. "gradients" is Kim et
+# ladder of configs/imagenet_zoo.py. On a GPU give EXTRAS=cuda,hub. "gradients" is Kim et
 # al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
 # VAE-GAN and three studies, for an accelerator. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
@@ -71,7 +71,7 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
     ;;
   imagenet-zoo)
     : "${PHOTOS:?a folder of 20 photographs or more}"
-    # The paper's 10,000 steps would take a CPU weeks.
+    # The paper's 10,000 steps would take a CPU ten days.
     STEPS=${STEPS:-$(python -c 'import jax
 print(200 if jax.default_backend() == "cpu" else 10_000)')}
     ;;
