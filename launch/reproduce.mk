@@ -1,14 +1,14 @@
 # The commands of launch/reproduce.sh, which calls make with this file. A training leaves the stamp
 # .done in its run folder, a study logs/NAME.done in its workdir, and neither runs again while that
 # lies there. In the environment: FLAGS, of every training; SETTINGS, a file that changes with the
-# flags and the data; DATA and CBSD68, folders.
+# flags and the data; DATA, CBSD68 and PHOTOS, folders; STEPS, of imagenet-zoo's searches.
 SHELL := bash
 comma := ,
 train = python -m rrjax.train
 study = python -m rrjax.study
 logged = @bash launch/logged.sh $@ $(1)
 
-.PHONY: small seeds cifar10 rin64 gradients paper
+.PHONY: small seeds cifar10 rin64 imagenet-zoo gradients paper
 
 # The trainings of the first paper's studies on digits, and those studies.
 REPRESENTATIONS := inversion proximity interpolation visualization regularized manipulation \
@@ -287,6 +287,34 @@ $(R)/logs/style.done: $(foreach name,$(R_BOTH),$(R)/decoders/$(name)_layer4/.don
 
 rin64: $(R)/logs/claims.done $(R)/logs/denoising.done $(R)/logs/style.done
 	@echo "Look at $(R)/report.html"
+
+# imagenet-zoo: the first paper's figures by published networks, of photographs of 224 pixels. There
+# are 20 photographs or more, so n is what a figure shows; FLAGS are every study's.
+Z := runs/imagenet_zoo
+ZOO := --config.standard=resnet50_l2_eps0 --config.robust=resnet50_l2_eps3
+paper_steps = --config.step_size=1.0 --config.steps=$(STEPS)
+observed := --config.observed=16
+inversion_flags = --config.n=10 --config.steps=$(STEPS)
+proximity_flags = --config.n=8 --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" \
+  --config.free_step_size=1.0 --config.free_steps=$(STEPS) --config.straight_through=True
+interpolation_flags = --config.n=4 --config.gallery=12 $(paper_steps) \
+  --config.straight_through=True
+visualization_flags = --config.units=8 $(observed) --config.step_size=1.0
+regularized_flags = $(observed) --config.step_size=1.0
+manipulation_flags = --config.units=4 --config.n=4 $(observed)
+activations_flags = --config.n=20
+ZOO_STUDIES := inversion proximity interpolation visualization regularized manipulation activations
+$(Z)/logs/inversion.done: variant := :paper
+$(ZOO_STUDIES:%=$(Z)/logs/%.done): $(Z)/logs/%.done: $(SETTINGS)
+	$(call logged,$(Z)/logs/$*.log) $(study) --config=configs/$*.py$(variant) --workdir=$(Z) \
+	  $(ZOO) --config.data.name=photographs --config.data.path="$$PHOTOS" $($*_flags) $(FLAGS)
+
+$(Z)/logs/accuracy.done: $(SETTINGS)
+	$(call logged,$(Z)/logs/accuracy.log) python -m rrjax.evaluate \
+	  --config=configs/imagenet_zoo.py --workdir=$(Z) $(at_data)
+
+imagenet-zoo: $(ZOO_STUDIES:%=$(Z)/logs/%.done) $(if $(DATA),$(Z)/logs/accuracy.done)
+	@echo "Look at $(Z)/report.html"
 
 # gradients: Kim et al. (2019) on CIFAR-10.
 G := runs/gradients# as configs/retraining.py:cifar10 has it

@@ -4,12 +4,16 @@
 #   bash launch/reproduce.sh seeds                       the first paper's with three seeds of them
 #   DATA=... CBSD68=... bash launch/reproduce.sh cifar10 with the networks that come with rrjax
 #   DATA=... OTHERS=... CBSD68=... bash launch/reproduce.sh rin64
+#   PHOTOS=... [DATA=...] bash launch/reproduce.sh imagenet-zoo [FLAGS of every study]
 #   DATA=... bash launch/reproduce.sh gradients [FLAGS of every classifier's training]
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
 # "cifar10" and "gradients" need the images in DATA, {train,test}/<class>/*.jpg; CBSD68 is the folder
 # of its 68 images, whose noise is taken away (without it: that of test images). "rin64" needs Tiny
 # ImageNet in DATA, {train,val}/<wnid>/*.JPEG; OTHERS holds other classes so, for what is not of
-# training. "gradients" is Kim et
+# training. "imagenet-zoo" downloads two published networks (docs/published.md) and makes the first
+# paper's figures of 20 or more photographs in PHOTOS, at any depth; STEPS is how many its searches
+# take: the paper's 10,000, on a CPU 200; with ImageNet's val/<wnid>/ in DATA it also evaluates the
+# ladder of configs/imagenet_zoo.py. On a GPU give EXTRAS=cuda,hub. "gradients" is Kim et
 # al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
 # VAE-GAN and three studies, for an accelerator. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
@@ -22,7 +26,7 @@
 # their configs have: so "small" takes 40 minutes of two slow cores.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, rin64, gradients or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, rin64, imagenet-zoo, gradients or paper [FLAGS]}
 shift
 
 case $which in
@@ -30,15 +34,18 @@ case $which in
   seeds) folder=runs/seeds ;;
   cifar10) folder=runs/cifar10_studies ;;
   rin64) folder=runs/rin64_studies ;;
+  imagenet-zoo) folder=runs/imagenet_zoo ;;
   gradients) folder=runs/gradients ;;
   paper) folder=runs/reproduce ;;
   *)
-    echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, rin64, gradients or paper" >&2
+    echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, rin64, imagenet-zoo," \
+      "gradients or paper" >&2
     exit 2
     ;;
 esac
 case $which in
   small | seeds | cifar10 | rin64) EXTRAS=${EXTRAS-} ;;
+  imagenet-zoo) EXTRAS=${EXTRAS-hub} ;;
   gradients | paper) EXTRAS=${EXTRAS-cuda} ;;
 esac
 source launch/setup.sh
@@ -62,6 +69,12 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
   rin64)
     : "${DATA:?the folder of Tiny ImageNet: train/ and val/, a folder a class in each}"
     ;;
+  imagenet-zoo)
+    : "${PHOTOS:?a folder of 20 photographs or more}"
+    # The paper's 10,000 steps would take a CPU ten days.
+    STEPS=${STEPS:-$(python -c 'import jax
+print(200 if jax.default_backend() == "cpu" else 10_000)')}
+    ;;
   paper)
     : "${TARS:?the folder of ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar}"
     : "${DATA:?the folder to write the prepared data into}"
@@ -76,10 +89,13 @@ esac
 SETTINGS=$folder/logs/settings
 FLAGS=$([ $# = 0 ] || printf '%q ' "$@")
 settings="DATA=${DATA-} OTHERS=${OTHERS-} CBSD68=${CBSD68-} $FLAGS"
+if [ "$which" = imagenet-zoo ]; then
+  settings="PHOTOS=$PHOTOS STEPS=$STEPS $settings"
+fi
 mkdir -p "$folder/logs"
 if [ ! -e "$SETTINGS" ] || [ "$(cat "$SETTINGS")" != "$settings" ]; then
   echo "$settings" >"$SETTINGS"
 fi
 FLAGS=${FLAGS//\$/\$\$} # make's dollar
-export SETTINGS FLAGS DATA OTHERS CBSD68
+export SETTINGS FLAGS DATA OTHERS CBSD68 PHOTOS STEPS
 exec make --no-print-directory --file=launch/reproduce.mk --jobs="$jobs" "$which"

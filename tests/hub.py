@@ -1,11 +1,27 @@
-"""A hub on this machine: the answers of the Hugging Face Hub that its client needs."""
+"""A hub on this machine: what the Hugging Face Hub answers its client, and a small network."""
 
 import hashlib
+import io
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from golden.weights import draw
+from rrjax.runs import network_files, published, torch_checkpoint, torch_files
+
 COMMIT = "c0ffee" * 6 + "cafe"  # of every revision that is a name
+
+# A small network as the publishers of ImageNet's would save it.
+NAME = "resnet8_l2_eps3"
+PATH = f"/{published.IMAGENET.repository}/resolve/{published.IMAGENET.revision}/{NAME}.ckpt"
+SMALL = published.Published(
+    published.IMAGENET._replace(classes=5, image_size=32, resize=32),
+    f"{NAME}.ckpt",
+    "resnet8",
+    "l2",
+    3.0,
+    50.0,
+)
 
 
 class Hub:
@@ -81,3 +97,35 @@ def serve():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def serve_client(monkeypatch, folder):
+    """Run a hub that the client asks, whose cache and ours lie in `folder`."""
+    from huggingface_hub import constants, file_download
+
+    with serve() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+        monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+        monkeypatch.setenv("HOME", str(folder))
+        yield hub
+
+
+def state(seed=0):
+    """A state dict of the network that SMALL describes."""
+    model = published.training(SMALL).model
+    return draw(torch_checkpoint.shapes(network_files.template(model, 32)), seed)
+
+
+def checkpoint(weights):
+    """A file of the weights as their publishers save one."""
+    wrapped = torch_checkpoint.wrap(weights, published.training(SMALL).model)
+    wrapped = {
+        name.replace("module.model.", "module.model.model."): x for name, x in wrapped.items()
+    }
+    content = io.BytesIO()
+    torch_files._write_zip({"model": wrapped, "epoch": 89}, content)
+    return content.getvalue()

@@ -16,6 +16,7 @@ _DATASETS = (
     "eval_batches",
     "eval_examples",
     "eval_images",
+    "has_labels",
     "unseen_examples",
 )
 

@@ -91,7 +91,7 @@ def eval_batches(config: ConfigDict, batch_size: int, n: int = 0, seed: int = 0)
 def eval_images(config: ConfigDict, n: int, rng: np.random.Generator) -> np.ndarray:
     """Choose `n` different test images: (n, H, W, C), float32 in [0,1].
 
-    No label is used, so a folder of photographs may have fewer classes than the model.
+    No label is used, so a folder may have fewer classes than the model, and photographs none.
     """
     source = create_source(config.data, "test")
     if len(source.class_names) > config.model.classes:
@@ -99,6 +99,11 @@ def eval_images(config: ConfigDict, n: int, rng: np.random.Generator) -> np.ndar
     transforms.check(config.data, len(config.model.mean))
     source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
     return _examples(source, config, n, rng)[0]
+
+
+def has_labels(config: ConfigDict) -> bool:
+    """Return whether the data of a training config say what is in their test images."""
+    return bool(create_source(config.data, "test").class_names)
 
 
 def eval_examples(
@@ -118,8 +123,12 @@ def examples(
       split: "train" or "test"; training images are not augmented.
       n: how many; 0: all of them.
       rng: draws them.
+
+    Raises:
+      BadInput: for images without labels.
     """
     source = create_source(config.data, split)
+    sources.check_labeled(source)
     source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
     return _examples(source, config, n, rng)
 
@@ -145,6 +154,7 @@ def unseen_examples(
     trained = trained_classes(config.data)
     config = _with_data(config, other)
     source = create_source(config.data, "test")
+    sources.check_labeled(source)
     seen = [i for i, name in enumerate(source.class_names) if name in trained]
     unseen = np.flatnonzero(~np.isin(source.labels, seen))
     if not len(unseen):
@@ -166,6 +176,7 @@ def trained_classes(config: ConfigDict) -> set[str]:
     with whole.unlocked():
         whole.update(groups=(), group_names=())
     source = create_source(whole, "test")
+    sources.check_labeled(source)
     if not config.groups:
         return set(source.class_names)
     return {
@@ -259,7 +270,8 @@ def create_source(config: ConfigDict, split: str) -> sources.Source:
     sources.check_groups(config.groups, config.group_names)
     make = SOURCES.get(config.name, _records)
     source = make(config, split)
-    if not config.groups:
+    # Photographs have no classes to group; the groups are of the network's own training.
+    if not config.groups or not source.class_names:
         return source
     return sources.grouped(source, config.groups, config.group_names, config.balanced)
 
@@ -276,5 +288,6 @@ SOURCES = {
     "digits": lambda config, split: sources.digits(split, config.image_size),
     "folder": lambda config, split: folder.folder(config.path, split),
     "idx": lambda config, split: idx.idx(config.path, split),
+    "photographs": lambda config, split: folder.photographs(config.path, split),
     "restricted_imagenet": _restricted,
 }

@@ -1,4 +1,4 @@
-"""A folder tree of images as a source: path/{train,test}/<class>/.../<image>."""
+"""Folders of images as sources: path/{train,test}/<class>/.../<image>, and photographs alone."""
 
 import os
 from collections.abc import Callable
@@ -84,6 +84,32 @@ def _annotated(root: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np
     if not paths:
         raise BadInput(f"{file}: names no images")
     return [*paths], np.array(labels, np.int32)
+
+
+def photographs(path: str | Path, split: str) -> Source:
+    """Make a test set of all images in a folder, at any depth: it has no class names, no labels.
+
+    Raises:
+      BadInput: for the training split, and for a folder that is missing or holds no images.
+    """
+    root = Path(expanded(path))
+    if split != "test":
+        raise BadInput(
+            f"data.name='photographs': {str(path)!r} is for studies of test images alone, and "
+            "training images are asked for: give a labeled set by --config.data.name and "
+            "--config.data.path"
+        )
+    if not path or not ask(Path.is_dir, root):
+        raise BadInput(
+            f"{str(path)!r} is no folder; set --config.data.path to one that holds photographs"
+        )
+    paths = _images(root)
+    if not paths:
+        raise BadInput(
+            f"{root}: no images ({', '.join(sorted(SUFFIXES))} are read); add or convert some"
+        )
+    labels = np.zeros(len(paths), np.int32)
+    return Source(str(root), lambda i: decode(_content(paths[i]), str(paths[i])), labels, ())
 
 
 def pictures(path: str | Path, n: int, channels: int, seed: int) -> list[np.ndarray]:

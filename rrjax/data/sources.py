@@ -19,7 +19,7 @@ class Source:
     """A set of n records: `source[i]` is {"image": uint8 (H, W, 1 or 3), "label": np.int32}.
 
     `name` is for messages, `read(i)` gives image i, `labels` is int32 (n,) and
-    `class_names[label]` says what a label means.
+    `class_names[label]` says what a label means; without class names the labels say nothing.
     """
 
     name: str
@@ -248,12 +248,27 @@ def describe(source: Source) -> str:
     return f"{line} ({', '.join(listed)})"
 
 
+def check_labeled(source: Source) -> None:
+    """Check that a source's labels say something.
+
+    Raises:
+      BadInput: if it has no class names.
+    """
+    if not source.class_names:
+        raise BadInput(
+            f"{source.name}: photographs have no labels, which are needed here: give a labeled set "
+            "by --config.data.name and --config.data.path"
+        )
+
+
 def check_classes(source: Source, classes: int, advice: str) -> None:
     """Check that a model of `classes` outputs fits the source's labels.
 
     Raises:
-      BadInput: with the advice, in which {needed} is the number of classes that would.
+      BadInput: with the advice, in which {needed} is the number of classes that would; and for a
+        source without labels.
     """
+    check_labeled(source)
     needed = max(len(source.class_names), int(source.labels.max()) + 1)
     if needed != classes:
         raise BadInput(

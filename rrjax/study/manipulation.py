@@ -37,10 +37,10 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Add config.units units to config.n test images with every network, by both stop rules."""
-    require(config, units=2, n=2, steps=1, batch_size=1)
+    require(config, units=2, observed=2, n=2, steps=1, batch_size=1)
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.eval_images(next(iter(networks.values())).config, config.n + 128, rng)
+    images = data.eval_images(next(iter(networks.values())).config, config.n + config.observed, rng)
     images, others = images[: config.n], images[config.n :]
     runs.make_folder(workdir)
     rows, pictures = [], []

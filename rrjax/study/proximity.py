@@ -77,8 +77,11 @@ def run(config: ConfigDict, workdir: str) -> None:
 
 
 def _pairs(trained: ConfigDict, config) -> tuple[np.ndarray, np.ndarray]:
-    """Draw sources and targets of different classes, (n, H, W, C) each."""
+    """Draw sources and targets, (n, H, W, C) each: of different classes, where there are any."""
     rng = np.random.default_rng(config.seed)
+    if not data.has_labels(trained):
+        images = data.eval_images(trained, 2 * config.n, rng)
+        return images[: config.n], images[config.n :]
     half = 2 * config.n
     images, labels = data.eval_examples(trained, 2 * half, rng)
     chosen = _of_different_classes(labels[:half], labels[half:], config.n)
@@ -148,7 +151,8 @@ def _curves(workdir, rows: Sequence[Row]) -> tuple[str, str]:
 def _text(config) -> list[str]:
     return [
         "From a source, within an l2 radius of it, the image whose representation is nearest to a "
-        "target's of another class. Distance is |R(x) - R(target)| / |R(target)|.",
+        "target's of another class, or where they have no labels, to any other's. Distance is "
+        "|R(x) - R(target)| / |R(target)|.",
         f"n = {config.n} pairs; {config.steps} steps of 2.5 * radius / steps; free, within a "
         f"radius of {FREE:g} that never binds: {config.free_steps} of {config.free_step_size:g}; "
         "mean and 95 % interval over pairs.",

@@ -36,12 +36,12 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Grow config.units units of every network by either method."""
-    require(config, units=2, steps=1, regularized_steps=1, batch_size=1)
+    require(config, units=2, observed=2, steps=1, regularized_steps=1, batch_size=1)
     if not config.learning_rate > 0:
         raise BadInput(f"learning_rate={config.learning_rate}: give one above 0")
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.eval_images(next(iter(networks.values())).config, 128, rng)
+    images = data.eval_images(next(iter(networks.values())).config, config.observed, rng)
     runs.make_folder(workdir)
     rows, grid = [], {}
     for name, network in networks.items():
@@ -119,6 +119,7 @@ def _text(config) -> list[str]:
         f"{config.units} units; plain: {config.steps} l2 steps of {config.step_size:g}; "
         f"regularized: {config.regularized_steps} of Adam at {config.learning_rate:g}; mean and "
         "95 % interval over units. Agreement: the correlation of the results of two "
-        "starts; roughness: the mean difference of neighboring pixels, over that of 128 test "
-        "images; times the largest seen: the unit, over its largest among them.",
+        "starts; roughness: the mean difference of neighboring pixels, over that of "
+        f"{config.observed} test images; times the largest seen: the unit, over its largest among "
+        "them.",
     ]

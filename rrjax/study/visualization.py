@@ -34,7 +34,7 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Grow config.units units of every network from every start."""
-    require(config, units=2, n=2, steps=1, batch_size=1)
+    require(config, units=2, observed=2, n=2, steps=1, batch_size=1)
     networks = runs.load_networks(config)
     images, starts = _images(next(iter(networks.values())).config, config)
     before = np.concatenate(list(starts.values()))
@@ -55,9 +55,9 @@ def run(config: ConfigDict, workdir: str) -> None:
 
 
 def _images(trained: ConfigDict, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Draw 128 test images to choose units by, and the starts: noise, mid-gray, test images."""
+    """Draw the test images to choose units by, and the starts: noise, mid-gray, test images."""
     rng = np.random.default_rng(config.seed)
-    images = data.eval_images(trained, config.n + 128, rng)
+    images = data.eval_images(trained, config.n + config.observed, rng)
     shape = images.shape[1:]
     starts = {
         "noise": representation.noise((config.n, *shape), rng),
@@ -117,10 +117,10 @@ def _text(config) -> list[str]:
     return [
         "Each column: one coordinate of the representation made as large as gradient steps can, "
         "from each start.",
-        f"{config.units} units that tell 128 test images apart; {2 * config.n + 1} starts; "
-        f"{config.steps} l2 steps of {config.step_size:g}; mean and 95 % interval over "
-        "units. Agreement: the correlation of what two starts have gained, for one unit; beside "
-        "it that of two units from one start. Times the largest seen: the unit, over its largest "
-        "among 128 test images. Starts of one class: the share that the network takes for the "
-        "most frequent class.",
+        f"{config.units} units that tell {config.observed} test images apart; "
+        f"{2 * config.n + 1} starts; {config.steps} l2 steps of {config.step_size:g}; mean and "
+        "95 % interval over units. Agreement: the correlation of what two starts have gained, for "
+        "one unit; beside it that of two units from one start. Times the largest seen: the unit, "
+        f"over its largest among {config.observed} test images. Starts of one class: the share "
+        "that the network takes for the most frequent class.",
     ]

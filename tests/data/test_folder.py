@@ -11,7 +11,7 @@ from PIL import Image
 
 from paths import SHARED
 from rrjax.data import outside
-from rrjax.data.folder import files, folder, pictures
+from rrjax.data.folder import files, folder, photographs, pictures
 from rrjax.errors import BadInput
 
 CIFAR = SHARED / "cifar10_test.tar.gz"
@@ -228,6 +228,27 @@ def test_an_annotation_of_no_image_or_of_no_class_is_named(line, tiny_imagenet):
     (tiny_imagenet / "val/val_annotations.txt").write_text("")
     with pytest.raises(BadInput, match=r"val_annotations.txt: names no images"):
         files(tiny_imagenet, "test")
+
+
+def test_photographs_are_the_images_of_a_folder_and_have_no_labels(tmp_path):
+    saved = [save(tmp_path / name, seed=i) for i, name in enumerate(["b.png", "a/c.jpg"])]
+    (tmp_path / "notes.txt").write_text("not an image")
+    source = photographs(tmp_path, "test")
+    assert len(source) == 2 and source.class_names == ()
+    for record, file in zip(source, sorted(saved), strict=True):
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(record["image"], np.asarray(image))
+
+
+def test_photographs_that_are_not_there_are_refused(tmp_path):
+    for path in ("", tmp_path / "none"):
+        with pytest.raises(BadInput, match=r"is no folder; set --config\.data\.path to one"):
+            photographs(path, "test")
+    with pytest.raises(BadInput, match=r"no images .* are read"):
+        photographs(tmp_path, "test")
+    save(tmp_path / "a.png")
+    with pytest.raises(BadInput, match="training images are asked for: give a labeled set"):
+        photographs(tmp_path, "train")
 
 
 def test_pictures_of_a_folder_as_they_lie_in_it(tmp_path):

@@ -1,7 +1,6 @@
 """Published networks by name, and files of the hub: fetched once, checked and kept."""
 
 import errno
-import io
 import os
 import signal
 import subprocess
@@ -14,47 +13,18 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-import hub as loopback
 import rrjax
 from commands import free_address
-from golden.weights import draw
+from hub import NAME, PATH, SMALL, checkpoint, serve_client, state
 from paths import GOLDEN, ROOT
 from rrjax import data, models, runs
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
-from rrjax.runs import defaults, hub, network_files, published, torch_checkpoint, torch_files
+from rrjax.runs import defaults, hub, network_files, published, torch_checkpoint
 from rrjax.train.tasks import autoencoder, finetune
 
 client = pytest.importorskip("huggingface_hub")
 from huggingface_hub import constants, file_download  # noqa: E402  only where it is installed
-
-NAME = "resnet8_l2_eps3"
-PATH = f"/{published.IMAGENET.repository}/resolve/{published.IMAGENET.revision}/{NAME}.ckpt"
-SMALL = published.Published(
-    published.IMAGENET._replace(classes=5, image_size=32, resize=32),
-    f"{NAME}.ckpt",
-    "resnet8",
-    "l2",
-    3.0,
-    50.0,
-)
-
-
-def state():
-    """A state dict of the network that SMALL describes."""
-    model = published.training(SMALL).model
-    return draw(torch_checkpoint.shapes(network_files.template(model, 32)))
-
-
-def checkpoint(weights):
-    """A file of the weights as their publishers save one."""
-    wrapped = torch_checkpoint.wrap(weights, published.training(SMALL).model)
-    wrapped = {
-        name.replace("module.model.", "module.model.model."): x for name, x in wrapped.items()
-    }
-    content = io.BytesIO()
-    torch_files._write_zip({"model": wrapped, "epoch": 89}, content)
-    return content.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +35,7 @@ def content():
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     """An empty hub, and empty caches of the client's and of ours."""
-    with loopback.serve() as served:
-        monkeypatch.setattr(constants, "ENDPOINT", served.url)
-        template = served.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
-        monkeypatch.setenv("HOME", str(tmp_path))
+    with serve_client(monkeypatch, tmp_path) as served:
         monkeypatch.setitem(published.NETWORKS, NAME, SMALL)
         yield served
 

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from commands import networks, refused, works
+from rrjax.configs import robust_digits
 from rrjax.core.pgd import SearchResult
 from rrjax.errors import BadInput
 from rrjax.study import proximity
@@ -19,6 +20,17 @@ def test_pairs_are_the_first_of_different_classes():
     assert proximity._of_different_classes(labels, others, 3).tolist() == [1, 3, 4]
     with pytest.raises(BadInput, match=r"only 3 pairs .*: set a smaller --config\.n"):
         proximity._of_different_classes(labels, others, 4)
+
+
+def test_pairs_of_photographs_are_any_two(tmp_path):
+    for i in range(6):
+        Image.fromarray(np.full((8, 8), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    trained = robust_digits.get_config()
+    trained.data.update(name="photographs", path=str(tmp_path))
+    pairs = proximity._pairs(trained, ConfigDict({"n": 3, "seed": 0}))
+    assert [images.shape[0] for images in pairs] == [3, 3]
+    values = np.concatenate(pairs)[:, 0, 0, 0] * 255 / 40
+    assert sorted(np.rint(values).astype(int)) == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_steps_of_a_radius_go_two_and_a_half_times_as_far():
