@@ -243,7 +243,7 @@ from rrjax.runs import defaults
 c = defaults.get_config().model
 c.update(name="resnet8", variant="cifar", width=2, classes=5)
 model = models.create(c)
-shape = (8, 8, 3)
+shape = (16, 16, 3)
 variables = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
 image = jax.ShapeDtypeStruct(shape, "float32")
 print(jax.jit(lambda v, x: models.frozen(model, v)(x)).lower(variables, image).as_text())
