@@ -1,6 +1,5 @@
 """Networks of other programs as run folders, and networks of run folders as PyTorch's files."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rrjax.runs import (
     torch_checkpoint,
     torch_files,
 )
+from rrjax.runs.files import sha256
 
 LAYOUTS = ("torchvision", "robustness")
 
@@ -54,7 +54,7 @@ def import_network(config: ConfigDict, workdir: str | Path) -> None:
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     _begin(workdir, config, variables)
-    facts = {"file": str(path), "sha256": _sha256(path), "checksums": contents.checked}
+    facts = {"file": str(path), "sha256": sha256(path), "checksums": contents.checked}
     facts |= {"weights": weights, "aside": network.aside}
     runs.write_results(workdir, "import", facts | contents.facts)
     print(f"{path} -> {workdir}: {_summary_line(config.model, contents, network)}")
@@ -254,11 +254,6 @@ def _summary_line(
         f"{model.name} ({model.variant}, {model.classes} classes){facts}; mean and std "
         f"{statistics}; checksums {checksums}{aside}{more}; an optimizer's state is not imported"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _epoch(run: str | Path) -> int:

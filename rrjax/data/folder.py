@@ -30,8 +30,15 @@ def folder(path: str | Path, split: str) -> Source:
       BadInput: as `files` does.
     """
     paths, labels, class_names = files(path, split)
-    name = str(split_folder(path, split))
-    return Source(name, lambda i: decode(_content(paths[i]), str(paths[i])), labels, class_names)
+    return _source(split_folder(path, split), paths, labels, class_names)
+
+
+def _source(
+    root: Path, paths: list[Path], labels: np.ndarray, class_names: tuple[str, ...]
+) -> Source:
+    return Source(
+        str(root), lambda i: decode(_content(paths[i]), str(paths[i])), labels, class_names
+    )
 
 
 def files(path: str | Path, split: str) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
@@ -108,8 +115,7 @@ def photographs(path: str | Path, split: str) -> Source:
         raise BadInput(
             f"{root}: no images ({', '.join(sorted(SUFFIXES))} are read); add or convert some"
         )
-    labels = np.zeros(len(paths), np.int32)
-    return Source(str(root), lambda i: decode(_content(paths[i]), str(paths[i])), labels, ())
+    return _source(root, paths, np.zeros(len(paths), np.int32), ())
 
 
 def pictures(path: str | Path, n: int, channels: int, seed: int) -> list[np.ndarray]:

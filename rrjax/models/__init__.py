@@ -68,7 +68,7 @@ _VARIANTS = {
     "tiny": ("cifar",),
 }
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
-_STANDARD_WIDTH = 64
+STANDARD_WIDTH = 64
 # Families whose width has a unit: with 32 groups of 4 channels at 64, 16 make groups of 1.
 _WIDTH_UNITS = {"resnext50_32x4d": 16}
 
@@ -116,8 +116,8 @@ def create(config: ConfigDict) -> nn.Module:
 
 def _check_width(config: ConfigDict, has_width: bool) -> None:
     unit = _WIDTH_UNITS.get(config.name, 1)
-    if not has_width and config.width != _STANDARD_WIDTH:
-        raise BadInput(_choices(f"width of {config.name}", config.width, [_STANDARD_WIDTH]))
+    if not has_width and config.width != STANDARD_WIDTH:
+        raise BadInput(_choices(f"width of {config.name}", config.width, [STANDARD_WIDTH]))
     if config.width < 1 or config.width % unit:
         least = "at least 1" if unit == 1 else f"a multiple of {unit}"
         raise BadInput(f"model width {config.width}: it must be {least}")

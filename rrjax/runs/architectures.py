@@ -8,9 +8,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
+from rrjax.models import STANDARD_WIDTH
 from rrjax.runs import defaults
 
-STANDARD_WIDTH = 64
 _LEAVES = ("weight", "bias", "running_mean", "running_var")
 
 

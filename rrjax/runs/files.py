@@ -1,6 +1,7 @@
-"""Files that several processes write: locked, or replaced at once."""
+"""Files that several processes write: locked, or replaced at once; the checksum of one."""
 
 import errno
+import hashlib
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -71,3 +72,9 @@ def replace_text(path: Path, text: str) -> None:
     # A path in it may be no text: a name of bytes that are no UTF-8.
     draft.write_text(text, encoding="utf-8", errors="backslashreplace")
     draft.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

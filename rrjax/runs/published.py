@@ -3,7 +3,6 @@
 A name is that of its file without the suffix, <architecture>_<norm>_eps<eps>.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from ml_collections import ConfigDict
 from rrjax import cli
 from rrjax.errors import BadInput
 from rrjax.runs import defaults, hub, network_files, report, torch_checkpoint, torch_files
-from rrjax.runs.files import in_turn, replace_text
+from rrjax.runs.files import in_turn, replace_text, sha256
 
 
 class Collection(NamedTuple):
@@ -175,7 +174,7 @@ def _converted(name: str, config: ConfigDict) -> Path:
         seen = json.loads(record.read_text()) if record.exists() else {}
         path = folder / f"{seen.get('sha256', '')}.safetensors"
         # The format has no checksum of its own.
-        if path.exists() and _sha256(path) == seen.get("converted"):
+        if path.exists() and sha256(path) == seen.get("converted"):
             return path
         return _convert(name, config, record, seen.get("sha256", ""))
 
@@ -184,7 +183,7 @@ def _convert(name: str, config: ConfigDict, record: Path, first_seen: str) -> Pa
     """Download a network, write it as safetensors, and record the checksums of both files."""
     shared = NETWORKS[name].collection
     download = hub.fetch(hub.Address(shared.repository, NETWORKS[name].file, shared.revision))
-    content = _sha256(download)
+    content = sha256(download)
     path = record.with_name(f"{content}.safetensors")
     try:
         if first_seen and content != first_seen:
@@ -197,7 +196,7 @@ def _convert(name: str, config: ConfigDict, record: Path, first_seen: str) -> Pa
         hub.forget(download)
         raise
     torch_files.write(path, state)
-    checksums = {"sha256": content, "converted": _sha256(path)}
+    checksums = {"sha256": content, "converted": sha256(path)}
     try:
         replace_text(record, json.dumps(checksums) + "\n")
     except OSError as error:
@@ -218,8 +217,3 @@ def _state(path: Path, config: ConfigDict) -> dict[str, np.ndarray]:
     except BadInput as error:
         raise BadInput(f"{path}: not the published {model.name} ({error})") from error
     return torch_checkpoint.to_state_dict(variables)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
