@@ -5,14 +5,19 @@ python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 Another network: --config.robust=runs/mine, and --config.standard= (empty) to leave one out. A
 network is a run folder, a file of PyTorch's, or a name, as cifar10_robust_l2_eps05 (README) or
 resnet50_l2_eps3 (docs/published.md).
+
+At the radii of the paper's Tables 4 and 5: --config=configs/evaluate.py:paper
 """
 
 from ml_collections import ConfigDict
 
 from rrjax.runs import defaults
 
+SETTINGS = ("small", "paper")
 
-def get_config():
+
+def get_config(settings="small"):
+    defaults.check_settings("evaluate", settings, SETTINGS)
     config = ConfigDict()
     config.standard = "runs/quickstart/standard"
     config.robust = "runs/quickstart/robust"
@@ -29,4 +34,6 @@ def get_config():
     config.batch_size = 128
     config.seed = 0
     defaults.precision(config)
+    if settings == "paper":
+        config.eps = (0.0, 0.5, 1.0, 2.0, 3.0)
     return config.lock()

@@ -10,11 +10,12 @@ from ml_collections import ConfigDict
 
 from rrjax.runs import defaults
 
+SETTINGS = ("small", "paper")
+
 
 def get_config(settings="small"):
-    if settings not in ("small", "paper"):
-        raise ValueError(f"configs/inversion.py:{settings}: choose small or paper")
-    config = defaults.study("inversion")
+    config = defaults.study("inversion", settings, SETTINGS)
+    config.stage = "representation"  # what is inverted; or an earlier one, as "layer3", or "logits"
     # What to invert: "test images", "photographs", "patterns", "unseen classes".
     config.targets = ("test images", "photographs", "patterns")
     # Of a set with other classes than those of training, which are left out: a name and a path, as
@@ -22,14 +23,16 @@ def get_config(settings="small"):
     config.unseen = ConfigDict({"name": "folder", "path": ""})
     config.starts = ("noise", "other test images")
     config.n = 32  # images of each kind
+    config.first_images = ()  # targets that come first, as in configs/visualization.py
     config.eps = 1000.0  # in units of pixels in [0,1]; never binds
     config.step_size = 0.1
     config.steps = 500
-    config.chunk = 500  # steps between two moves of the progress bar
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
     # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
     config.straight_through = False
     config.return_iterate = "best"  # or "last"
+    config.record = 0  # snapshots of the way to an inversion, drawn as a strip an image
     if settings == "paper":
         config.update(step_size=1.0, steps=10_000, straight_through=True, return_iterate="last")
+        config.n = 10
     return config.lock()

@@ -16,4 +16,5 @@ def get_config():
     config.test_n = 500  # of its test images
     config.neighbors = 5  # of k-NN, by the cosine of representations
     config.shown = 6  # images whose neighbors are shown
+    config.pixels = True  # the pixels as a baseline, which has to hold all of them in memory
     return config.lock()

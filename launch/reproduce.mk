@@ -292,21 +292,16 @@ rin64: $(R)/logs/claims.done $(R)/logs/denoising.done $(R)/logs/style.done
 # are 20 photographs or more, so n is what a figure shows; FLAGS are every study's.
 Z := runs/imagenet_zoo
 ZOO := --config.standard=resnet50_l2_eps0 --config.robust=resnet50_l2_eps3
-paper_steps = --config.step_size=1.0 --config.steps=$(STEPS)
 observed := --config.observed=16
-inversion_flags = --config.n=10 --config.steps=$(STEPS)
-proximity_flags = --config.n=8 --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" \
-  --config.free_step_size=1.0 --config.free_steps=$(STEPS) --config.straight_through=True
-interpolation_flags = --config.n=4 --config.gallery=12 $(paper_steps) \
-  --config.straight_through=True
-visualization_flags = --config.units=8 $(observed) --config.step_size=1.0
-regularized_flags = $(observed) --config.step_size=1.0
-manipulation_flags = --config.units=4 --config.n=4 $(observed)
-activations_flags = --config.n=20
+inversion_flags = --config.steps=$(STEPS)
+proximity_flags = --config.n=8 --config.free_steps=$(STEPS)
+interpolation_flags = --config.n=4 --config.gallery=12 --config.steps=$(STEPS)
+visualization_flags = --config.units=8 $(observed)
+regularized_flags = $(observed)
+manipulation_flags = --config.units=4 --config.first_units="()" --config.n=4 $(observed)
 ZOO_STUDIES := inversion proximity interpolation visualization regularized manipulation activations
-$(Z)/logs/inversion.done: variant := :paper
 $(ZOO_STUDIES:%=$(Z)/logs/%.done): $(Z)/logs/%.done: $(SETTINGS)
-	$(call logged,$(Z)/logs/$*.log) $(study) --config=configs/$*.py$(variant) --workdir=$(Z) \
+	$(call logged,$(Z)/logs/$*.log) $(study) --config=configs/$*.py:paper --workdir=$(Z) \
 	  $(ZOO) --config.data.name=photographs --config.data.path="$$PHOTOS" $($*_flags) $(FLAGS)
 
 $(Z)/logs/accuracy.done: $(SETTINGS)
@@ -359,30 +354,26 @@ $(PAPER:%=$(P)/%/.done): $(P)/%/.done: $(SETTINGS)
 	$(call logged,$(P)/logs/$*.log) $(train) --config=configs/$*.py $(at_data) \
 	  --workdir=$(P)/$* $(FLAGS)
 
-# Radii and steps of the paper, or its code; the others are the configs'.
-searched := --config.step_size=1.0 --config.steps=10000 --config.straight_through=True
-PAPER_STUDIES := proximity interpolation visualization regularized manipulation activations
+# All of their settings are the configs'.
+PAPER_STUDIES := inversion proximity interpolation visualization regularized manipulation \
+  activations
 define paper_studies # SET
 $(1)_networks := --config.standard=$(P)/standard_$(1) --config.robust=$(P)/robust_$(1) \
   --config.more="('$(P)/vgg16_$(1)',)"
 $(1)_trained := $(P)/standard_$(1)/.done $(P)/robust_$(1)/.done $(P)/vgg16_$(1)/.done
 $(P)/$(1)/logs/accuracy.done: $$($(1)_trained)
 	$$(call logged,$(P)/$(1)/logs/accuracy.log) python -m rrjax.evaluate \
-	  --config=configs/evaluate.py --workdir=$(P)/$(1) $$($(1)_networks) \
-	  --config.eps="(0.0,0.5,1.0,2.0,3.0)"
-$(P)/$(1)/logs/inversion.done: $$($(1)_trained)
-	$$(call logged,$(P)/$(1)/logs/inversion.log) $(study) --config=configs/inversion.py:paper \
+	  --config=configs/evaluate.py:paper --workdir=$(P)/$(1) $$($(1)_networks)
+$(patsubst %,$(P)/$(1)/logs/%.done,$(PAPER_STUDIES) synthesis): $(P)/$(1)/logs/%.done: \
+  $$($(1)_trained)
+	$$(call logged,$(P)/$(1)/logs/$$*.log) $(study) --config=configs/$$*.py:paper \
 	  --workdir=$(P)/$(1) $$($(1)_networks) $$(flags)
-$(P)/$(1)/logs/proximity.done: flags := --config.radii="(0.5,1.0,2.0,4.0,8.0,16.0,32.0)" \
-  --config.free_step_size=1.0 --config.free_steps=10000 --config.straight_through=True
-$(P)/$(1)/logs/interpolation.done: flags := $(searched)
-$(P)/$(1)/logs/visualization.done $(P)/$(1)/logs/regularized.done: flags := --config.step_size=1.0
-$(PAPER_STUDIES:%=$(P)/$(1)/logs/%.done): $(P)/$(1)/logs/%.done: $$($(1)_trained)
-	$$(call logged,$(P)/$(1)/logs/$$*.log) $(study) --config=configs/$$*.py \
-	  --workdir=$(P)/$(1) $$($(1)_networks) $$(flags)
-paper: $(patsubst %,$(P)/$(1)/logs/%.done,accuracy inversion $(PAPER_STUDIES))
+paper: $(patsubst %,$(P)/$(1)/logs/%.done,accuracy $(PAPER_STUDIES))
 endef
 $(foreach set,rin imagenet,$(eval $(call paper_studies,$(set))))
+
+# The follow-up's pictures, of its nine classes.
+paper: $(P)/rin/logs/synthesis.done
 
 # Figures 6 (right) and 14b: classes of ImageNet that Restricted ImageNet leaves out.
 $(P)/rin/logs/inversion.done: flags := --config.unseen.name=imagenet2012 \

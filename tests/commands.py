@@ -60,8 +60,11 @@ def run(name, *arguments) -> CompletedProcess:
 
 def _record_config(argv) -> None:
     (config,) = (a.removeprefix("--config=") for a in argv if a.startswith("--config="))
+    file, colon, word = config.partition(":")
     RAN.mkdir(parents=True, exist_ok=True)
-    (RAN / Path(config.partition(":")[0]).stem).touch()
+    (RAN / Path(file).stem).touch()
+    if "/" not in word:  # a name of words, not of a path
+        (RAN / f"{Path(file).stem}{colon}{word}").touch()
 
 
 def spawn(name, *arguments, **environment) -> CompletedProcess:

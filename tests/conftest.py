@@ -1,5 +1,6 @@
 """Strict by default: two CPU devices, no silent rank promotion, warnings are errors."""
 
+import importlib
 import os
 import shutil
 
@@ -38,6 +39,19 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path not in slow)
 
 
+def shipped_configs():
+    """Return the names of all configs, and of their settings: the words behind a colon."""
+    names = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
+    modules = {name: importlib.import_module(f"configs.{name}") for name in names}
+    words = {
+        f"{name}:{word}"
+        for name, module in modules.items()
+        for word in getattr(module, "SETTINGS", ())
+        if word != "small"  # what it is without a word
+    }
+    return names | words
+
+
 def pytest_sessionfinish(session, exitstatus):
     """Fail if all tests ran, and a config of configs/ in none of them."""
     option = session.config.option
@@ -45,8 +59,7 @@ def pytest_sessionfinish(session, exitstatus):
     some = some or getattr(option, "lf", False)  # without the plugin that counts failures: no lf
     if hasattr(session.config, "workerinput") or some or exitstatus != 0:
         return
-    shipped = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
-    left = shipped - {path.name for path in RAN.glob("*")}
+    left = shipped_configs() - {path.name for path in RAN.glob("*")}
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")

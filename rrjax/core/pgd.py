@@ -24,12 +24,15 @@ class SearchResult(NamedTuple):
 
     last: the image of the last step, from which a further search continues. Under jit it costs
     nothing where it is unused.
+    snapshots: (record, ...), the image after each of `record` equal shares of the steps; None where
+    none are recorded.
     """
 
     x: jax.Array
     value: jax.Array
     steps: jax.Array
     last: jax.Array
+    snapshots: jax.Array | None = None
 
 
 def pgd(
@@ -41,6 +44,7 @@ def pgd(
     steps: int | jax.Array,
     return_iterate: str = "best",
     stop: Stop | None = None,
+    record: int = 0,
 ) -> SearchResult:
     """Minimize `objective` over one image by projected gradient steps from `x`.
 
@@ -53,9 +57,10 @@ def pgd(
       return_iterate: "best" returns the iterate of least objective, the start among them, the first
         of equals; "last" returns the last one.
       stop: image -> bool; an image for which it holds moves no more.
+      record: how many snapshots of the way to return.
 
     Returns:
-      `SearchResult(x, value, steps, last)`. No gradient flows through it.
+      `SearchResult(x, value, steps, last, snapshots)`. No gradient flows through it.
 
     Raises:
       BadInput: if `return_iterate` is neither "best" nor "last".
@@ -65,23 +70,36 @@ def pgd(
     x = project(jax.lax.stop_gradient(x))
     dtype = jax.eval_shape(objective, x).dtype
 
-    # A while loop is both the plain loop over steps and, under vmap, the stop rule: images that
-    # are done stay as they are, and the loop ends when the last one is.
-    def unfinished(carry):
-        i, _, _, _, done = carry
-        return (i < steps) & ~done
-
     advance = _round(objective, project, step, return_iterate == "best", stop)
     start = (x, jnp.array(jnp.inf, dtype))
     carry = (jnp.array(0), x, step.init(x), start, jnp.array(False))
-    i, x, _, best, done = jax.lax.while_loop(unfinished, advance, carry)
+    carry, snapshots = _walk(advance, carry, steps, record)
+    i, x, _, best, done = carry
     chosen, value = x, objective(x)
     if return_iterate == "best":
         chosen, value = better(best, (chosen, value))
     # The round in which an image turns out to be done does not move it, and is no step.
-    return jax.tree.map(
-        jax.lax.stop_gradient, SearchResult(chosen, value, i - done.astype(i.dtype), x)
-    )
+    result = SearchResult(chosen, value, i - done.astype(i.dtype), x, snapshots)
+    return jax.tree.map(jax.lax.stop_gradient, result)
+
+
+def _walk(
+    advance: Callable[[tuple], tuple], carry: tuple, steps: int | jax.Array, record: int
+) -> tuple[tuple, jax.Array | None]:
+    """Go rounds of `pgd` until `steps` are taken; return the last carry and the snapshots."""
+
+    # A while loop is both the plain loop over steps and, under vmap, the stop rule: images that
+    # are done stay as they are, and the loop ends when the last one is.
+    def walk_to(carry: tuple, limit: int | jax.Array) -> tuple:
+        return jax.lax.while_loop(lambda carry: (carry[0] < limit) & ~carry[4], advance, carry)
+
+    def walk_on(carry: tuple, limit: jax.Array) -> tuple[tuple, jax.Array]:
+        carry = walk_to(carry, limit)
+        return carry, carry[1]
+
+    if not record:
+        return walk_to(carry, steps), None
+    return jax.lax.scan(walk_on, carry, steps * jnp.arange(1, record + 1) // record)
 
 
 def _round(

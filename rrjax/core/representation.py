@@ -1,6 +1,8 @@
 """Gradient steps on an input towards a representation: pgd + objective, one image each."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -23,6 +25,7 @@ def invert(
     steps: int = 10_000,
     return_iterate: str = "best",
     begin: jax.Array | None = None,
+    record: int = 0,
 ) -> SearchResult:
     """Find an image near `start` whose representation is `target`.
 
@@ -37,6 +40,7 @@ def invert(
       steps: the number of steps.
       return_iterate: "best", or "last" as in the paper's notebook.
       begin: the first iterate, if it is not `start`.
+      record: how many snapshots to return, (record, H, W, C), after equal shares of the steps.
 
     Returns:
       `SearchResult`: the image x (H, W, C); as value its normalized representation distance.
@@ -55,14 +59,21 @@ def invert(
     """
     begin = start if begin is None else begin
     checks.check_search({"start": start, "begin": begin}, eps, step_size, steps)
-    return pgd(
-        objectives.match(apply, target),
-        begin,
-        project=l2_ball(start, eps),
-        step=l2_step(step_size),
-        steps=steps,
-        return_iterate=return_iterate,
-    )
+    options = {"steps": steps, "return_iterate": return_iterate, "record": record}
+    return _search(objectives.match(apply, target), start, begin, eps, step_size, **options)
+
+
+def _search(
+    objective: objectives.Objective,
+    center: jax.Array,
+    begin: jax.Array,
+    eps: float,
+    step_size: float,
+    **options: Any,
+) -> SearchResult:
+    """Minimize an objective by l2 steps from `begin`, in the l2 ball about `center`."""
+    ball, step = l2_ball(center, eps), l2_step(step_size)
+    return pgd(objective, begin, project=ball, step=step, **options)
 
 
 def interpolate(
@@ -127,6 +138,7 @@ def visualize(
     step_size: float = 1.0,
     steps: int = 200,
     return_iterate: str = "last",
+    record: int = 0,
 ) -> SearchResult:
     """Grow one coordinate of the representation, from an image or from noise.
 
@@ -141,6 +153,7 @@ def visualize(
       step_size: the l2 length of a step in the same units.
       steps: the number of steps.
       return_iterate: "last", or "best" for the iterate of largest R(x)[unit].
+      record: how many snapshots to return, (record, H, W, C), after equal shares of the steps.
 
     Returns:
       `SearchResult`: the image x (H, W, C); as value -R(x)[unit].
@@ -158,14 +171,8 @@ def visualize(
     True
     """
     checks.check_search({"start": start}, eps, step_size, steps)
-    return pgd(
-        objectives.activate(apply, unit),
-        start,
-        project=l2_ball(start, eps),
-        step=l2_step(step_size),
-        steps=steps,
-        return_iterate=return_iterate,
-    )
+    options = {"steps": steps, "return_iterate": return_iterate, "record": record}
+    return _search(objectives.activate(apply, unit), start, start, eps, step_size, **options)
 
 
 STOPS = ("largest", "threshold")
@@ -212,15 +219,9 @@ def manipulate(
     (7, True)
     """
     checks.check_search({"image": image}, eps, step_size, steps)
-    return pgd(
-        objectives.activate(apply, unit),
-        image,
-        project=l2_ball(image, eps),
-        step=l2_step(step_size),
-        steps=steps,
-        return_iterate="last",
-        stop=_enough(apply, unit, stop, threshold),
-    )
+    enough = _enough(apply, unit, stop, threshold)
+    options = {"steps": steps, "return_iterate": "last", "stop": enough}
+    return _search(objectives.activate(apply, unit), image, image, eps, step_size, **options)
 
 
 def _enough(apply: objectives.Apply, unit: jax.Array, stop: str, threshold: float) -> Stop:
@@ -257,6 +258,82 @@ def _features(
     return None, {"representation": ravel_pytree(encode(image))[0]}
 
 
+def of_stage(apply: objectives.Apply, stage: str, channels: bool = False) -> objectives.Apply:
+    """Make another stage of a network the representation that the searches here work on.
+
+    Args:
+      apply: image -> (logits, reps).
+      stage: a key of reps, such as "layer3", or "logits"; "representation" is the paper's.
+      channels: of a stage that is a map (h, w, C), take the channels' means over the map, (C,), in
+        place of all its values, (h * w * C,).
+
+    Returns:
+      apply: image -> (logits, reps), whose "representation" is that stage, a vector.
+
+    Raises:
+      BadInput: where it is called, for a stage that the network does not have.
+
+    >>> import rrjax
+    >>> from rrjax.data import outside
+    >>> network = rrjax.load("cifar10_robust_l2_eps05")
+    >>> (image,) = outside.photographs(1, 32, 3, seed=0)
+    >>> channels = rrjax.representation.of_stage(network.apply, "layer2", channels=True)
+    >>> result = rrjax.visualize(channels, image, 7, step_size=0.1, steps=30)
+    >>> bool(-result.value > channels(image)[1]["representation"][7])
+    True
+    """
+    if stage == "representation":
+        return apply
+    return jax.tree_util.Partial(_stage(stage, channels), checks.as_pytree(apply))
+
+
+@cache  # one function a stage, so that jit finds the program that it compiled before
+def _stage(stage: str, channels: bool) -> Callable:
+    def choose(apply: objectives.Apply, image: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        logits, reps = apply(image)
+        stages = reps | {"logits": logits}
+        if stage not in stages:
+            raise BadInput(f"stage={stage!r}: this network has {', '.join(sorted(stages))}")
+        x = stages[stage]
+        x = x.mean((0, 1)) if channels and x.ndim == 3 else x.ravel()
+        return logits, reps | {"representation": x}
+
+    return choose
+
+
 def noise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Draw the paper's starts: a standard normal / 20 about mid-gray, float32 clipped to [0,1]."""
     return np.clip(0.5 + rng.standard_normal(shape) / 20, 0, 1).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseRows:
+    """Many starts of noise, each drawn when it is asked for: rows of what `noise` draws at once.
+
+    shape: of one. states: of the generator, before it draws each.
+    """
+
+    shape: tuple[int, ...]
+    states: list[Any]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.states)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Draw a slice of the rows."""
+        return np.stack([self._drawn(state) for state in self.states[rows]])
+
+    def _drawn(self, state: Any) -> np.ndarray:
+        rng = np.random.default_rng()
+        rng.bit_generator.state = state
+        return noise(self.shape, rng)
+
+
+def noise_rows(n: int, shape: tuple[int, ...], rng: np.random.Generator) -> NoiseRows:
+    """Make n rows of noise of a shape each; the generator then is where `noise` would leave it."""
+    states = []
+    for _ in range(n):
+        states.append(rng.bit_generator.state)
+        noise(shape, rng)
+    return NoiseRows(shape, states)

@@ -1,7 +1,7 @@
 """Many images at once: the functions of one image under jit and vmap, and loops over parts."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from rrjax.core import checks, devices, objectives
-from rrjax.core.pgd import SearchResult, better
+from rrjax.core.pgd import SearchResult
 from rrjax.core.representation import invert, visualize
 from rrjax.errors import BadInput
+
+# An array, or what reads or draws its rows when they are asked for, as `data.Images`.
+Rows = Any
 
 
 def invert_images(
@@ -35,7 +38,8 @@ def invert_images(
       **options: those of `invert`.
 
     Returns:
-      `SearchResult` with x (N, H, W, C) and value (N,).
+      `SearchResult` with x (N, H, W, C), value (N,) and, if some are recorded, snapshots (N,
+      record, H, W, C).
 
     Raises:
       BadInput: for pixels outside [0,1].
@@ -46,52 +50,13 @@ def invert_images(
     return _invert(apply, descend, starts, targets, begins, **options)
 
 
-@partial(jax.jit, static_argnames="return_iterate")
+@partial(jax.jit, static_argnames=("return_iterate", "record"))
 def _invert(apply, descend, starts, targets, begins, **options):
     def one(start: jax.Array, target: jax.Array, begin: jax.Array) -> SearchResult:
         _, reps = apply(target)
         return invert(descend, start, reps["representation"], begin=begin, **options)
 
     return jax.vmap(one)(starts, targets, starts if begins is None else begins)
-
-
-def invert_in_chunks(
-    apply: objectives.Apply,
-    descend: objectives.Apply,
-    starts: jax.Array,
-    targets: jax.Array,
-    *,
-    steps: int,
-    chunk: int,
-    each: Callable[[Iterable], Iterable] = iter,
-    return_iterate: str = "best",
-    **options: Any,
-) -> SearchResult:
-    """Do as `invert_images`, `chunk` steps at a time.
-
-    Args:
-      apply: as in `invert_images`, and so are `descend`, `starts`, `targets` and the options.
-      descend: the network whose gradients are followed.
-      starts: (N, H, W, C), float in [0,1].
-      targets: images of the same shape.
-      steps: the number of steps in all.
-      chunk: the number of steps of each call.
-      each: wraps the chunks, as a progress bar does.
-      return_iterate: "best" or "last", over all chunks.
-      **options: those of `invert`.
-    """
-    search = partial(
-        invert_images, apply, descend, starts, targets, return_iterate=return_iterate, **options
-    )
-    result = search(starts, steps=0)
-    for done in each(range(0, steps, chunk)):
-        further = search(result.last, steps=min(chunk, steps - done))
-        x, value = further[:2] if return_iterate == "last" else _better(result[:2], further[:2])
-        result = SearchResult(x, value, result.steps + further.steps, further.last)
-    return result
-
-
-_better = jax.jit(jax.vmap(better))
 
 
 def represent(apply: objectives.Apply, images: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -114,10 +79,14 @@ def _represent(apply, images):
 
 
 def represent_images(
-    apply: objectives.Apply, images: np.ndarray | jax.Array, batch_size: int
+    apply: objectives.Apply, images: Rows, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Do as `represent`, `batch_size` images at a time."""
-    checks.check_pixels("images", images)  # all at once, not again in every part
+    """Do as `represent`, `batch_size` images at a time.
+
+    images: also what reads its rows when they are asked for, as `data.Images`.
+    """
+    if isinstance(images, np.ndarray | jax.Array):  # all at once, not again in every part
+        checks.check_pixels("images", images)
     return in_parts(partial(_represent, checks.as_pytree(apply)), batch_size, images)
 
 
@@ -154,8 +123,12 @@ def _nearest(references, queries):
 
 def visualize_images(
     apply: objectives.Apply, starts: jax.Array, units: jax.Array, **options: Any
-) -> jax.Array:
+) -> SearchResult:
     """Grow a unit (N,) in each of many starts (N, H, W, C); options are those of `visualize`.
+
+    Returns:
+      `SearchResult` with x (N, H, W, C), value (N,) and, if some are recorded, snapshots (N,
+      record, H, W, C).
 
     Raises:
       BadInput: for pixels outside [0,1], and for a unit that there is not.
@@ -167,27 +140,42 @@ def visualize_images(
     return _visualize(apply, starts, units, **options)
 
 
-@partial(jax.jit, static_argnames="return_iterate")
+@partial(jax.jit, static_argnames=("return_iterate", "record"))
 def _visualize(apply, starts, units, **options):
-    return jax.vmap(partial(visualize, apply, **options))(starts, units).x
+    return jax.vmap(partial(visualize, apply, **options))(starts, units)
 
 
-def alive_units(representations: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose `n` different coordinates that are not the same for all of the images, (N, D).
+def alive_units(
+    representations: np.ndarray, n: int, rng: np.random.Generator, first: Sequence[int] = ()
+) -> np.ndarray:
+    """Choose `n` different coordinates: the first ones as given, then some that images differ in.
+
+    Args:
+      representations: of images, (N, D); a coordinate that is the same for all is not drawn.
+      n: how many.
+      rng: draws them.
+      first: those that come first.
 
     Raises:
-      BadInput: if there are fewer.
+      BadInput: if there are fewer, and for a coordinate that there is not.
     """
-    alive = np.flatnonzero(np.ptp(np.asarray(representations), axis=0) > 0)
-    if n > len(alive):
-        raise BadInput(f"{n} units are asked for, of {len(alive)} that tell images apart: fewer")
-    return rng.choice(alive, n, replace=False)
+    representations = np.asarray(representations)
+    given = np.array(first, int)
+    checks.check_index("first_units", given, representations.shape[1], "units")
+    alive = np.setdiff1d(np.flatnonzero(np.ptp(representations, axis=0) > 0), given)
+    if not 0 <= n - len(given) <= len(alive):
+        given_too = f", {len(given)} of them by first_units" if len(given) else ""
+        raise BadInput(
+            f"{n} units are asked for{given_too}; {len(alive)} others tell images apart: give "
+            "another number"
+        )
+    return np.concatenate([given, rng.choice(alive, n - len(given), replace=False)])
 
 
 def in_parts(
     function: Callable[..., Any],
     size: int,
-    *stacks: np.ndarray | jax.Array,
+    *stacks: Rows,
     each: Callable[[Iterable], Iterable] = iter,
 ) -> Any:
     """Call `function` on stacks of n rows, `size` rows at a time, and concatenate the results.
@@ -200,7 +188,7 @@ def in_parts(
       function: arrays of as many rows each -> a pytree of arrays of as many rows. A row's result
         depends on that row alone.
       size: the number of rows of a part, over all devices.
-      *stacks: arrays of n rows each.
+      *stacks: arrays of n rows each, or what reads its rows when they are asked for.
       each: wraps the parts, as a progress bar does.
 
     Returns:
@@ -215,7 +203,7 @@ def in_parts(
 def in_local_parts(
     function: Callable[..., Any],
     size: int,
-    *stacks: np.ndarray | jax.Array,
+    *stacks: Rows,
     rows: np.ndarray | None = None,
     each: Callable[[Iterable], Iterable] = iter,
 ) -> Any:

@@ -9,15 +9,19 @@ from typing import Any
 
 _DATASETS = (
     "Data",
+    "Images",
+    "class_names",
     "create",
     "create_source",
-    "examples",
-    "other_examples",
     "eval_batches",
     "eval_examples",
     "eval_images",
-    "has_labels",
-    "unseen_examples",
+    "examples",
+    "open_examples",
+    "open_images",
+    "open_other",
+    "open_split",
+    "open_unseen",
 )
 
 

@@ -1,9 +1,10 @@
 """What a run reads, put together: sources, the transform of one record, the pipeline."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,6 +26,52 @@ class Data(NamedTuple):
     train: Callable[[int], Iterator[Batch]]
     test: Callable[[], Iterator[Batch]]
     steps_per_epoch: int
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a data set, chosen but not read: `images[rows]` reads the rows, a slice or indices.
+
+    A study of many images reads a part at a time and need not hold them; `in_parts` takes these as
+    it takes an array. Rows are (n, H, W, C), float32 in [0,1].
+
+    source: the set. settings: `config.data` of a training, which says how an image is resized.
+    chosen: where in the set the images lie, (N,).
+    """
+
+    source: sources.Source
+    settings: ConfigDict
+    chosen: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.chosen)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Read some rows, in their order."""
+        return self.read(rows)[0]
+
+    def read(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Read some rows and their labels, (n,) int32."""
+        transform = transforms.eval_transform(self.settings)
+
+        def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+            record = pipeline.readable(self.source, index, self.settings.max_corrupt)
+            return transform(record)["image"], record["label"]
+
+        # Of what a thread decodes only the transformed image is kept.
+        with ThreadPoolExecutor(pipeline.threads()) as pool:
+            images, labels = zip(*pool.map(read, self.chosen[rows]), strict=True)
+        return pixels(np.stack(images)), np.array(labels)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels (N,), of which none is read from an image's file."""
+        return self.source.labels[self.chosen]
+
+    def part(self, rows: Any) -> "Images":
+        """Choose some rows of these, without reading them."""
+        return replace(self, chosen=self.chosen[rows])
 
 
 class _Advice(NamedTuple):
@@ -88,35 +135,70 @@ def eval_batches(config: ConfigDict, batch_size: int, n: int = 0, seed: int = 0)
     return _eval_batches(source, config, batch_size)
 
 
-def eval_images(config: ConfigDict, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose `n` different test images: (n, H, W, C), float32 in [0,1].
+def eval_images(
+    config: ConfigDict, n: int, rng: np.random.Generator, first: Sequence[int | str] = ()
+) -> np.ndarray:
+    """Choose `n` different test images, as `open_images`, and read all: (n, H, W, C)."""
+    return open_images(config, n, rng, first)[:]
+
+
+def open_images(
+    config: ConfigDict, n: int, rng: np.random.Generator, first: Sequence[int | str] = ()
+) -> Images:
+    """Choose `n` different test images, to be read when they are asked for.
 
     No label is used, so a folder may have fewer classes than the model, and photographs none.
+
+    Args:
+      config: of a training.
+      n: how many; 0: all of them.
+      rng: draws them.
+      first: which come first, an item for an image: a number is a place in the test set, a name is
+        a class, one image of which is drawn. The others are drawn from all.
+
+    Raises:
+      BadInput: for a place or a class that there is not, and for fewer images than `n`.
     """
     source = create_source(config.data, "test")
     if len(source.class_names) > config.model.classes:
         sources.check_classes(source, config.model.classes, _FROZEN.classes)
     transforms.check(config.data, len(config.model.mean))
     source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
-    return _examples(source, config, n, rng)[0]
+    return Images(source, config.data, _drawn(source, n or len(source), rng, first))
 
 
-def has_labels(config: ConfigDict) -> bool:
-    """Return whether the data of a training config say what is in their test images."""
-    return bool(create_source(config.data, "test").class_names)
+def class_names(config: ConfigDict) -> tuple[str, ...]:
+    """Return what the labels of a training config's data mean; () where its images have none."""
+    return create_source(config.data, "test").class_names
 
 
 def eval_examples(
-    config: ConfigDict, n: int, rng: np.random.Generator
+    config: ConfigDict, n: int, rng: np.random.Generator, first: Sequence[int | str] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Choose `n` different test images, as `eval_images`, with their labels, (n,) int32."""
-    return _examples(_open(config, "test", _FROZEN), config, n, rng)
+    """Choose `n` different test images, as `open_images`, with their labels, (n,) int32."""
+    return open_examples(config, n, rng, first).read(slice(None))
+
+
+def open_examples(
+    config: ConfigDict, n: int, rng: np.random.Generator, first: Sequence[int | str] = ()
+) -> Images:
+    """Choose as `open_images`, of data that have labels and the model's classes."""
+    source = _open(config, "test", _FROZEN)
+    return Images(source, config.data, _drawn(source, n or len(source), rng, first))
 
 
 def examples(
     config: ConfigDict, split: str, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose as `eval_examples`, of either split, of data that need not have the model's classes.
+
+    Arguments and errors are those of `open_split`.
+    """
+    return open_split(config, split, n, rng).read(slice(None))
+
+
+def open_split(config: ConfigDict, split: str, n: int, rng: np.random.Generator) -> Images:
+    """Choose as `open_images`, of either split, of data that need not have the model's classes.
 
     Args:
       config: of a training.
@@ -130,20 +212,18 @@ def examples(
     source = create_source(config.data, split)
     sources.check_labeled(source)
     source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
-    return _examples(source, config, n, rng)
+    return Images(source, config.data, _drawn(source, n or len(source), rng))
 
 
-def other_examples(
+def open_other(
     config: ConfigDict, other: ConfigDict, split: str, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose as `examples`, of another data set: `other` has its name and path."""
-    return examples(_with_data(config, other), split, n, rng)
+) -> Images:
+    """Choose as `open_split`, of another data set: `other` has its name and path."""
+    return open_split(_with_data(config, other), split, n, rng)
 
 
-def unseen_examples(
-    config: ConfigDict, other: ConfigDict, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Choose as `eval_examples`, of those classes of another data set that `config` did not train.
+def open_unseen(config: ConfigDict, other: ConfigDict, n: int, rng: np.random.Generator) -> Images:
+    """Choose as `open_images`, of those classes of another data set that `config` did not train.
 
     A class is the same where its name is: `other`, which has a name and a path, may be the set of
     which the training took a part.
@@ -164,7 +244,7 @@ def unseen_examples(
         )
     source = sources.part(source, unseen)
     source = sources.with_channels(source, len(config.model.mean), _FROZEN.channels)
-    return _examples(source, config, n, rng)
+    return Images(source, config.data, _drawn(source, n or len(source), rng))
 
 
 def trained_classes(config: ConfigDict) -> set[str]:
@@ -194,27 +274,39 @@ def _with_data(config: ConfigDict, other: ConfigDict) -> ConfigDict:
     return config
 
 
-def _examples(
-    source: sources.Source, config: ConfigDict, n: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    transform = transforms.eval_transform(config.data)
-
-    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        record = pipeline.readable(source, index, config.data.max_corrupt)
-        return transform(record)["image"], record["label"]
-
-    # Of what a thread decodes only the transformed image is kept.
-    with ThreadPoolExecutor(pipeline.threads()) as pool:
-        images, labels = zip(*pool.map(read, _drawn(source, n or len(source), rng)), strict=True)
-    return pixels(np.stack(images)), np.array(labels)
-
-
-def _drawn(source: sources.Source, n: int, rng: np.random.Generator) -> np.ndarray:
+def _drawn(
+    source: sources.Source, n: int, rng: np.random.Generator, first: Sequence[int | str] = ()
+) -> np.ndarray:
+    """Draw `n` different records, the first as `open_images` has them; return where they lie."""
     if n > len(source):
         raise BadInput(
             f"{source.name} holds {len(source)} images, {n} are asked for: set a smaller --config.n"
         )
-    return rng.choice(len(source), n, replace=False)
+    drawn = rng.choice(len(source), n, replace=False)
+    if not first:
+        return drawn
+    given: list[int] = []
+    for item in first:
+        given.append(_place(source, item, given, rng))
+    return np.concatenate([given, drawn[~np.isin(drawn, given)]])[:n]
+
+
+def _place(
+    source: sources.Source, item: int | str, given: Sequence[int], rng: np.random.Generator
+) -> int:
+    """Return a place, or one of a class's that is not yet given."""
+    if isinstance(item, str):
+        named = item in source.class_names
+        members = np.flatnonzero(source.labels == source.class_names.index(item)) if named else []
+        free = np.setdiff1d(members, given)
+        if not len(free):
+            raise BadInput(f"first_images: {source.name} has no further image of a class {item!r}")
+        return int(rng.choice(free))
+    if not 0 <= item < len(source) or item in given:
+        raise BadInput(
+            f"first_images: {item}: give different places, 0 to {len(source) - 1} in {source.name}"
+        )
+    return item
 
 
 def _eval_batches(source: sources.Source, config: ConfigDict, batch_size: int) -> Iterator[Batch]:

@@ -117,8 +117,15 @@ def get_config() -> ConfigDict:
     return config.lock()
 
 
-def study(name: str) -> ConfigDict:
-    """Return what every study of trained networks has; a config adds fields and locks it."""
+def study(name: str, settings: str = "", choices: tuple[str, ...] = ("",)) -> ConfigDict:
+    """Return what every study of trained networks has; a config adds fields and locks it.
+
+    settings: the word behind the colon of a config's name. choices: those that the config has.
+
+    Raises:
+      ValueError: for another word.
+    """
+    check_settings(name, settings, choices)
     config = ConfigDict()
     config.study = name
     # Networks, as `rrjax.load` takes them: run folders, names, files; empty: none.
@@ -132,6 +139,16 @@ def study(name: str) -> ConfigDict:
     config.seed = 0
     precision(config)
     return config
+
+
+def check_settings(name: str, settings: str, choices: tuple[str, ...]) -> None:
+    """Check the word behind the colon of configs/`name`.py.
+
+    Raises:
+      ValueError: if it is none of the choices.
+    """
+    if settings not in choices:
+        raise ValueError(f"configs/{name}.py:{settings}: choose from {', '.join(choices)}")
 
 
 def precision(config: ConfigDict) -> None:

@@ -15,19 +15,27 @@ from tqdm import tqdm
 
 from rrjax.runs import report
 
+WIDEST = 18  # letters of a title that fit above an image
 Summary = Mapping[str, float]
 Images = Sequence[np.ndarray] | np.ndarray | jax.Array
 
 
-def save_grid(workdir: str | Path, name: str, rows: Mapping[str, Images], side: float = 0.9) -> str:
+def save_grid(
+    workdir: str | Path,
+    name: str,
+    rows: Mapping[str, Images],
+    side: float = 0.9,
+    titles: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Write figures/`name`.png: a labeled row for each stack of images; return the file name.
 
     Images are (H, W, 1 or 3), float in [0,1], shown pixel for pixel without smoothing, each in a
-    square of `side` inches.
+    square of `side` inches. titles: for each row, what stands above its images.
     """
     columns = max(len(images) for images in rows.values())
     margin = 0.15 + 0.09 * max(map(len, rows))  # inches, for the longest label
-    size = (margin + side * columns, side * len(rows))
+    gap = 0.25 if titles else 0.05  # between rows, in sides
+    size = (margin + side * columns, side * len(rows) * (0.95 + gap))
     figure = Figure(figsize=size)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for (label, images), line in zip(rows.items(), axes, strict=True):
@@ -37,11 +45,23 @@ def save_grid(workdir: str | Path, name: str, rows: Mapping[str, Images], side: 
             image = np.asarray(image)
             gray = image.shape[-1] == 1
             axis.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
+        for title, axis in zip((titles or {}).get(label, ()), line, strict=False):
+            axis.set_title(title[:WIDEST], fontsize=6, pad=2)
         line[0].annotate(label, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center")
     figure.subplots_adjust(
-        left=margin / size[0], right=0.997, top=0.99, bottom=0.01, wspace=0.05, hspace=0.05
+        left=margin / size[0],
+        right=0.997,
+        top=1 - 0.16 / size[1] if titles else 0.99,
+        bottom=0.01,
+        wspace=0.05,
+        hspace=gap,
     )
     return _save(figure, workdir, name)
+
+
+def class_labels(classes: np.ndarray, names: Sequence[str]) -> list[list[str]]:
+    """Return the names of classes (rows, columns); their numbers where there are no names."""
+    return [[names[i] if i < len(names) else str(i) for i in row] for row in classes]
 
 
 def save_curves(

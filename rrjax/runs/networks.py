@@ -21,6 +21,7 @@ from rrjax.core import devices
 from rrjax.core.checks import check_pixels
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.objectives import Apply
+from rrjax.core.representation import of_stage
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
@@ -49,6 +50,22 @@ class Frozen:
     def differentiable_apply(self, straight_through: bool) -> Apply:
         """Return the function whose gradients a search follows."""
         return self.straight_through if straight_through else self.apply
+
+    def at_stage(self, stage: str, channels: bool = False) -> "Frozen":
+        """Return the network with another stage of it as its representation.
+
+        stage, channels: as `core.representation.of_stage` has them.
+
+        Raises:
+          BadInput: for a stage that it does not have.
+        """
+        apply, through = (
+            of_stage(function, stage, channels) for function in (self.apply, self.straight_through)
+        )
+        size, channels_of_image = self.config.data.image_size, len(self.config.model.mean)
+        shape = (size, size, channels_of_image)
+        jax.eval_shape(apply, jax.ShapeDtypeStruct(shape, jnp.float32))
+        return dataclasses.replace(self, apply=apply, straight_through=through)
 
     def __call__(
         self, images: ArrayLike, stages: Sequence[str] | None = None, batch_size: int = 256

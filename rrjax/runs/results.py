@@ -56,37 +56,40 @@ def publish(workdir: str | Path, config: ConfigDict, section: Section, results: 
 
 
 def disk_cache(
-    workdir: str | Path, name: str, config: ConfigDict, variables: Any
-) -> Callable[[str, Callable], np.ndarray]:
-    """Return cached(key, make), which returns make() and keeps it on disk, an array of float64.
+    workdir: str | Path, name: str, config: ConfigDict, identity: Any
+) -> Callable[[str, Callable], dict[str, np.ndarray]]:
+    """Return cached(key, make), which returns make(), arrays by name, and keeps them on disk.
 
-    An interrupted study of the same config and variables reads it from there: a hash of both names
-    the file, cells/NAME-....jsonl. Several processes read one folder; the first writes.
+    An interrupted study of the same config and identity reads them from there, a file a key in the
+    folder cells/NAME-...: a hash of both names the folder, one of the key the file. Several
+    processes read one folder; the first writes.
 
     Args:
       workdir: the study's folder.
-      name: of the file.
+      name: of the folder.
       config: whatever decides the values.
-      variables: a pytree of arrays, of the networks that the study looks at.
+      identity: a pytree of arrays, numbers and texts, of the networks that the study looks at.
     """
     content = hashlib.sha256(config.to_json(sort_keys=True).encode())
-    for x in jax.tree.leaves(variables):
+    for x in jax.tree.leaves(identity):
         content.update(np.asarray(x).tobytes())
-    path = Path(workdir) / "cells" / f"{name}-{content.hexdigest()[:12]}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A study that was killed may have left half a line at the end.
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    if not jax.process_index():
-        replace_text(path, "".join(f"{line}\n" for line in lines))
-    done = {entry["key"]: np.array(entry["value"]) for entry in map(json.loads, lines)}
+    folder = Path(workdir) / "cells" / f"{name}-{content.hexdigest()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Listed once: processes that make arrays together must agree on which are there.
+    present = {path.name for path in folder.glob("*.npz")}
 
-    def cached(key: str, make: Callable) -> np.ndarray:
-        if key not in done:
-            done[key] = np.asarray(make(), np.float64)
-            if not jax.process_index():
-                with path.open("a") as file:
-                    file.write(json.dumps({"key": key, "value": done[key].tolist()}) + "\n")
-        return done[key]
+    def cached(key: str, make: Callable) -> dict[str, np.ndarray]:
+        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+        if path.name in present:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        made: dict[str, Any] = {name: np.asarray(x) for name, x in make().items()}
+        if not jax.process_index():
+            draft = path.with_suffix(".draft")  # a kill while it is written leaves no half file
+            with draft.open("wb") as file:
+                np.savez(file, **made)
+            draft.replace(path)
+        return made
 
     return cached
 

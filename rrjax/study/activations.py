@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from rrjax import data, runs
 from rrjax.core import vmapped
 from rrjax.core.vmapped import in_parts
+from rrjax.errors import BadInput
 from rrjax.runs import figures
 from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
 
@@ -31,16 +32,21 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Show config.units units of every network."""
-    # The images of either end are different ones.
-    require(config, units=2, shown=1, n=2 * config.shown, batch_size=1)
+    # The images of either end are different ones; n of 0: all there are.
+    least = 2 * config.shown if config.n else 0
+    require(config, units=max(2, len(config.first_units)), shown=1, n=least, batch_size=1)
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.eval_images(next(iter(networks.values())).config, config.n, rng)
+    trained = next(iter(networks.values())).config
+    images = data.open_images(trained, config.n, rng)
+    if len(images) < 2 * config.shown:
+        raise BadInput(f"shown={config.shown}: of {len(images)} images two ends have fewer")
+    size, channels = trained.data.image_size, len(trained.model.mean)
     runs.make_folder(workdir)
     rows, pictures = [], []
     for name, network in networks.items():
         units, observed = choose_units(network, images, config.units, config)
-        maxima = _maximize(network, units, images.shape[1:], config)
+        maxima = _maximize(network, units, (size, size, channels), config)
         most, least = _extremes(observed[:, units], config.shown)
         _, reached = vmapped.represent_images(network.apply, maxima, config.batch_size)
         scores = {
@@ -51,9 +57,11 @@ def run(config: ConfigDict, workdir: str) -> None:
         }
         names = {"network": name, "units": units.tolist()}
         rows.append(names | summarized(scores, config.seed))
-        ends = images[np.concatenate([most, least], axis=1)]
+        chosen = np.concatenate([most, least], axis=1)
+        ends = images[chosen.ravel()].reshape(*chosen.shape, *maxima.shape[1:])
         pictures.append(_picture(workdir, name, len(pictures), units, maxima, ends))
-    publish(workdir, config, "What excites a unit", _text(config), rows, COLUMNS, pictures)
+    text = _text(len(images), config)
+    publish(workdir, config, "What excites a unit", text, rows, COLUMNS, pictures)
 
 
 def _maximize(network: runs.Frozen, units, shape: tuple[int, ...], config) -> np.ndarray:
@@ -62,7 +70,7 @@ def _maximize(network: runs.Frozen, units, shape: tuple[int, ...], config) -> np
     options = {"eps": config.eps, "step_size": config.step_size, "steps": config.steps}
     gray = np.full((len(units), *shape), 0.5, np.float32)
     maximize = partial(vmapped.visualize_images, apply, return_iterate="best", **options)
-    return in_parts(maximize, config.batch_size, gray, units)
+    return in_parts(maximize, config.batch_size, gray, units).x
 
 
 def _extremes(activations: np.ndarray, shown: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,11 +114,11 @@ def _picture(workdir, name: str, number: int, units, maxima, ends) -> tuple[str,
     return file, f"{name}: a unit's maximizing input, then {images}"
 
 
-def _text(config) -> list[str]:
+def _text(n: int, config) -> list[str]:
     return [
         "Each row: the input that maximizes a coordinate of the representation, the test images "
         "for which it is largest, and those for which it is least.",
-        f"{config.units} units, {config.n} test images; {config.steps} l2 steps of "
+        f"{config.units} units, {n} test images; {config.steps} l2 steps of "
         f"{config.step_size:g} from mid-gray; mean and 95 % interval over units. "
         "Cosine: between the maximizing input's representation and those of the images at either "
         "end, the unit left out.",

@@ -1,16 +1,19 @@
-"""What studies share: they check settings, choose units, summarize scores and publish a table.
+"""What studies share: check settings, choose units, save parts, summarize, publish a table.
 
 A row of results.json is a dict: text, numbers, and summaries ({"mean" or "median", "low", "high"}).
 Its keys are identifiers; what a reader sees above a column is a heading, which lives in a mapping
 of its own. So a heading may change without breaking what reads the numbers.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from rrjax import runs
 from rrjax.core import vmapped
@@ -61,19 +64,69 @@ def in_pairs(
 
 
 def choose_units(
-    network: runs.Frozen, images: np.ndarray, n: int, config: ConfigDict
+    network: runs.Frozen, images: vmapped.Rows, n: int, config: ConfigDict
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `n` coordinates of the representation that are not the same for all of the images.
+    """Choose `n` coordinates of the representation: config.first_units, then some drawn.
 
-    images: (N, H, W, C), float in [0,1]. config: its batch_size, and its seed, which decides.
-    Returns the units, (n,), and the representations of the images, (N, D).
+    Those that are drawn are not the same for all of the images, (N, H, W, C), float in [0,1].
+    config: also its batch_size, and its seed, which decides. Returns the units, (n,), and the
+    representations of the images, (N, D).
 
     Raises:
       BadInput: if fewer units differ.
     """
     _, representations = vmapped.represent_images(network.apply, images, config.batch_size)
     rng = np.random.default_rng(config.seed)
-    return vmapped.alive_units(representations, n, rng), representations
+    units = vmapped.alive_units(representations, n, rng, config.first_units)
+    return units, representations
+
+
+def part_cache(workdir: str, config: ConfigDict, name: str, network: runs.Frozen) -> Callable:
+    """Return the cache of `in_saved_parts`, of a study's searches with one network."""
+    identity = (name, network.config.to_json(sort_keys=True), network.variables)
+    return runs.disk_cache(workdir, config.study, config, identity)
+
+
+def in_saved_parts(
+    cached: Callable, label: str, function: Callable, size: int, *stacks: vmapped.Rows
+) -> dict[str, np.ndarray]:
+    """Call `function` on stacks of n rows, `size` rows at a time; a part that is saved is read.
+
+    So a study that is killed loses at most a part, and holds the rows of one part, beside what it
+    reports. A part is known by the config and the network of its cache, by the label and by the
+    values of its rows.
+
+    Args:
+      cached: of `part_cache`.
+      label: what is done, for the progress bar; it tells apart what is done to the same rows.
+      function: arrays of at most `size` rows each -> arrays by name. They have as many rows, or
+        those alone that are shown.
+      size: the number of rows of a part.
+      *stacks: arrays, or what reads its rows when they are asked for.
+    """
+    parts = []
+    for first in tqdm(range(0, len(stacks[0]), size), disable=None, desc=label, unit="part"):
+        rows = [np.asarray(stack[first : first + size]) for stack in stacks]
+        content = hashlib.sha256()
+        for each in rows:
+            content.update(f"{each.shape} {each.dtype} ".encode() + each.tobytes())
+        parts.append(cached(f"{label} {content.hexdigest()}", partial(function, *rows)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def searched_images(
+    cached: Callable, label: str, search: Callable, size: int, *stacks: vmapped.Rows
+) -> np.ndarray:
+    """Return the images that a search makes of stacks of n rows, in parts that are saved.
+
+    search: arrays of as many rows each -> as many images, for `in_parts`. The other arguments are
+    those of `in_saved_parts`.
+    """
+
+    def part(*rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"image": vmapped.in_parts(search, size, *rows)}
+
+    return in_saved_parts(cached, label, part, size, *stacks)["image"]
 
 
 def times_largest(reached: np.ndarray, units: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -85,9 +138,10 @@ def times_largest(reached: np.ndarray, units: np.ndarray, observed: np.ndarray) 
       observed: (N, D), the representations of the observed images.
 
     Returns:
-      (..., units).
+      (..., units); NaN where none of the observed images has a value above 0.
     """
-    return reached[..., np.arange(len(units)), units] / observed[:, units].max(0)
+    largest = observed[:, units].max(0)
+    return reached[..., np.arange(len(units)), units] / np.where(largest > 0, largest, np.nan)
 
 
 def publish(

@@ -9,19 +9,19 @@ one for the robust one's paths, and the other way round), beside that of the mix
 python -m rrjax.study --config=configs/interpolation.py --workdir=runs/quickstart
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import publish, require, summarized
+from rrjax.study.comparison import in_saved_parts, part_cache, publish, require, summarized
 
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
 
@@ -39,16 +39,26 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Walk between config.n pairs of test images with every network."""
-    require(config, n=2, points=3, steps=1, batch_size=1)
+    # The first images are of both ends, all left ones before the right ones.
+    pairs = max(2, -(-len(config.first_images) // 2))
+    require(config, n=pairs, points=3, steps=1, batch_size=1)
     networks = runs.load_networks(config)
+    searched = {name: network.at_stage(config.stage) for name, network in networks.items()}
     rng = np.random.default_rng(config.seed)
     trained = next(iter(networks.values())).config
-    images = data.eval_images(trained, 2 * config.n + config.gallery, rng)
+    images = data.eval_images(trained, 2 * config.n + config.gallery, rng, config.first_images)
     left, right, gallery = np.split(images, [config.n, 2 * config.n])
     runs.make_folder(workdir)
     rows, pictures = [], []
-    for name, network in networks.items():
-        paths = _walk(name, network, left, right, config)
+    for name, network in searched.items():
+        between = partial(
+            in_saved_parts,
+            part_cache(workdir, config, name, network),
+            f"interpolation, {name}",
+            partial(_search, network, config),
+            config.batch_size,
+        )
+        paths = _walk(between, left, right, config)
         evaluator = runs.other_network(name, networks)
         to_real = partial(
             vmapped.nearest_distance,
@@ -60,11 +70,11 @@ def run(config: ConfigDict, workdir: str) -> None:
         # Not of the path: one of an even number of points has no middle, and its ends are images
         # whose distance is 0.
         half = np.full(config.n, 0.5, np.float32)
-        middle, reached = _between(network, left, right, half, config)
-        midpoint_to_real, blend_to_real = to_real(middle), to_real(blend)
+        middle = between(left, right, half)
+        midpoint_to_real, blend_to_real = to_real(middle["image"]), to_real(blend)
         scores = {
-            "distance_reached": reached,
-            "midpoint_to_blend": metrics.l2_distance(middle, blend),
+            "distance_reached": middle["distance"],
+            "midpoint_to_blend": metrics.l2_distance(middle["image"], blend),
             "midpoint_to_real": midpoint_to_real,
             "blend_to_real": blend_to_real,
             "midpoint_nearer": blend_to_real - midpoint_to_real,
@@ -80,21 +90,20 @@ def _interpolate(apply, left, right, weights, **options):
     return jax.vmap(partial(representation.interpolate, apply, **options))(left, right, weights)
 
 
-def _between(network: runs.Frozen, left, right, weights, config, each=iter) -> tuple:
-    """Return images between pairs (n, H, W, C) by weights (n,), and the distances reached (n,)."""
+def _search(network: runs.Frozen, config, left, right, weights) -> dict[str, np.ndarray]:
+    """Return images between pairs (k, H, W, C) by weights (k,), and the distances reached (k,)."""
     apply = network.differentiable_apply(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
     interpolate = partial(_interpolate, apply, **options)
-    result = in_parts(interpolate, config.batch_size, left, right, weights, each=each)
-    return result.x, result.value
+    result = in_parts(interpolate, config.batch_size, left, right, weights)
+    return {"image": result.x, "distance": result.value}
 
 
-def _walk(name: str, network: runs.Frozen, left, right, config) -> np.ndarray:
+def _walk(between: Callable, left, right, config) -> np.ndarray:
     """Return the images of every path, (n, points, H, W, C)."""
     weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), config.n)
     starts, ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
-    bar = partial(tqdm, disable=None, desc=f"interpolation, {name}", unit="batch")
-    images, _ = _between(network, starts, ends, weights, config, bar)
+    images = between(starts, ends, weights)["image"]
     return images.reshape(config.n, config.points, *images.shape[1:])
 
 
@@ -113,8 +122,8 @@ def _text(config) -> list[str]:
         "Each pair of rows: the mixtures of two test images' pixels, and images reached by "
         "gradient steps whose representations are the mixtures of the two representations.",
         f"n = {config.n} pairs, {config.points} points a path; {config.steps} l2 steps of "
-        f"{config.step_size:g}; mean and 95 % interval over pairs. Distance reached: "
-        "normalized, at the midpoint. To a real image: the least normalized representation "
-        f"distance to {config.gallery} other test images, as another network sees it: less is more "
-        "like an image.",
+        f"{config.step_size:g}; mean and 95 % interval over pairs. Distance reached: of the "
+        f"{config.stage}, normalized, at the midpoint. To a real image: the least normalized "
+        f"representation distance to {config.gallery} other test images, as another network sees "
+        "it: less is more like an image.",
     ]

@@ -12,17 +12,23 @@ from functools import partial
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.pgd import SearchResult
-from rrjax.core.vmapped import in_parts
+from rrjax.core.vmapped import Rows, in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import Row, in_pairs, publish, require
+from rrjax.study.comparison import (
+    Row,
+    in_pairs,
+    in_saved_parts,
+    part_cache,
+    publish,
+    require,
+)
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 
@@ -40,38 +46,43 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Invert the representations of config.n images of each kind with every network."""
-    require(config, n=2, steps=0, chunk=1, batch_size=1)
+    require(config, n=max(2, len(config.first_images)), steps=0, record=0, batch_size=1)
     networks = runs.load_networks(config)
+    networks = {name: network.at_stage(config.stage) for name, network in networks.items()}
     targets, starts = _images(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
-    batches = len(networks) * len(targets) * len(starts) * -(-config.n // config.batch_size)
+    caches = {name: part_cache(workdir, config, name, each) for name, each in networks.items()}
     rows, pictures = [], []
-    with tqdm(total=batches * config.steps, disable=None, desc="inversion", unit="step") as bar:
-        for target, goals in targets.items():
-            inversions = {
-                (start, name): _invert(network, starts[start], goals, config, bar)
-                for start in starts
-                for name, network in networks.items()
-            }
-            rows += _rows(target, goals, inversions, config)
-            pictures += _pictures(workdir, target, goals, starts, inversions)
+    for target, goals in targets.items():
+        inversions = {
+            name: in_saved_parts(
+                caches[name],
+                f"inversion of {target}, {name}",
+                partial(_invert, network, config),
+                config.batch_size,
+                *(np.arange(config.n), goals, *starts.values()),
+            )
+            for name, network in networks.items()
+        }
+        rows += _rows(target, inversions, config)
+        pictures += _pictures(workdir, target, goals[:SHOWN], starts, inversions)
     columns = {key: heading for key, heading in COLUMNS.items() if key in rows[0]}
     publish(workdir, config, "Representation inversion", _text(config), rows, columns, pictures)
 
 
-def _images(trained: ConfigDict, config: ConfigDict) -> tuple[dict, dict]:
-    """Choose targets and starts, by name, each (n, H, W, C), float in [0,1]; the seed decides."""
+def _images(trained: ConfigDict, config) -> tuple[dict[str, Rows], dict[str, Rows]]:
+    """Choose targets and starts, by name, n rows each, float in [0,1]; the seed decides."""
     rng = np.random.default_rng(config.seed)
-    chosen = data.eval_images(trained, 2 * config.n, rng)
-    size, channels, n = chosen.shape[1], chosen.shape[-1], config.n
-    noise = representation.noise(chosen[:n].shape, rng)
+    chosen = data.open_images(trained, 2 * config.n, rng, config.first_images)
+    size, channels, n = trained.data.image_size, len(trained.model.mean), config.n
+    noise = representation.noise_rows(n, (size, size, channels), rng)
     targets = {
-        "test images": lambda: chosen[:n],
+        "test images": lambda: chosen.part(slice(n)),
         "photographs": lambda: outside.photographs(n, size, channels, config.seed),
         "patterns": lambda: outside.patterns(n, size, channels, config.seed),
-        "unseen classes": lambda: data.unseen_examples(trained, config.unseen, n, rng)[0],
+        "unseen classes": lambda: data.open_unseen(trained, config.unseen, n, rng),
     }
-    starts = {"noise": noise, "other test images": chosen[n:]}
+    starts = {"noise": noise, "other test images": chosen.part(slice(n, None))}
     unknown = (set(config.targets) - set(targets)) | (set(config.starts) - set(starts))
     if unknown:
         raise BadInput(
@@ -81,62 +92,92 @@ def _images(trained: ConfigDict, config: ConfigDict) -> tuple[dict, dict]:
     return {k: targets[k]() for k in config.targets}, {k: starts[k] for k in config.starts}
 
 
-def _invert(network: runs.Frozen, starts, targets, config, bar: tqdm) -> SearchResult:
-    def counted(chunks):
-        for done in chunks:
-            yield done
-            bar.update(min(config.chunk, config.steps - done))
+def _invert(network: runs.Frozen, config, index, goals, *starts) -> dict[str, metrics.Array]:
+    """Invert a part, (k, H, W, C), from every start.
 
+    Returns scores (k,), named "START, SCORE", and of the first SHOWN of all images the inversions,
+    "START, image", and the snapshots of the way to them, "START, way".
+    """
     invert = partial(
-        vmapped.invert_in_chunks,
+        vmapped.invert_images,
         network.apply,
         network.differentiable_apply(config.straight_through),
         eps=config.eps,
         step_size=config.step_size,
         steps=config.steps,
-        chunk=config.chunk,
-        each=counted,
         return_iterate=config.return_iterate,
+        record=config.record,
     )
-    return in_parts(invert, config.batch_size, starts, targets)
+    inverted = {
+        start: in_parts(invert, config.batch_size, images, goals)
+        for start, images in zip(config.starts, starts, strict=True)
+    }
+    outputs = _scores(inverted, goals)
+    shown = index < SHOWN
+    for start, result in inverted.items():
+        outputs[f"{start}, image"] = result.x[shown]
+        if config.record:
+            outputs[f"{start}, way"] = result.snapshots[shown]
+    return outputs
 
 
-def _rows(target: str, goals, inversions: Mapping, config) -> list[Row]:
-    """Score every inversion of one kind of target: against it, and against the other starts'.
+def _scores(inverted: Mapping[str, SearchResult], goals) -> dict[str, metrics.Array]:
+    """Score inversions, by their starts, against their targets and those from other starts."""
+    scores: dict[str, metrics.Array] = {}
+    for start, result in inverted.items():
+        scores[f"{start}, distance"] = result.value
+        for name, values in metrics.image_similarity(result.x, goals).items():
+            scores[f"{start}, {name}"] = values
+        others = [other.x for each, other in inverted.items() if each != start]
+        if others:
+            scores[f"{start}, agreement_of_starts"] = _agreement(result.x, others)
+    return scores
+
+
+def _rows(target: str, inversions: Mapping[str, Mapping[str, np.ndarray]], config) -> list[Row]:
+    """Make the rows of one kind of target, from what `_invert` returns of every network.
 
     The other networks' scores are compared with the first one's from the same start.
     """
-    rows, firsts = [], {}
-    for (start, name), inverted in inversions.items():
-        others = [
-            other.x
-            for (other_start, other_name), other in inversions.items()
-            if other_name == name and other_start != start
-        ]
-        scores = {"distance": inverted.value, **metrics.image_similarity(inverted.x, goals)}
-        if others:
-            scores["agreement_of_starts"] = _agreement(inverted.x, others)
-        names = {"network": name, "target": target, "start": start}
-        first = firsts.setdefault(start, scores)
-        rows.append(names | in_pairs(scores, first, config.seed))
+    rows = []
+    for start in config.starts:
+        first: dict[str, np.ndarray] = {}
+        for name, outputs in inversions.items():
+            scores = {
+                score: outputs[f"{start}, {score}"]
+                for score in COLUMNS
+                if f"{start}, {score}" in outputs
+            }
+            first = first or scores
+            names = {"network": name, "target": target, "start": start}
+            rows.append(names | in_pairs(scores, first, config.seed))
     return rows
 
 
-def _agreement(images: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+def _agreement(images: metrics.Array, others: Sequence[metrics.Array]) -> np.ndarray:
     """Average each image's correlations with its counterparts in other stacks (n, H, W, C)."""
     similarities = [metrics.image_similarity(images, other) for other in others]
     return np.mean([similarity["correlation"] for similarity in similarities], axis=0)
 
 
 def _pictures(workdir, target: str, goals, starts: Mapping, inversions: Mapping) -> list[tuple]:
+    """Draw grids of inversions and, where snapshots were recorded, strips of the way to them."""
     pictures = []
-    for start, begun in starts.items():
-        inverted = {name: result.x for (each, name), result in inversions.items() if each == start}
-        grid = {"target": goals, "start": begun, **inverted}
-        grid = {label: images[:SHOWN] for label, images in grid.items()}
-        file = f"inversion_{target}_from_{start}".replace(" ", "_")
-        file = figures.save_grid(workdir, file, grid)
+    for start, rows in starts.items():
+        begun = rows[:SHOWN]
+        images = {name: outputs[f"{start}, image"] for name, outputs in inversions.items()}
+        name = f"inversion_{target}_from_{start}".replace(" ", "_")
+        file = figures.save_grid(workdir, name, {"target": goals, "start": begun} | images)
         pictures.append((file, f"{target}, started from {start}"))
+        ways = [(each, outputs.get(f"{start}, way")) for each, outputs in inversions.items()]
+        for number, (network, way) in enumerate(ways):
+            if way is not None:
+                strips = {
+                    f"{i + 1}": np.concatenate([begun[i : i + 1], way[i], goals[i : i + 1]])
+                    for i in range(len(way))
+                }
+                file = figures.save_grid(workdir, f"{name}_way_{number}", strips)
+                pictures.append((file, f"{network}, {target}: from {start} to the target, last"))
     return pictures
 
 
@@ -146,9 +187,9 @@ def _text(config) -> list[str]:
         "its representation is the target's. Where the representation holds what people see, the "
         "target comes back; where it does not, something else has the same representation.",
         f"n = {config.n} images; {config.steps} l2 steps of {config.step_size:g}; mean and 95 % "
-        "interval over images. Distance is |R(x) - R(target)| / |R(target)|; "
-        "correlation, SSIM and PSNR (dB) compare pixels with the target's; agreement is the "
-        "correlation of two inversions of one target from different starts. Photographs are crops "
-        "of two: their intervals are over crops. Unseen classes: those of the named set that the "
-        "first network was not trained on.",
+        f"interval over images. R(x) is the network's {config.stage}, distance is "
+        "|R(x) - R(target)| / |R(target)|; correlation, SSIM and PSNR (dB) compare pixels with the "
+        "target's; agreement is the correlation of two inversions of one target from different "
+        "starts. Photographs are crops of two: their intervals are over crops. Unseen classes: "
+        "those of the named set that the first network was not trained on.",
     ]

@@ -9,12 +9,12 @@ python -m rrjax.study --config=configs/manipulation.py --workdir=runs/quickstart
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
@@ -22,7 +22,14 @@ from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import Row, choose_units, publish, require
+from rrjax.study.comparison import (
+    Row,
+    choose_units,
+    in_saved_parts,
+    part_cache,
+    publish,
+    require,
+)
 
 COLUMNS = {
     "network": "network",
@@ -37,20 +44,27 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Add config.units units to config.n test images with every network, by both stop rules."""
-    require(config, units=2, observed=2, n=2, steps=1, batch_size=1)
+    least = {"units": len(config.first_units), "n": len(config.first_images)}
+    least = {name: max(2, count) for name, count in least.items()}
+    require(config, observed=2, steps=1, batch_size=1, **least)
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
-    images = data.eval_images(next(iter(networks.values())).config, config.n + config.observed, rng)
+    trained = next(iter(networks.values())).config
+    images = data.eval_images(trained, config.n + config.observed, rng, config.first_images)
     images, others = images[: config.n], images[config.n :]
     runs.make_folder(workdir)
     rows, pictures = [], []
     for name, network in networks.items():
         units, _ = choose_units(network, others, config.units, config)
+        cached = part_cache(workdir, config, name, network)
         # Every unit is added to every image.
         before, pair_units = np.tile(images, (len(units), 1, 1, 1)), np.repeat(units, len(images))
         for stop in representation.STOPS:
-            label = f"{name}, {stop}"
-            result = _add(label, network, before, pair_units, stop, config)
+            label = f"manipulation, {name}, {stop}"
+            add = partial(_add, network, stop, config)
+            pairs = before, pair_units
+            fields: dict[str, Any] = in_saved_parts(cached, label, add, config.batch_size, *pairs)
+            result = SearchResult(**fields)
             _, after = vmapped.represent_images(network.apply, result.x, config.batch_size)
             scores = _scores(result, before, pair_units, after, stop, config)
             names = {"network": name, "stop": stop, "units": units.tolist()}
@@ -63,8 +77,8 @@ def run(config: ConfigDict, workdir: str) -> None:
     publish(workdir, config, title, _text(config), rows, COLUMNS, pictures)
 
 
-def _add(label: str, network: runs.Frozen, images, units, stop: str, config) -> SearchResult:
-    """Add a unit (N,) to each image (N, H, W, C)."""
+def _add(network: runs.Frozen, stop: str, config, images, units) -> dict[str, np.ndarray]:
+    """Add a unit (k,) to each image (k, H, W, C); return the fields of a `SearchResult`."""
     add = partial(
         _manipulate,
         network.differentiable_apply(config.straight_through),
@@ -73,8 +87,8 @@ def _add(label: str, network: runs.Frozen, images, units, stop: str, config) -> 
         step_size=config.step_size,
         steps=config.steps,
     )
-    bar = partial(tqdm, disable=None, desc=f"manipulation, {label}", unit="batch")
-    return in_parts(add, config.batch_size, images, units, each=bar)
+    result = in_parts(add, config.batch_size, images, units)
+    return {name: x for name, x in result._asdict().items() if x is not None}
 
 
 @partial(jax.jit, static_argnames="stop")

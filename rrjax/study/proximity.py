@@ -15,16 +15,23 @@ from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import vmapped
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_parts
+from rrjax.data import Images
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import Row, in_pairs, publish, require
+from rrjax.study.comparison import (
+    Row,
+    in_pairs,
+    in_saved_parts,
+    part_cache,
+    publish,
+    require,
+)
 
 SHOWN = 8  # pairs a grid shows; the numbers are over all of them
 FREE = 1000.0  # the paper's eps: never binds
@@ -53,39 +60,41 @@ def run(config: ConfigDict, workdir: str) -> None:
     if not config.radii or min(config.radii) <= 0:
         raise BadInput(f"radii={config.radii}: give at least one, all above 0")
     networks = runs.load_networks(config)
+    networks = {name: network.at_stage(config.stage) for name, network in networks.items()}
     sources, targets = _pairs(next(iter(networks.values())).config, config)
     runs.make_folder(workdir)
     searches = _searches(config)
     rows, firsts, pictures = [], {}, []
-    total = len(networks) * len(searches)
-    with tqdm(total=total, disable=None, desc="proximity", unit="radius") as bar:
-        for name, network in networks.items():
-            grid: dict[str, metrics.Array] = {"source": sources}
-            for search in searches:
-                result = _invert(network, sources, targets, search, config)
-                scores = _scores(result, sources, targets)
-                first = firsts.setdefault(search.radius, scores)
-                row = {"network": name, "radius": search.radius}
-                rows.append(row | in_pairs(scores, first, config.seed))
-                grid[_label(search.radius)] = result.x
-                bar.update()
-            grid["target"] = targets
-            pictures.append(_picture(workdir, name, len(pictures), grid))
+    for name, network in networks.items():
+        cached = part_cache(workdir, config, name, network)
+        grid: dict[str, metrics.Array] = {"source": sources[:SHOWN]}
+        for search in searches:
+            label = f"proximity, {name}, {_label(search.radius)}"
+            part = partial(_search, network, search, config)
+            pairs = np.arange(config.n), sources, targets
+            scores = in_saved_parts(cached, label, part, config.batch_size, *pairs)
+            grid[_label(search.radius)] = scores.pop("image")
+            first = firsts.setdefault(search.radius, scores)
+            row = {"network": name, "radius": search.radius}
+            rows.append(row | in_pairs(scores, first, config.seed))
+        grid["target"] = targets[:SHOWN]
+        pictures.append(_picture(workdir, name, len(pictures), grid))
     pictures.insert(0, _curves(workdir, rows))
     title = "How near can representations be brought?"
     publish(workdir, config, title, _text(config), rows, COLUMNS, pictures)
 
 
-def _pairs(trained: ConfigDict, config) -> tuple[np.ndarray, np.ndarray]:
-    """Draw sources and targets, (n, H, W, C) each: of different classes, where there are any."""
+def _pairs(trained: ConfigDict, config) -> tuple[Images, Images]:
+    """Draw sources and targets, n rows each: of different classes, where there are any."""
     rng = np.random.default_rng(config.seed)
-    if not data.has_labels(trained):
-        images = data.eval_images(trained, 2 * config.n, rng)
-        return images[: config.n], images[config.n :]
+    if not data.class_names(trained):
+        images = data.open_images(trained, 2 * config.n, rng)
+        return images.part(slice(config.n)), images.part(slice(config.n, None))
     half = 2 * config.n
-    images, labels = data.eval_examples(trained, 2 * half, rng)
+    images = data.open_examples(trained, 2 * half, rng)
+    labels = images.labels
     chosen = _of_different_classes(labels[:half], labels[half:], config.n)
-    return images[chosen], images[half + chosen]
+    return images.part(chosen), images.part(half + chosen)
 
 
 def _of_different_classes(labels: np.ndarray, others: np.ndarray, n: int) -> np.ndarray:
@@ -101,7 +110,10 @@ def _searches(config) -> list[Search]:
     return [*within, Search(FREE, config.free_step_size, config.free_steps)]
 
 
-def _invert(network: runs.Frozen, sources, targets, search: Search, config) -> SearchResult:
+def _search(
+    network: runs.Frozen, search: Search, config, index, sources, targets
+) -> dict[str, metrics.Array]:
+    """Search for a part, (k, H, W, C): scores (k,), and the images of the first SHOWN pairs."""
     invert = partial(
         vmapped.invert_images,
         network.apply,
@@ -110,7 +122,8 @@ def _invert(network: runs.Frozen, sources, targets, search: Search, config) -> S
         step_size=search.step_size,
         steps=search.steps,
     )
-    return in_parts(invert, config.batch_size, sources, targets)
+    result = in_parts(invert, config.batch_size, sources, targets)
+    return _scores(result, sources, targets) | {"image": result.x[index < SHOWN]}
 
 
 def _scores(result: SearchResult, sources, targets) -> dict[str, metrics.Array]:
@@ -126,8 +139,7 @@ def _scores(result: SearchResult, sources, targets) -> dict[str, metrics.Array]:
 
 
 def _picture(workdir, name: str, number: int, grid: Mapping) -> tuple[str, str]:
-    shown = {label: images[:SHOWN] for label, images in grid.items()}
-    file = figures.save_grid(workdir, f"proximity_{number}", shown)
+    file = figures.save_grid(workdir, f"proximity_{number}", grid)
     return file, f"{name}: the nearest to the target, by radius about the source"
 
 
@@ -152,7 +164,7 @@ def _text(config) -> list[str]:
     return [
         "From a source, within an l2 radius of it, the image whose representation is nearest to a "
         "target's of another class, or where they have no labels, to any other's. Distance is "
-        "|R(x) - R(target)| / |R(target)|.",
+        f"|R(x) - R(target)| / |R(target)|, R(x) the network's {config.stage}.",
         f"n = {config.n} pairs; {config.steps} steps of 2.5 * radius / steps; free, within a "
         f"radius of {FREE:g} that never binds: {config.free_steps} of {config.free_step_size:g}; "
         "mean and 95 % interval over pairs.",

@@ -9,6 +9,7 @@ pixels over that of test images.
 python -m rrjax.study --config=configs/regularized.py --workdir=runs/quickstart
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -17,11 +18,18 @@ from ml_collections import ConfigDict
 
 from rrjax import data, runs
 from rrjax.core import objectives, regularization, representation, vmapped
-from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
+from rrjax.study.comparison import (
+    choose_units,
+    part_cache,
+    publish,
+    require,
+    searched_images,
+    summarized,
+    times_largest,
+)
 
 STARTS = 2
 
@@ -36,19 +44,26 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Grow config.units units of every network by either method."""
-    require(config, units=2, observed=2, steps=1, regularized_steps=1, batch_size=1)
+    units = max(2, len(config.first_units))
+    require(config, units=units, observed=2, steps=1, regularized_steps=1, batch_size=1)
     if not config.learning_rate > 0:
         raise BadInput(f"learning_rate={config.learning_rate}: give one above 0")
     networks = runs.load_networks(config)
     rng = np.random.default_rng(config.seed)
     images = data.eval_images(next(iter(networks.values())).config, config.observed, rng)
+    shape = images.shape[1:]
     runs.make_folder(workdir)
     rows, grid = [], {}
     for name, network in networks.items():
         apply = network.differentiable_apply(config.straight_through)
         units, observed = choose_units(network, images, config.units, config)
-        for method, grow in METHODS.items():
-            grown = grow(apply, units, images.shape[1:], config)
+        cached = part_cache(workdir, config, name, network)
+        for method, prepare in METHODS.items():
+            grow, starts = prepare(apply, shape, config)
+            pairs = starts.repeat(len(units), axis=0), np.tile(units, STARTS)
+            label = f"regularized, {name}, {method}"
+            grown = searched_images(cached, label, grow, config.batch_size, *pairs)
+            grown = grown.reshape(STARTS, len(units), *shape)
             scores = _scores(network, units, grown, images, observed, config)
             names = {"network": name, "method": method, "units": units.tolist()}
             rows.append(names | summarized(scores, config.seed))
@@ -59,27 +74,28 @@ def run(config: ConfigDict, workdir: str) -> None:
     publish(workdir, config, title, _text(config), rows, COLUMNS, [picture])
 
 
-def _plain(apply: objectives.Apply, units, shape: tuple[int, ...], config) -> np.ndarray:
-    """Grow every unit from images of noise: (STARTS, units, H, W, C)."""
-    rng = np.random.default_rng(config.seed)
-    starts = representation.noise((STARTS, *shape), rng).repeat(len(units), axis=0)
+def _plain(apply: objectives.Apply, shape: tuple, config) -> tuple[Callable, np.ndarray]:
+    """Return the search that grows units (k,) in images (k, H, W, C), and STARTS of noise."""
     options = {"step_size": config.step_size, "steps": config.steps}
-    grow = partial(vmapped.visualize_images, apply, **options)
-    grown = in_parts(grow, config.batch_size, starts, np.tile(units, STARTS))
-    return grown.reshape(STARTS, len(units), *shape)
+
+    def grow(starts, units):
+        return vmapped.visualize_images(apply, starts, units, **options).x
+
+    return grow, representation.noise((STARTS, *shape), np.random.default_rng(config.seed))
 
 
-def _regularized(apply: objectives.Apply, units, shape: tuple[int, ...], config) -> np.ndarray:
-    """Grow every unit from random Fourier coefficients: (STARTS, units, H, W, C)."""
-    keys = jax.random.split(jax.random.key(config.seed), STARTS)
-    starts = np.asarray(jax.random.key_data(keys)).repeat(len(units), axis=0)
+def _regularized(apply: objectives.Apply, shape: tuple, config) -> tuple[Callable, np.ndarray]:
+    """Return the search that grows units (k,) by the data of keys, and STARTS of those.
+
+    A key decides the first Fourier coefficients and the transforms.
+    """
     options = {"steps": config.regularized_steps, "learning_rate": config.learning_rate}
 
     def grow(data, units):
         return _visualize(apply, jax.random.wrap_key_data(data), units, shape=shape, **options)
 
-    grown = in_parts(grow, config.batch_size, starts, np.tile(units, STARTS))
-    return grown.reshape(STARTS, len(units), *shape)
+    keys = jax.random.split(jax.random.key(config.seed), STARTS)
+    return grow, np.asarray(jax.random.key_data(keys))
 
 
 @partial(jax.jit, static_argnames="shape")

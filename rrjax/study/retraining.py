@@ -72,9 +72,8 @@ def run(config: ConfigDict, workdir: str) -> None:
     images = {split: _examples(trained, split, config) for split in ("train", "test")}
     runs.make_folder(workdir)
     series = _series(networks, config)
-    cached = runs.disk_cache(
-        workdir, "retrained", config, [network.variables for network in networks.values()]
-    )
+    variables = [network.variables for network in networks.values()]
+    cached = partial(_cached, runs.disk_cache(workdir, "retrained", config, variables))
     accuracies = _accuracies(model, networks, series, images, cached, config)
     ranked = partial(_ranked, None, "random", images, config)
     whole = cached("whole", partial(_retrain, model, config, ranked, False, (0,)))
@@ -96,6 +95,11 @@ def run(config: ConfigDict, workdir: str) -> None:
     columns = {key: heading for key, heading in COLUMNS.items() if key not in unscored}
     part = section(config, "Which pixels matter?", text, rows, columns, pictures, digits=3)
     runs.publish(workdir, config, part, {"rows": rows, "trends": trends, "whole": whole})
+
+
+def _cached(cached: Callable, key: str, make: Callable) -> np.ndarray:
+    """Return the accuracies that `make` returns, or those that an interrupted study has saved."""
+    return cached(key, lambda: {"accuracy": np.asarray(make(), np.float64)})["accuracy"]
 
 
 def _check(config) -> None:

@@ -9,21 +9,27 @@ near a completed picture is to the original; before the steps, and after.
 python -m rrjax.study --config=configs/synthesis.py --workdir=runs/quickstart
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import attack, synthesis
-from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import choose_units, in_pairs, publish, require
+from rrjax.study.comparison import (
+    choose_units,
+    in_pairs,
+    part_cache,
+    publish,
+    require,
+    searched_images,
+)
 
 SHOWN = 10  # images a picture shows; the numbers are over all of them
 
@@ -69,28 +75,31 @@ class Result(NamedTuple):
 def run(config: ConfigDict, workdir: str) -> None:
     """Do every task with every network."""
     counts = ("steps", "fill_steps", "coarse_steps", "paint_steps", "grain", "coarse", "batch_size")
-    require(config, n=2, **dict.fromkeys(counts, 1))
+    require(config, n=max(2, len(config.first_images)), **dict.fromkeys(counts, 1))
     networks = runs.load_networks(config)
     trained = next(iter(networks.values())).config
     _check_sizes(config, trained.data.image_size)
     material = _material(trained, config)
     runs.make_folder(workdir)
+    caches = {name: part_cache(workdir, config, name, each) for name, each in networks.items()}
     rows, firsts, pictures = [], {}, []
-    total = len(networks) * len(TASKS)
-    with tqdm(total=total, disable=None, desc="synthesis", unit="task") as bar:
-        for task, (perform, measure) in TASKS.items():
-            for number, (name, network) in enumerate(networks.items()):
-                evaluator = networks[runs.other_network(name, networks)]
-                result = perform(network, material, config)
-                scores = _scores(measure, result, material, evaluator)
-                names = {"network": name, "task": task, "measure": measure}
-                first = firsts.setdefault(task, scores)
-                rows.append(names | in_pairs(scores, first, config.seed))
-                grid = {"start": result.start, "output": result.output}
-                if measure == PSNR:
-                    grid["original"] = material.images
-                pictures.append(_picture(workdir, task, name, number, grid))
-                bar.update()
+    for task, (perform, measure) in TASKS.items():
+        for number, (name, network) in enumerate(networks.items()):
+            evaluator = networks[runs.other_network(name, networks)]
+            label = f"synthesis, {task}, {name}"
+
+            def search(step, *stacks, cached=caches[name], label=label):
+                return searched_images(cached, label, step, config.batch_size, *stacks)
+
+            result = perform(network, material, config, search)
+            scores = _scores(measure, result, material, evaluator)
+            names = {"network": name, "task": task, "measure": measure}
+            first = firsts.setdefault(task, scores)
+            rows.append(names | in_pairs(scores, first, config.seed))
+            grid = {"start": result.start, "output": result.output}
+            if measure == PSNR:
+                grid["original"] = material.images
+            pictures.append(_picture(workdir, task, name, number, grid))
     publish(
         workdir, config, "Pictures made with a classifier", _text(config), rows, COLUMNS, pictures
     )
@@ -107,7 +116,7 @@ def _check_sizes(config, size: int) -> None:
 def _material(trained: ConfigDict, config) -> Material:
     """Draw what all networks begin from; the seed decides."""
     rng = np.random.default_rng(config.seed)
-    images, labels = data.eval_examples(trained, config.n, rng)
+    images, labels = data.eval_examples(trained, config.n, rng, config.first_images)
     classes = np.arange(config.n) % trained.model.classes
     return Material(
         images=images,
@@ -144,38 +153,40 @@ def _patches(n: int, size: int, side: int, rng: np.random.Generator) -> np.ndarr
     return patches
 
 
-def _towards_class(network: runs.Frozen, start, labels, config, prefix: str = "") -> Result:
+def _towards_class(
+    network: runs.Frozen, start, labels, config, search: Callable, prefix: str = ""
+) -> Result:
     options = {field: config[prefix + field] for field in ("eps", "step_size", "steps")}
     step = partial(attack.adversaries, network.apply, targeted=True, **options)
-    return Result(start, in_parts(step, config.batch_size, start, labels), labels)
+    return Result(start, search(step, start, labels), labels)
 
 
-def _generation(network: runs.Frozen, material: Material, config) -> Result:
-    return _towards_class(network, material.seeds, material.classes, config)
+def _generation(network: runs.Frozen, material: Material, config, search: Callable) -> Result:
+    return _towards_class(network, material.seeds, material.classes, config, search)
 
 
-def _translation(network: runs.Frozen, material: Material, config) -> Result:
-    return _towards_class(network, material.images, material.other_labels, config)
+def _translation(network: runs.Frozen, material: Material, config, search: Callable) -> Result:
+    return _towards_class(network, material.images, material.other_labels, config, search)
 
 
-def _sketches(network: runs.Frozen, material: Material, config) -> Result:
+def _sketches(network: runs.Frozen, material: Material, config, search: Callable) -> Result:
     start = synthesis.sketches(material.images)
-    return _towards_class(network, start, material.labels, config)
+    return _towards_class(network, start, material.labels, config, search)
 
 
-def _super_resolution(network: runs.Frozen, material: Material, config) -> Result:
+def _super_resolution(network: runs.Frozen, material: Material, config, search: Callable) -> Result:
     small = synthesis.coarse(material.images, config.coarse)
     start = synthesis.enlarged(small, config.coarse).astype(np.float32)
-    return _towards_class(network, start, material.labels, config, "coarse_")
+    return _towards_class(network, start, material.labels, config, search, "coarse_")
 
 
-def _inpainting(network: runs.Frozen, material: Material, config) -> Result:
+def _inpainting(network: runs.Frozen, material: Material, config, search: Callable) -> Result:
     images, patches, labels = material.images, material.patches, material.labels
     start = np.where(patches == 1, images.mean((1, 2), keepdims=True), images)
     options = {"eps": config.fill_eps, "step_size": config.fill_step_size}
     options |= {"steps": config.fill_steps, "weight": config.fill_weight}
-    fill = partial(_fill, network.apply, **options)
-    return Result(start, in_parts(fill, config.batch_size, start, patches, labels), labels)
+    fill = partial(_fill, network.differentiable_apply(config.straight_through), **options)
+    return Result(start, search(fill, start, patches, labels), labels)
 
 
 @jax.jit
@@ -183,14 +194,14 @@ def _fill(apply, images, masks, labels, **options):
     return jax.vmap(partial(synthesis.inpaint, apply, **options))(images, masks, labels).x
 
 
-def _painting(network: runs.Frozen, material: Material, config) -> Result:
+def _painting(network: runs.Frozen, material: Material, config, search: Callable) -> Result:
     images, patches = material.images, material.patches
     (unit,), _ = choose_units(network, images, 1, config)
     options = {"eps": config.paint_eps, "step_size": config.paint_step_size}
-    paint = partial(_paint, network.apply, steps=config.paint_steps, **options)
+    options |= {"steps": config.paint_steps}
+    paint = partial(_paint, network.differentiable_apply(config.straight_through), **options)
     units = np.full(len(images), unit)
-    output = in_parts(paint, config.batch_size, images, patches, units)
-    return Result(images, output, material.labels)
+    return Result(images, search(paint, images, patches, units), material.labels)
 
 
 @jax.jit

@@ -47,7 +47,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     test_images, test_labels = _examples(trained, "test", config)
     runs.make_folder(workdir)
     rows, probed, pictures = [], [], []
-    for name in (*networks, PIXELS):
+    for name in (*networks, *([PIXELS] if config.pixels else [])):
         train, test = (
             _features(images, networks.get(name), config) for images in (train_images, test_images)
         )
@@ -55,14 +55,20 @@ def run(config: ConfigDict, workdir: str) -> None:
         names = {"network": name, "dimensions": train.shape[1]}
         probed.append(scores)
         rows.append(names | in_pairs(scores, probed[0], config.seed))
-        shown = test_images[: config.shown], train_images[neighbors[: config.shown]]
-        pictures.append(_picture(workdir, name, len(pictures), *shown))
+        shown = test_images[: config.shown]
+        nearest = neighbors[: config.shown]
+        of_shown = train_images[nearest.ravel()].reshape(*nearest.shape, *shown.shape[1:])
+        pictures.append(_picture(workdir, name, len(pictures), shown, of_shown))
     title = "Representations on another data set"
     publish(workdir, config, title, _text(config), rows, COLUMNS, pictures, digits=3)
 
 
-def _examples(trained: ConfigDict, split: str, config) -> tuple[np.ndarray, np.ndarray]:
-    """Choose images (n, H, W, C) of the other data set, at the networks' size, and labels."""
+def _examples(trained: ConfigDict, split: str, config) -> tuple[vmapped.Rows, np.ndarray]:
+    """Choose images (n, H, W, C) of the other data set, at the networks' size, and labels.
+
+    Those of a data set are read when they are asked for, so that no study holds all of them; but
+    the pixels' own probe does.
+    """
     n = {"train": config.train_n, "test": config.test_n}[split]
     size, channels = trained.data.image_size, len(trained.model.mean)
     if config.other.name == PATTERNS:
@@ -70,13 +76,15 @@ def _examples(trained: ConfigDict, split: str, config) -> tuple[np.ndarray, np.n
         seed = 2 * config.seed + (split == "test")
         images = outside.patterns(n, size, channels, seed)
         return images, np.arange(n) % len(outside.PATTERNS)
-    return data.other_examples(trained, config.other, split, n, np.random.default_rng(config.seed))
+    rng = np.random.default_rng(config.seed)
+    images = data.open_other(trained, config.other, split, n, rng)
+    return images, images.labels
 
 
-def _features(images: np.ndarray, network: runs.Frozen | None, config) -> np.ndarray:
+def _features(images: vmapped.Rows, network: runs.Frozen | None, config) -> np.ndarray:
     """Return a network's representations of images, (n, D); without a network, their pixels."""
     if network is None:
-        return images.reshape(len(images), -1)
+        return images[:].reshape(len(images), -1)
     return vmapped.represent_images(network.apply, images, config.batch_size)[1]
 
 

@@ -3,7 +3,9 @@
 Engstrom et al. (2019), Figures 7 and 19-22: a single coordinate is made as large as can be, from
 noise, from mid-gray and from test images. With a robust network the same thing is said to appear
 wherever one starts. The number for that: the correlation of what two starts' images have gained
-(the result less the start), for one unit, beside that of two different units from one start.
+(the result less the start), for one unit, beside that of two different units from one start. Above
+each picture: the class that the network takes it for. A unit may also be a channel of an earlier
+stage, by its mean over the map, or a logit.
 
 python -m rrjax.study --config=configs/visualization.py --workdir=runs/quickstart
 """
@@ -12,14 +14,21 @@ from functools import partial
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
+from rrjax.study.comparison import (
+    choose_units,
+    in_saved_parts,
+    part_cache,
+    publish,
+    require,
+    summarized,
+    times_largest,
+)
 
 SHOWN = 10  # units a grid shows; the numbers are over all of them
 
@@ -34,30 +43,43 @@ COLUMNS = {
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Grow config.units units of every network from every start."""
-    require(config, units=2, observed=2, n=2, steps=1, batch_size=1)
+    least = {"units": len(config.first_units), "n": len(config.first_images)}
+    least = {name: max(2, count) for name, count in least.items()}
+    require(config, observed=2, steps=1, record=0, batch_size=1, **least)
     networks = runs.load_networks(config)
-    images, starts = _images(next(iter(networks.values())).config, config)
+    networks = {name: each.at_stage(config.stage, channels=True) for name, each in networks.items()}
+    trained = next(iter(networks.values())).config
+    images, starts = _images(trained, config)
     before = np.concatenate(list(starts.values()))
     labels = [f"{kind} {i + 1}" for kind, stack in starts.items() for i in range(len(stack))]
     runs.make_folder(workdir)
     rows, pictures = [], []
-    for name, network in networks.items():
+    for number, (name, network) in enumerate(networks.items()):
         units, observed = choose_units(network, images, config.units, config)
-        grown = _grow(name, network, before, units, config)
-        scores = _scores(network, before, units, grown, observed, config)
+        cached = part_cache(workdir, config, name, network)
+        grown, ways = _grow(cached, name, network, before, units, config)
+        logits, reached = _seen(network, grown, config)
+        scores = _scores(before, units, grown, observed, logits, reached)
         names = {"network": name, "units": units.tolist()}
         alike = metrics.summarize_pairs(_between_units(before, grown), config.seed)
         rows.append(names | summarized(scores, config.seed) | {"agreement_of_units": alike})
+        classes = figures.class_labels(logits.argmax(-1), data.class_names(trained))
         grid = dict(zip(labels, grown[:, :SHOWN], strict=True))
-        file = figures.save_grid(workdir, f"visualization_{len(pictures)}", grid)
-        pictures.append((file, f"{name}: a unit a column, a start a row"))
+        titles = dict(zip(labels, classes, strict=True))
+        file = figures.save_grid(workdir, f"visualization_{number}", grid, titles=titles)
+        listed = ", ".join(map(str, units[:SHOWN]))
+        pictures.append((file, f"{name}: a start a row; {config.stage}, units {listed}"))
+        if config.record:
+            strips = {f"unit {unit}": way for unit, way in zip(units[:SHOWN], ways, strict=True)}
+            file = figures.save_grid(workdir, f"visualization_way_{number}", strips)
+            pictures.append((file, f"{name}: from {labels[0]}, on the way"))
     publish(workdir, config, "What single units stand for", _text(config), rows, COLUMNS, pictures)
 
 
 def _images(trained: ConfigDict, config) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Draw the test images to choose units by, and the starts: noise, mid-gray, test images."""
     rng = np.random.default_rng(config.seed)
-    images = data.eval_images(trained, config.n + config.observed, rng)
+    images = data.eval_images(trained, config.n + config.observed, rng, config.first_images)
     shape = images.shape[1:]
     starts = {
         "noise": representation.noise((config.n, *shape), rng),
@@ -67,26 +89,47 @@ def _images(trained: ConfigDict, config) -> tuple[np.ndarray, dict[str, np.ndarr
     return images[config.n :], starts
 
 
-def _grow(name: str, network: runs.Frozen, starts, units, config) -> np.ndarray:
-    """Grow every unit from every start: (starts, units, H, W, C)."""
-    apply = network.differentiable_apply(config.straight_through)
-    options = {"step_size": config.step_size, "steps": config.steps}
-    grow = partial(vmapped.visualize_images, apply, **options)
+def _grow(cached, name: str, network: runs.Frozen, starts, units, config) -> tuple:
+    """Grow every unit from every start: (starts, units, H, W, C).
+
+    Returns also the way from the first start to the first SHOWN units, where it is recorded: the
+    start and the snapshots, (units, 1 + record, H, W, C).
+    """
     pairs = np.repeat(starts, len(units), axis=0), np.tile(units, len(starts))
-    bar = partial(tqdm, disable=None, desc=f"visualization, {name}", unit="batch")
-    grown = in_parts(grow, config.batch_size, *pairs, each=bar)
-    return grown.reshape(len(starts), len(units), *starts.shape[1:])
+    index, label = np.arange(len(pairs[0])), f"visualization, {name}"
+    grow = partial(_grow_part, network, min(len(units), SHOWN), config)
+    parts = in_saved_parts(cached, label, grow, config.batch_size, index, *pairs)
+    grown = parts["image"].reshape(len(starts), len(units), *starts.shape[1:])
+    if not config.record:
+        return grown, None
+    begun = np.broadcast_to(starts[:1, None], (len(parts["way"]), 1, *starts.shape[1:]))
+    return grown, np.concatenate([begun, parts["way"]], axis=1)
 
 
-def _scores(network: runs.Frozen, starts, units, grown, observed, config) -> dict[str, np.ndarray]:
-    """Score every unit: what its images have in common, how much it grew, how they classify."""
-    shape = (len(starts), len(units))
+def _grow_part(network: runs.Frozen, shown: int, config, index, starts, units) -> dict:
+    """Grow a unit (k,) in each start (k, H, W, C), and record the way of the first `shown`."""
+    apply = network.differentiable_apply(config.straight_through)
+    options = {"step_size": config.step_size, "steps": config.steps, "record": config.record}
+    grow = partial(vmapped.visualize_images, apply, **options)
+    result = in_parts(grow, config.batch_size, starts, units)
+    way = {"way": result.snapshots[index < shown]} if config.record else {}
+    return {"image": result.x} | way
+
+
+def _seen(network: runs.Frozen, grown, config) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logits and the representations of images: (starts, units, classes or D)."""
     flat = grown.reshape(-1, *grown.shape[2:])
-    logits, reached = vmapped.represent_images(network.apply, flat, config.batch_size)
+    outputs = vmapped.represent_images(network.apply, flat, config.batch_size)
+    logits, reached = (x.reshape(*grown.shape[:2], -1) for x in outputs)
+    return logits, reached
+
+
+def _scores(starts, units, grown, observed, logits, reached) -> dict[str, np.ndarray]:
+    """Score every unit: what its images have in common, how much it grew, how they classify."""
     return {
         "agreement_of_starts": _between_starts(_gained(starts, grown)),
-        "times_largest": times_largest(reached.reshape(*shape, -1), units, observed).mean(0),
-        "starts_of_one_class": _share_of_one_class(logits.argmax(-1).reshape(shape)),
+        "times_largest": times_largest(reached, units, observed).mean(0),
+        "starts_of_one_class": _share_of_one_class(logits.argmax(-1)),
     }
 
 
@@ -115,9 +158,10 @@ def _share_of_one_class(classes: np.ndarray) -> np.ndarray:
 
 def _text(config) -> list[str]:
     return [
-        "Each column: one coordinate of the representation made as large as gradient steps can, "
-        "from each start.",
-        f"{config.units} units that tell {config.observed} test images apart; "
+        f"Each column: one coordinate of the network's {config.stage} made as large as gradient "
+        "steps can, from each start; of a map, a channel's mean. Above it: the class that the "
+        "network takes it for.",
+        f"{config.units} units, those that were drawn tell {config.observed} test images apart; "
         f"{2 * config.n + 1} starts; {config.steps} l2 steps of {config.step_size:g}; mean and "
         "95 % interval over units. Agreement: the correlation of what two starts have gained, for "
         "one unit; beside it that of two units from one start. Times the largest seen: the unit, "

@@ -31,7 +31,28 @@ KIM |= {"data.lighting": 0.0, "data.rotation": 0.0, "loss.clean_weight": 0.0}
 KIM_CIFAR10 = KIM | {"epochs": 20, "model.name": "cifar_cnn", "data.image_size": 32}
 KIM_MNIST = KIM | {"epochs": 5, "model.name": "mnist_cnn", "data.image_size": 28}
 
+# Engstrom et al. (2019), appendix A.6 and the notebooks of their code.
+SEARCH = {"step_size": 1.0, "straight_through": True, "stage": "representation"}
+# Santurkar et al. (2019): their code, at 224 pixels.
+PICTURES = {"eps": 40.0, "step_size": 1.0, "steps": 60, "grain": 4, "patch": 60}
+PICTURES |= {"fill_eps": 21.6, "fill_step_size": 0.1, "fill_steps": 720, "fill_weight": 10.0}
+PICTURES |= {"coarse": 8, "coarse_eps": 8.0, "coarse_step_size": 1.0, "coarse_steps": 40}
+PICTURES |= {"paint_eps": 70.0, "paint_step_size": 1.0, "paint_steps": 140}
+
 EXPECTED = {
+    "inversion:paper": SEARCH | {"eps": 1000.0, "steps": 10_000, "return_iterate": "last"},
+    "interpolation:paper": SEARCH | {"steps": 10_000, "points": 10},
+    "visualization:paper": SEARCH | {"steps": 200, "n": 2, "units": 5},
+    "proximity:paper": {"free_step_size": 1.0, "free_steps": 10_000, "straight_through": True},
+    "manipulation:paper": {"first_units": (200, 500, 760), "n": 10, "step_size": 0.1}
+    | {"steps": 800, "threshold": 1.0, "straight_through": True},
+    "activations:paper": {"n": 0, "shown": 3, "eps": 500.0, "step_size": 0.5, "steps": 1500},
+    "regularized:paper": {"first_units": (0, 1, 2, 3), "units": 4, "step_size": 1.0}
+    | {"steps": 200, "regularized_steps": 512, "learning_rate": 0.05},
+    "evaluate:paper": {"eps": (0.0, 0.5, 1.0, 2.0, 3.0), "steps": (20, 100), "norm": "l2"},
+    "synthesis:paper": PICTURES | {"straight_through": True},
+    "synthesis:cifar10": {"eps": 30.0, "step_size": 0.5, "steps": 60, "grain": 1}
+    | {"coarse_eps": 15.0, "coarse_step_size": 1.0, "coarse_steps": 50},
     "robust_imagenet": PAPER | LONG | ATTACK | IMAGENET | COLORS | {"optimizer.drops": (100,)},
     "robust_rin": PAPER | LONG | ATTACK | IMAGENET | COLORS | RIN | {"optimizer.drops": (30, 60)},
     "standard_rin": PAPER | LONG | PLAIN | IMAGENET | COLORS | RIN | {"optimizer.drops": (30, 60)},

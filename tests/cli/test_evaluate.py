@@ -9,7 +9,8 @@ pytestmark = pytest.mark.slow
 
 def test_two_networks_are_evaluated(trained, tmp_path):
     arguments = [*networks(trained), "--config.steps=(1, 2)", "--config.eps=(0.0, 1.0)"]
-    shown = works("evaluate", "--config=configs/evaluate.py", f"--workdir={tmp_path}", *arguments)
+    command = ["evaluate", "--config=configs/evaluate.py:paper", f"--workdir={tmp_path}"]
+    shown = works(*command, *arguments)
     models = results(tmp_path)["accuracy"]["models"]
     assert {name: len(cells) for name, cells in models.items()} == {"standard": 4, "robust": 4}
     assert all(cell["n"] == 360 for cells in models.values() for cell in cells)

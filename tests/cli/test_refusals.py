@@ -49,7 +49,7 @@ CASES = "--config.cases=(('train', 'tiny'),)"
         ([*TRAIN, "--config.model.mean=(79.,)"], "of pixels in [0,1]"),
         ([*INVERSION, "--config.n=1"], "n=1"),
         ([*INVERSION, "--config.robust=/no/such"], "not a run folder"),
-        (["study", "--config=inversion:big"], "choose small or paper"),
+        (["study", "--config=inversion:big"], "choose from small, paper"),
         (IMPORT, "--config.file is empty: name the checkpoint"),
         ([*IMPORT, "--config.file=/no/such"], "/no/such: cannot be read (No such file"),
         ([*IMPORT, "--config.file=README.md"], "is neither torch's nor safetensors"),

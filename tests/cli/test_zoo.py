@@ -62,8 +62,7 @@ def test_the_rules_are_every_study_of_the_first_paper(photographs):
     commands = rules(photographs, "--config.batch_size=4")
     assert sorted(commands) == sorted(STUDIES)
     for name, words in commands.items():
-        variant = ":paper" if name == "inversion" else ""
-        assert words[:4] == ["python", "-m", "rrjax.study", f"--config=configs/{name}.py{variant}"]
+        assert words[:4] == ["python", "-m", "rrjax.study", f"--config=configs/{name}.py:paper"]
         assert f"--config.standard={STANDARD}" in words and f"--config.robust={ROBUST}" in words
         assert f"--config.data.path={photographs}" in words
         assert words[-1] == "--config.batch_size=4"

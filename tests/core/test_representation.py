@@ -51,18 +51,19 @@ def test_the_radius_binds():
     np.testing.assert_allclose(distances, 0.05, atol=1e-5)
 
 
-@pytest.mark.parametrize("return_iterate", ["best", "last"])
-def test_a_search_in_chunks_is_the_whole_search(return_iterate):
+def test_snapshots_are_what_shorter_searches_reach():
     starts, targets = images(1), images(2)
-    # Steps too long to settle: the best iterate is not the last, and lies in a middle chunk.
-    options = {"eps": 0.5, "step_size": 0.2, "steps": 25, "return_iterate": return_iterate}
-    whole = invert(starts, targets, **options)
-    bar = []
-    result = vmapped.invert_in_chunks(
-        APPLY, APPLY, starts, targets, **options, chunk=7, each=lambda all_: bar.extend(all_) or bar
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), result, whole)
-    assert bar == [0, 7, 14, 21]
+    # Steps too long to settle: the best iterate is not the last.
+    options = {"eps": 0.5, "step_size": 0.2}
+    whole = invert(starts, targets, **options, steps=25)
+    recorded = invert(starts, targets, **options, steps=25, record=3)
+    for name in ("x", "value", "steps", "last"):
+        one, other = getattr(recorded, name), getattr(whole, name)
+        np.testing.assert_allclose(one, other, atol=1e-5, err_msg=name)
+    assert whole.snapshots is None and recorded.snapshots.shape == (3, 3, *starts.shape[1:])
+    for i, steps in enumerate((8, 16, 25)):
+        shorter = invert(starts, targets, **options, steps=steps)
+        np.testing.assert_allclose(recorded.snapshots[:, i], shorter.last, atol=1e-5)
 
 
 def test_many_images_are_each_inverted_alone():
@@ -148,6 +149,65 @@ def test_noise_is_the_papers():
     noise = representation.noise((50, 16, 16, 3), np.random.default_rng(0))
     np.testing.assert_allclose([noise.mean(), noise.std()], [0.5, 0.05], atol=1e-3)
     assert noise.dtype == np.float32 and noise.min() >= 0 and noise.max() <= 1
+
+
+def test_rows_of_noise_are_those_drawn_at_once():
+    at_once, by_rows = np.random.default_rng(3), np.random.default_rng(3)
+    noise = representation.noise((5, 4, 4, 3), at_once)
+    rows = representation.noise_rows(5, (4, 4, 3), by_rows)
+    assert len(rows) == 5
+    np.testing.assert_array_equal(np.concatenate([rows[3:], rows[:3]]), noise[[3, 4, 0, 1, 2]])
+    assert by_rows.random() == at_once.random()  # what is drawn next is the same
+
+
+def stages(image):
+    """A network of one map, whose second channel is twice the first."""
+    maps = jnp.concatenate([image, 2 * image], axis=-1)
+    return jnp.array([7.0, 8.0]), {"layer1": maps, "representation": image.ravel()}
+
+
+@pytest.mark.parametrize(
+    ("stage", "channels", "expected"),
+    [
+        ("representation", True, [0.1, 0.2, 0.3, 0.4]),
+        ("layer1", True, [0.25, 0.5]),
+        ("layer1", False, [0.1, 0.2, 0.2, 0.4, 0.3, 0.6, 0.4, 0.8]),
+        ("logits", True, [7, 8]),
+    ],
+)
+def test_another_stage_is_the_representation(stage, channels, expected):
+    image = jnp.array([[0.1, 0.2], [0.3, 0.4]])[..., None]
+    logits, reps = representation.of_stage(stages, stage, channels)(image)
+    np.testing.assert_allclose(reps["representation"], expected, rtol=1e-6)
+    assert logits.tolist() == [7, 8]
+
+
+def test_a_channel_grows_everywhere_and_a_map_is_inverted():
+    image, target = jnp.full((2, 2, 1), 0.5), jnp.full((2, 2, 1), 0.75)
+    channels = representation.of_stage(stages, "layer1", channels=True)
+    grown = representation.visualize(channels, image, 1, step_size=0.1, steps=2)
+    np.testing.assert_allclose(grown.x, 0.6, atol=1e-6)  # of l2 length 0.2, over four pixels
+    maps = representation.of_stage(stages, "layer1")
+    goal = maps(target)[1]["representation"]
+    inverted = representation.invert(maps, image, goal, step_size=0.1, steps=5)
+    np.testing.assert_allclose(inverted.x, target, atol=1e-6)
+
+
+def test_a_stage_that_there_is_not_is_refused_by_names():
+    with pytest.raises(BadInput, match=r"stage='layer9': .* layer1, logits, representation"):
+        representation.of_stage(stages, "layer9")(jnp.zeros((2, 2, 1)))
+
+
+def test_units_that_are_given_come_first_and_may_be_dead():
+    observed = np.array([[0.0, 1.0, 2.0, 3.0], [0.0, 2.0, 2.0, 5.0]])  # 0 and 2 never differ
+    rng = np.random.default_rng(0)
+    assert vmapped.alive_units(observed, 3, rng, (2,)).tolist()[0] == 2
+    assert sorted(vmapped.alive_units(observed, 3, rng, (2,))) == [1, 2, 3]
+    assert vmapped.alive_units(observed, 1, rng, (0,)).tolist() == [0]
+    with pytest.raises(BadInput, match="4 units are asked for, 1 of them by first_units; 2 others"):
+        vmapped.alive_units(observed, 4, rng, (0,))
+    with pytest.raises(BadInput, match="first_units=4: there are 4 units, 0 to 3"):
+        vmapped.alive_units(observed, 2, rng, (4,))
 
 
 def test_features_of_any_tree_are_a_representation():

@@ -21,8 +21,8 @@ def training(groups, names):
 def test_unseen_classes_are_those_of_no_group():
     config = training(((0, 1), ("5",)), ("round", "five"))
     assert datasets.trained_classes(config.data) == {"0", "1", "5"}
-    images, labels = datasets.unseen_examples(config, DIGITS, 200, np.random.default_rng(0))
-    assert len(images) == 200 and set(labels) == {2, 3, 4, 6, 7, 8, 9}
+    images = datasets.open_unseen(config, DIGITS, 200, np.random.default_rng(0))
+    assert len(images) == 200 and set(images.labels) == {2, 3, 4, 6, 7, 8, 9}
 
 
 def test_of_restricted_imagenet_203_classes_are_seen():
@@ -33,7 +33,7 @@ def test_of_restricted_imagenet_203_classes_are_seen():
 
 def test_where_all_classes_were_trained_none_is_left():
     with pytest.raises(BadInput, match="trained on all 10 classes of it; choose a set"):
-        datasets.unseen_examples(training((), ()), DIGITS, 2, np.random.default_rng(0))
+        datasets.open_unseen(training((), ()), DIGITS, 2, np.random.default_rng(0))
 
 
 def test_photographs_serve_what_needs_no_labels_and_are_refused_elsewhere(tmp_path):
@@ -47,14 +47,44 @@ def test_photographs_serve_what_needs_no_labels_and_are_refused_elsewhere(tmp_pa
     size = config.data.image_size
     assert images.shape == (3, size, size, 1)
     np.testing.assert_allclose(np.sort(images[:, 0, 0, 0]), [0, 0.2, 0.4], atol=1e-6)
-    assert not datasets.has_labels(config) and datasets.has_labels(training((), ()))
+    assert datasets.class_names(config) == ()
+    assert datasets.class_names(training((), ())) == tuple("0123456789")
     mine = ConfigDict({"name": "photographs", "path": str(tmp_path)})
     for use in (
         lambda: datasets.eval_examples(config, 2, rng),
         lambda: next(datasets.eval_batches(config, 2)),
         lambda: datasets.examples(config, "test", 2, rng),
-        lambda: datasets.unseen_examples(config, DIGITS, 2, rng),
-        lambda: datasets.unseen_examples(training((), ()), mine, 2, rng),
+        lambda: datasets.open_unseen(config, DIGITS, 2, rng),
+        lambda: datasets.open_unseen(training((), ()), mine, 2, rng),
     ):
         with pytest.raises(BadInput, match="photographs have no labels, which are needed here"):
             use()
+
+
+def test_images_that_are_read_when_asked_for_are_those_read_at_once():
+    config = training((), ())
+    at_once = datasets.eval_images(config, 9, np.random.default_rng(0))
+    opened = datasets.open_images(config, 9, np.random.default_rng(0))
+    assert len(opened) == 9
+    np.testing.assert_array_equal(opened[:], at_once)
+    np.testing.assert_array_equal(opened[np.array([7, 2])], at_once[[7, 2]])
+    np.testing.assert_array_equal(opened.part(slice(3, 6))[1:], at_once[4:6])
+    images, labels = opened.read(slice(None))
+    np.testing.assert_array_equal(images, at_once)
+    np.testing.assert_array_equal(labels, opened.labels)
+
+
+def test_images_of_places_and_of_classes_come_first():
+    config = training((), ())
+    first = (5, "7", "7", 0)
+    opened = datasets.open_images(config, 6, np.random.default_rng(1), first)
+    everything = datasets.create_source(config.data, "test")
+    assert opened.chosen[[0, 3]].tolist() == [5, 0]
+    assert everything.labels[opened.chosen[1:3]].tolist() == [7, 7]
+    assert len(set(opened.chosen)) == 6  # no image is there twice
+    plain = datasets.open_images(config, 6, np.random.default_rng(1))
+    rest = [place for place in plain.chosen if place not in opened.chosen[:4]]
+    assert opened.chosen[4:].tolist() == rest[:2]  # the others are drawn as ever
+    for wrong in ((360,), (-1,), (3, 3), ("cat",)):
+        with pytest.raises(BadInput, match="first_images"):
+            datasets.open_images(config, 6, np.random.default_rng(1), wrong)

@@ -37,6 +37,24 @@ def test_a_grid_shows_its_images(tmp_path):
     assert bottom[int(0.97 * width)] == 255  # the third place is empty
 
 
+def test_titles_stand_above_their_images(tmp_path):
+    black = np.zeros((2, 8, 8, 1))
+    plain, titled = (
+        np.asarray(Image.open(tmp_path / "figures" / name).convert("L"))
+        for name in (
+            figures.save_grid(tmp_path, "plain", {"a": black, "b": black}),
+            figures.save_grid(
+                tmp_path, "titled", {"a": black, "b": black}, titles={"b": ["a dog", "a bird"]}
+            ),
+        )
+    )
+    assert titled.shape[0] > plain.shape[0] and titled.shape[1] == plain.shape[1]
+    height, width = titled.shape
+    gap = titled[int(0.46 * height) : int(0.56 * height), width // 3 :]  # between the rows
+    assert 0.01 < (gap < 128).mean() < 0.2  # the titles of the second
+    assert figures.class_labels(np.array([[1, 2]]), ("cat", "dog")) == [["dog", "2"]]
+
+
 def test_curves_are_written(tmp_path):
     points = [{"mean": m, "low": m - 0.1, "high": m + 0.1} for m in (0.9, 0.2)]
     name = figures.save_curves(tmp_path, "c", {"robust": ([0, 1], points)}, xlabel="x", ylabel="y")

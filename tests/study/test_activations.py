@@ -32,17 +32,21 @@ def test_the_cosine_with_a_representation_of_zeros_is_zero():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path, every_claim_of):
-    small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
-    command = ["study", "--config=activations", f"--workdir={tmp_path}", *networks(trained), *small]
-    shown = works(*command, "--config.shown=1").stdout
-    rows = json.loads((tmp_path / "results.json").read_text())["activations"]["rows"]
+def test_the_command_over_the_whole_test_set(trained, tmp_path, every_claim_of):
+    small = ["--config.steps=2", "--config.units=2", "--config.batch_size=64"]
+    command = ["study", "--config=activations:paper", f"--workdir={tmp_path}"]
+    command += [*networks(trained), *small]
+    shown = works(*command, "--config.first_units=(4,)").stdout
+    section = json.loads((tmp_path / "results.json").read_text())["activations"]
+    rows = section["rows"]
     every_claim_of("activations", rows)
     assert [row["network"] for row in rows] == ["standard", "robust"]
     assert all(len(row["units"]) == row["cosine_with_most"]["n"] == 2 for row in rows)
+    assert all(row["units"][0] == 4 for row in rows)
     assert "| robust " in shown
     page = (tmp_path / "report.html").read_text()
+    assert "360 test images" in page  # all there are
     for picture in ("activations_0.png", "activations_1.png"):
         assert f'src="figures/{picture}"' in page
         assert np.asarray(Image.open(tmp_path / "figures" / picture)).std() > 1
-    assert "n=3: give n of at least 4" in refused(*command, "--config.shown=2")
+    assert "n=3: give n of at least 4" in refused(*command, "--config.shown=2", "--config.n=3")

@@ -1,8 +1,17 @@
-"""What studies share: differences in pairs of examples."""
+"""What studies share: differences in pairs of examples, parts that are saved."""
 
+import tracemalloc
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from rrjax.configs import robust_digits
+from rrjax.core import vmapped
+from rrjax.data import sources
+from rrjax.data.datasets import Images
 from rrjax.study import comparison
 
 
@@ -16,3 +25,95 @@ def test_differences_are_in_pairs_with_the_first_network():
     assert row["psnr"]["high"] - row["psnr"]["low"] > 3
     assert row["right_more"]["mean"] == 0.25 and row["right_more"]["interval"] == "t"
     assert comparison.in_pairs(first, first, 0).keys() == {"psnr", "right"}
+
+
+def cache(folder, seed=0, weight=1.0, name="robust"):
+    """Open the cache of a study of one network of one weight."""
+    config = ConfigDict({"study": "doubling", "seed": seed})
+    variables = {"params": {"kernel": np.float32(weight)}}
+    network = SimpleNamespace(config=ConfigDict({"model": "tiny"}), variables=variables)
+    return comparison.part_cache(str(folder), config, name, network)
+
+
+def doubled(made, rows):
+    made.append(rows.tolist())
+    return {"twice": 2 * rows, "of the first": 10 * rows[rows < 2]}
+
+
+def in_parts(cached, rows, label="doubling"):
+    """Return the parts that were made, and the results of all."""
+    made = []
+    outputs = comparison.in_saved_parts(cached, label, lambda x: doubled(made, x), 2, rows)
+    return made, outputs
+
+
+def test_what_a_killed_study_saved_is_not_made_again(tmp_path):
+    rows = np.arange(5, dtype=np.float32)
+    kills = iter([False, True])
+
+    def part(x):
+        if next(kills):
+            raise KeyboardInterrupt
+        return doubled([], x)
+
+    with pytest.raises(KeyboardInterrupt):
+        comparison.in_saved_parts(cache(tmp_path), "doubling", part, 2, rows)
+    made, outputs = in_parts(cache(tmp_path), rows)
+    assert made == [[2, 3], [4]]
+    assert outputs["twice"].tolist() == [0, 2, 4, 6, 8] and outputs["twice"].dtype == np.float32
+    assert outputs["of the first"].tolist() == [0, 10]
+    assert in_parts(cache(tmp_path), rows)[0] == []
+
+
+def test_a_part_is_made_again_where_anything_it_depends_on_has_changed(tmp_path):
+    rows = np.arange(4, dtype=np.float32)
+    in_parts(cache(tmp_path), rows)
+    for cached in (
+        cache(tmp_path, seed=1),
+        cache(tmp_path, weight=2.0),
+        cache(tmp_path, name="standard"),
+    ):
+        assert in_parts(cached, rows)[0] == [[0, 1], [2, 3]]
+    assert in_parts(cache(tmp_path), rows, "another search")[0] == [[0, 1], [2, 3]]
+    other = np.array([0, 1, 2, 9], np.float32)  # one image of the second part is another
+    assert in_parts(cache(tmp_path), other)[0] == [[2, 9]]
+
+
+def test_a_part_that_was_being_written_is_made_again(tmp_path):
+    rows = np.arange(2, dtype=np.float32)
+    in_parts(cache(tmp_path), rows)
+    (path,) = tmp_path.glob("cells/*/*.npz")
+    path.rename(path.with_suffix(".draft"))
+    path.with_suffix(".draft").write_bytes(b"half")
+    assert in_parts(cache(tmp_path), rows)[0] == [[0, 1]]
+
+
+def synthetic(n):
+    """Make n images of 64 pixels, 48 KB each as pixels, none of which exists before it is read."""
+    config = robust_digits.get_config()
+    config.data.update(image_size=64, resize=64)
+    image = np.zeros((64, 64, 3), np.uint8)
+    source = sources.Source("synthetic", lambda i: image + np.uint8(i % 251), np.zeros(n), ("a",))
+    return Images(source, config.data, np.arange(n))
+
+
+def peak(n, folder):
+    """Return the most bytes that n images' search and representations take at once."""
+    apply = jax.tree_util.Partial(lambda image: (image[0, 0], {"representation": image[0, 0]}))
+    images = synthetic(n)
+    tracemalloc.start()
+    try:
+        comparison.in_saved_parts(
+            cache(folder), "means", lambda x: {"mean": x.mean((1, 2, 3))}, 16, images
+        )
+        vmapped.represent_images(apply, images, 16)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_study_of_many_images_holds_a_part_of_them(tmp_path):
+    peak(32, tmp_path)  # what is imported and compiled once
+    few, many = (peak(n, tmp_path) for n in (64, 1024))
+    # 960 images more are 45 MiB of pixels; what is reported of each is 40 bytes.
+    assert many - few < 2**20

@@ -12,7 +12,8 @@ from commands import networks, refused, works
 @pytest.mark.slow
 def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.batch_size=4", "--config.points=3"]
-    command = ["study", "--config=interpolation", f"--workdir={tmp_path}", "--config.gallery=4"]
+    command = ["study", "--config=interpolation:paper", f"--workdir={tmp_path}"]
+    command += ["--config.gallery=4"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["interpolation"]["rows"]
     every_claim_of("interpolation", rows)

@@ -27,16 +27,21 @@ def result(images):
     return SearchResult(images, np.array([0.25, 0.75]), np.array([2, 2]), images)
 
 
-def test_agreement_is_that_of_one_network():
-    inversions = {
-        ("noise", "standard"): result(IMAGES),
-        ("noise", "robust"): result(IMAGES),
-        ("gray", "standard"): result(1 - IMAGES),
-        ("gray", "robust"): result(IMAGES),
-    }
+def test_the_rows_have_the_scores_and_the_agreement_of_one_network():
     goals = 0.1 + 0.8 * IMAGES
-    rows = inversion._rows("test images", goals, inversions, ConfigDict({"seed": 0}))
-    assert [(row["start"], row["network"]) for row in rows] == list(inversions)
+    inversions = {
+        "standard": inversion._scores(
+            {"noise": result(IMAGES), "other test images": result(1 - IMAGES)}, goals
+        ),
+        "robust": inversion._scores(
+            {"noise": result(IMAGES), "other test images": result(IMAGES)}, goals
+        ),
+    }
+    config = ConfigDict({"seed": 0, "starts": ("noise", "other test images")})
+    rows = inversion._rows("test images", inversions, config)
+    assert [(row["start"], row["network"]) for row in rows] == [
+        (start, name) for start in config.starts for name in inversions
+    ]
     agreement = [row["agreement_of_starts"]["mean"] for row in rows]
     np.testing.assert_allclose(agreement, [-1, 1, -1, 1], atol=1e-6)
     correlation = [row["correlation"]["mean"] for row in rows]
@@ -69,10 +74,54 @@ def test_unseen_classes_with_the_settings_of_the_paper(trained, tmp_path):
         Image.fromarray(image).save(folder / f"{i}.png")
     arguments = [*networks(trained), "--config.targets=('unseen classes',)", "--config.n=2"]
     arguments += [f"--config.unseen.path={tmp_path / 'letters'}", "--config.starts=('noise',)"]
-    arguments += ["--config.steps=3", "--config.chunk=2", f"--workdir={tmp_path / 'out'}"]
+    arguments += ["--config.steps=4", "--config.record=2", f"--workdir={tmp_path / 'out'}"]
     shown = works("study", "--config=inversion:paper", *arguments).stdout
     results = json.loads((tmp_path / "out/results.json").read_text())["inversion"]
     assert [row["target"] for row in results["rows"]] == ["unseen classes"] * 2
     settings = [results["config"][k] for k in ("step_size", "straight_through", "return_iterate")]
     assert settings == [1.0, True, "last"]  # the paper's notebook's
     assert "| psnr " in shown and "agreement" not in shown  # there is one start
+    pictures = sorted(picture.name for picture in (tmp_path / "out/figures").iterdir())
+    start = "inversion_unseen_classes_from_noise"
+    assert pictures == [f"{start}.png", f"{start}_way_0.png", f"{start}_way_1.png"]
+
+
+class Killed(BaseException):
+    """A kill: no handler of exceptions stops it."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["inversion", "interpolation"])
+def test_a_study_that_is_killed_twice_ends_as_one_left_alone(study, trained, tmp_path, monkeypatch):
+    flags = {
+        "inversion": ["--config.targets=('test images',)", "--config.stage=block1"],
+        "interpolation": ["--config.points=3", "--config.gallery=3", "--config.stage=block2"],
+    }
+    small = [*networks(trained), "--config.n=3", "--config.steps=2", "--config.batch_size=2"]
+    command = ["study", f"--config={study}", *small, *flags[study]]
+    works(*command, f"--workdir={tmp_path / 'alone'}")
+    saved = np.savez
+    left = []
+
+    def save(file, **arrays):
+        saved(file, **arrays)
+        left.append(None)
+        if len(left) in (2, 5):
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", save)
+        for _ in range(2):
+            with pytest.raises(Killed):
+                works(*command, f"--workdir={tmp_path / 'killed'}")
+        works(*command, f"--workdir={tmp_path / 'killed'}")
+    alone, killed = (
+        sorted(path.name for path in (tmp_path / name).glob("cells/*/*.npz"))
+        for name in ("alone", "killed")
+    )
+    # What was being saved at a kill was made again; nothing else was.
+    assert alone == killed and len(left) == len(alone) + 2
+    one, other = ((tmp_path / name / "results.json").read_text() for name in ("alone", "killed"))
+    assert one == other
+    for picture in (tmp_path / "alone/figures").iterdir():
+        assert picture.read_bytes() == (tmp_path / "killed/figures" / picture.name).read_bytes()

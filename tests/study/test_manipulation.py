@@ -48,7 +48,8 @@ def test_the_interval_is_over_units_and_images_both():
 @pytest.mark.slow
 def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
-    command = ["study", "--config=manipulation", f"--workdir={tmp_path}"]
+    small += ["--config.first_units=(5,)", "--config.first_images=('3',)"]
+    command = ["study", "--config=manipulation:paper", f"--workdir={tmp_path}"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["manipulation"]["rows"]
     every_claim_of("manipulation", rows)
@@ -56,6 +57,7 @@ def test_the_command(trained, tmp_path, every_claim_of):
         (name, stop) for name in ("standard", "robust") for stop in ("largest", "threshold")
     ]
     assert all(row["steps"]["n"] == 2 * 3 for row in rows)  # units, images
+    assert all(row["units"][0] == 5 for row in rows)
     assert "| robust " in shown
     page = (tmp_path / "report.html").read_text()
     pictures = sorted((tmp_path / "figures").glob("manipulation_*.png"))

@@ -28,8 +28,8 @@ def test_pairs_of_photographs_are_any_two(tmp_path):
     trained = robust_digits.get_config()
     trained.data.update(name="photographs", path=str(tmp_path))
     pairs = proximity._pairs(trained, ConfigDict({"n": 3, "seed": 0}))
-    assert [images.shape[0] for images in pairs] == [3, 3]
-    values = np.concatenate(pairs)[:, 0, 0, 0] * 255 / 40
+    assert [len(images) for images in pairs] == [3, 3]
+    values = np.concatenate([images[:] for images in pairs])[:, 0, 0, 0] * 255 / 40
     assert sorted(np.rint(values).astype(int)) == [0, 1, 2, 3, 4, 5]
 
 
@@ -57,7 +57,9 @@ def test_the_scores_of_two_results():
 @pytest.mark.slow
 def test_the_command(trained, tmp_path, every_claim_of):
     small = ["--config.n=3", "--config.steps=2", "--config.free_steps=2", "--config.batch_size=4"]
-    command = ["study", "--config=proximity", f"--workdir={tmp_path}", *networks(trained), *small]
+    small += ["--config.stage=block2"]
+    command = ["study", "--config=proximity:paper", f"--workdir={tmp_path}"]
+    command += [*networks(trained), *small]
     shown = works(*command, "--config.radii=(0.5,)").stdout
     rows = json.loads((tmp_path / "results.json").read_text())["proximity"]["rows"]
     every_claim_of("proximity", rows)

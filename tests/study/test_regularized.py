@@ -42,9 +42,10 @@ def test_the_scores_of_a_network_whose_representation_is_the_image():
 def test_the_command(trained, tmp_path, every_claim_of):
     arguments = [*networks(trained), "--config.units=2", "--config.steps=2"]
     arguments += ["--config.regularized_steps=2", f"--workdir={tmp_path}"]
-    works("study", "--config=regularized", *arguments)
+    works("study", "--config=regularized:paper", *arguments, "--config.first_units=(3,)")
     rows = json.loads((tmp_path / "results.json").read_text())["regularized"]["rows"]
     every_claim_of("regularized", rows)
+    assert all(row["units"][0] == 3 for row in rows)
     arms = [(network, m) for network in ("standard", "robust") for m in ("plain", "regularized")]
     assert [(row["network"], row["method"]) for row in rows] == arms
     # Where the spectrum falls as images' do, neighboring pixels differ less than noise's.

@@ -1,6 +1,6 @@
 """Which pixels matter: curves, areas and trends of accuracies that are known."""
 
-import json
+import hashlib
 
 import numpy as np
 import pytest
@@ -89,11 +89,14 @@ def test_the_command_goes_on_and_scores_what_is_asked_for(trained, tmp_path):
     random = next(row for row in results["rows"] if row["attribution"] == "random")
     assert random["roar"]["median"] == random["kar"]["median"] == 0
     # One that was interrupted goes on: what is written down is not made again.
-    (cells,) = (tmp_path / "cells").iterdir()
-    lines = cells.read_text().splitlines(keepends=True)
-    assert len(lines) == 2 * 8 + 1
-    marked = json.loads(lines[0]) | {"value": [[0.25, 0.75]]}
-    cells.write_text(json.dumps(marked) + "\n" + "".join(lines[1:-1]) + lines[-1][:9])
+    (folder,) = (tmp_path / "cells").iterdir()
+    assert len(list(folder.iterdir())) == 2 * 8 + 1
+    first, another = (
+        folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+        for key in ("standard, gradient, False", "whole")
+    )
+    np.savez(first, accuracy=[[0.25, 0.75]])
+    another.rename(another.with_suffix(".draft"))  # a kill while it was written
     works(*command)
     again = runs.read_results(tmp_path)["retraining"]
     assert again["rows"][0]["removed"] == [[0.25, 0.75]]

@@ -69,10 +69,13 @@ def test_a_class_of_one_image_has_no_gaussian(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path, every_claim_of):
+@pytest.mark.parametrize("settings", ["paper", "cifar10"])
+def test_the_command(settings, trained, tmp_path, every_claim_of):
     steps = ("steps", "fill_steps", "coarse_steps", "paint_steps")
     small = ["--config.n=3", *(f"--config.{field}=2" for field in steps)]
-    command = ["study", "--config=synthesis", f"--workdir={tmp_path}", *networks(trained), *small]
+    small += ["--config.first_units=(5,)", "--config.patch=6"]
+    command = ["study", f"--config=synthesis:{settings}", f"--workdir={tmp_path}"]
+    command += [*networks(trained), *small]
     works(*command)
     rows = json.loads((tmp_path / "results.json").read_text())["synthesis"]["rows"]
     every_claim_of("synthesis", rows)
@@ -81,6 +84,6 @@ def test_the_command(trained, tmp_path, every_claim_of):
     for row in rows:
         if row["task"] in ("inpainting", "super-resolution"):
             assert row["before"]["mean"] > 5  # dB: a start is near its original
-    assert "grain=3, coarse=2, patch=6: images have 16" in refused(*command, "--config.grain=3")
+    assert "patch=6: images have 16 pixels" in refused(*command, "--config.grain=3")
     message = refused(*command, "--config.fill_steps=0")
     assert "error: fill_steps=0: give fill_steps of at least 1" in message

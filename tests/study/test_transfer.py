@@ -52,3 +52,6 @@ def test_the_command(other, trained, tmp_path, every_claim_of):
     if other == "patterns":
         message = refused(*command, "--config.neighbors=61")
         assert "neighbors=61, train_n=60: give no more" in message
+        works(*command, "--config.pixels=False")
+        rows = json.loads((tmp_path / "results.json").read_text())["transfer"]["rows"]
+        assert [row["network"] for row in rows] == ["standard", "robust"]

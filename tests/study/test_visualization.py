@@ -1,15 +1,12 @@
 """Visualization: agreement of starts and of units, growth, classes; and the command."""
 
 import json
-from types import SimpleNamespace
 
-import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
-from commands import networks, works
+from commands import networks, refused, works
 from rrjax.study import comparison, visualization
 
 # Two gains of four pixels that do not correlate.
@@ -45,17 +42,16 @@ def test_growth_is_of_the_unit_s_own_value_over_its_largest():
 
 
 def test_the_scores_of_a_network_whose_representation_is_the_image():
-    apply = jax.tree_util.Partial(lambda image: (image.ravel(), {"representation": image.ravel()}))
     starts = np.array([[0.5, 0.5, 0.5, 0.5], [0.25, 0.5, 0.5, 0.75]], np.float32)
     grown = starts[:, None] + np.array([[P, Q], [P, -Q]])
     observed = np.array([[0.5, 0, 0.25, 0], [0.25, 0, 0.5, 0]], np.float32)
     scores = visualization._scores(
-        SimpleNamespace(apply=apply),
         starts.reshape(2, 1, 4, 1),
         np.array([0, 2]),
         grown.reshape(2, 2, 1, 4, 1),
         observed,
-        ConfigDict({"batch_size": 3}),
+        logits=grown,
+        reached=grown,
     )
     expected = {
         "agreement_of_starts": [1, -1],  # of what was gained: the starts themselves do not agree
@@ -68,15 +64,24 @@ def test_the_scores_of_a_network_whose_representation_is_the_image():
 
 
 @pytest.mark.slow
-def test_the_command(trained, tmp_path, every_claim_of):
-    small = ["--config.n=3", "--config.steps=2", "--config.units=2", "--config.batch_size=4"]
-    command = ["study", "--config=visualization", f"--workdir={tmp_path}"]
+@pytest.mark.parametrize(
+    ("settings", "stage", "units"), [(":paper", "representation", [3, 5]), ("", "block1", [2, 0])]
+)
+def test_the_command(settings, stage, units, trained, tmp_path, every_claim_of):
+    small = ["--config.n=3", "--config.steps=4", "--config.units=3", "--config.batch_size=4"]
+    small += [f"--config.stage={stage}", f"--config.first_units={tuple(units)}"]
+    small += ["--config.record=2", "--config.first_images=('7',4)"]
+    command = ["study", f"--config=visualization{settings}", f"--workdir={tmp_path}"]
     shown = works(*command, *networks(trained), *small).stdout
     rows = json.loads((tmp_path / "results.json").read_text())["visualization"]["rows"]
     every_claim_of("visualization", rows)
     assert [row["network"] for row in rows] == ["standard", "robust"]
+    assert all(row["units"][:2] == units and len(row["units"]) == 3 for row in rows)
     assert "| robust " in shown
     page = (tmp_path / "report.html").read_text()
-    for picture in ("visualization_0.png", "visualization_1.png"):
+    names = [f"visualization{way}_{i}.png" for i in range(2) for way in ("", "_way")]
+    for picture in names:
         assert f'src="figures/{picture}"' in page
         assert np.asarray(Image.open(tmp_path / "figures" / picture)).std() > 1
+    message = refused(*command, *networks(trained), *small, "--config.stage=layer1")
+    assert "stage='layer1': this network has block1, block2, logits, representation" in message
