@@ -5,8 +5,8 @@ python -m rrjax.train --config=configs/kim_mnist.py:l2,2 --config.data.path=DATA
 
 DATA holds the four idx files of MNIST or Fashion-MNIST (Debian: package dataset-fashion-mnist); for
 TFDS' set there --config.data.name=fashion_mnist. Behind the colon as in configs/kim_cifar10.py;
-theirs: l2 of 1, 2 and 4, linf of 0.05, 0.1 and 0.2. They train on 55,000 of the 60,000 images.
-Not trained here.
+theirs: l2 of 1, 2 and 4, linf of 0.05, 0.1 and 0.2, each with both losses. They train on 55,000 of
+the 60,000 images. Not trained here.
 """
 
 from rrjax.configs import kim_cifar10

@@ -7,18 +7,34 @@ configs/retraining.py:cifar10: the networks of configs/kim_cifar10.py at 0, 1/4,
 paper's largest radii, 20,000 training images, networks of the paper's kind; 327 trainings, for an
 accelerator (on two cores add --config.model=tiny --config.epochs=5). `launch/reproduce.sh
 gradients` makes all of it.
+
+`:paper` is the paper's protocol: its 81 networks, five fractions and all 50,000 images.
+`:proposals` is that for what it proposes: other global attributions, of 7 of these networks, and
+penalties on gradients in place of an adversary, of 6 more. `launch/reproduce.sh gradients-paper`
+makes both.
 """
 
 from rrjax.runs import defaults
 
 ROOT = "runs/gradients"  # where launch/reproduce.sh puts the networks
+PAPER_ROOT = "runs/gradients_paper/cifar10"
+SETTINGS = ("digits", "cifar10", "paper", "proposals")
+# Radii of training in the paper's units, pixels in [-1,1]; by both losses: its "xent" and "cw".
+L2 = [f"l2_{0.08 * i:g}" for i in range(1, 21)]
+LINF = [f"linf_{0.002 * i:g}" for i in range(1, 21)]
+PAPER = [f"{each}{loss}" for loss in ("", "_margin") for each in (*L2, *LINF)]
+LADDER = ["l2_0.4", "l2_0.8", "l2_1.6", "linf_0.01", "linf_0.02", "linf_0.04"]
+# Weights of the penalties of configs/kim_cifar10.py; which of them suit has not been measured.
+PENALIZED = [f"penalty_{weight}" for weight in (0.01, 0.1, 1)]
+PENALIZED += [f"alignment_{weight}" for weight in (0.1, 0.3, 1)]
 
 
 def get_config(settings="digits"):
-    if settings not in ("digits", "cifar10"):
-        raise ValueError(f"configs/retraining.py:{settings}: choose digits or cifar10")
+    if settings not in SETTINGS:
+        raise ValueError(f"configs/retraining.py:{settings}: choose from {', '.join(SETTINGS)}")
     config = defaults.study("retraining")
-    # "gradient", "gradient x input", "integrated gradients".
+    # "gradient", "gradient x input", "integrated gradients"; of the logit whatever the objective
+    # is "DeepLIFT", "LRP", "Grad-CAM".
     config.attributions = ("gradient", "gradient x input")
     # Of the label that the network predicts: "cross_entropy" (the paper's), "logit" or "margin".
     config.objective = "cross_entropy"
@@ -37,9 +53,19 @@ def get_config(settings="digits"):
     # Networks trained side by side: more on an accelerator; on a CPU 1 is the fastest.
     config.at_once = 1
     config.blur = 1.0  # pixels, of the blurred controls
+    if settings == "digits":
+        return config.lock()
+    config.update(model="cifar_cnn", learning_rate=0.001, batch_size=100)
     if settings == "cifar10":
-        config.update(standard=f"{ROOT}/l2_0", robust="")
-        trained = ("l2_0.4", "l2_0.8", "l2_1.6", "linf_0.01", "linf_0.02", "linf_0.04")
-        config.more = tuple(f"{ROOT}/{name}" for name in trained)
-        config.update(model="cifar_cnn", train_n=20_000, learning_rate=0.001, batch_size=100)
+        config.update(standard=f"{ROOT}/l2_0", robust="", train_n=20_000)
+        config.more = tuple(f"{ROOT}/{name}" for name in LADDER)
+        return config.lock()
+    config.update(standard=f"{PAPER_ROOT}/l2_0", robust="", percents=(10, 30, 50, 70, 90))
+    config.more = tuple(f"{PAPER_ROOT}/{name}" for name in PAPER)
+    if settings == "proposals":
+        config.more = tuple(f"{PAPER_ROOT}/{name}" for name in (*LADDER, *PENALIZED))
+        config.attributions = (
+            *("gradient", "gradient x input", "integrated gradients"),
+            *("DeepLIFT", "LRP", "Grad-CAM"),
+        )
     return config.lock()

@@ -2,9 +2,7 @@
 
 python -m rrjax.train --config=configs/vaegan_digits.py --workdir=runs/vaegan_digits
 
-The paper's settings for MNIST (28 pixels, variant "mnist"): width 64, latent 10, reconstruction
-0.005, 30 epochs. For CIFAR-10 ("cifar"): latent 128, reconstruction 0.01, learning rate 2e-4, b1 0,
-5 steps of the discriminator, 150 epochs.
+The paper's own, of MNIST, Fashion-MNIST and CIFAR-10, are those of configs/vaegan.py.
 """
 
 from ml_collections import ConfigDict

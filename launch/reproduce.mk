@@ -1,14 +1,15 @@
 # The commands of launch/reproduce.sh, which calls make with this file. A training leaves the stamp
 # .done in its run folder, a study logs/NAME.done in its workdir, and neither runs again while that
 # lies there. In the environment: FLAGS, of every training; SETTINGS, a file that changes with the
-# flags and the data; DATA, CBSD68 and PHOTOS, folders; STEPS, of imagenet-zoo's searches.
+# flags and the data; DATA, CBSD68, PHOTOS, MNIST and FASHION_MNIST, folders; STEPS, of imagenet-zoo's
+# searches.
 SHELL := bash
 comma := ,
 train = python -m rrjax.train
 study = python -m rrjax.study
 logged = @bash launch/logged.sh $@ $(1)
 
-.PHONY: small seeds cifar10 rin64 imagenet-zoo gradients paper
+.PHONY: small seeds cifar10 rin64 imagenet-zoo gradients gradients-paper gradients-networks paper
 
 # The trainings of the first paper's studies on digits, and those studies.
 REPRESENTATIONS := inversion proximity interpolation visualization regularized manipulation \
@@ -324,11 +325,9 @@ $(KIM): $(G)/%/.done: $(SETTINGS)
 # The paper's settings, but a quarter of its width, 20 epochs of its 150, and one step of the
 # discriminator where it takes 5.
 $(G)/vaegan/.done: $(SETTINGS)
-	$(call logged,$(G)/logs/vaegan.log) $(train) --config=configs/vaegan_digits.py $(as_folder) \
-	  --workdir=$(G)/vaegan --config.data.image_size=32 --config.data.resize=32 \
-	  --config.model.mean="(0.5,0.5,0.5)" --config.model.std="(0.5,0.5,0.5)" \
-	  --config.model.latent=128 --config.batch_size=100 --config.loss.reconstruction=0.01 \
-	  --config.optimizer.learning_rate=2e-4 --config.optimizer.b1=0 --config.epochs=20
+	$(call logged,$(G)/logs/vaegan.log) $(train) --config=configs/vaegan.py:cifar10 $(as_folder) \
+	  --workdir=$(G)/vaegan --config.model.width=16 --config.epochs=20 \
+	  --config.loss.discriminator_steps=1
 
 $(G)/logs/manifold.done: $(KIM) $(G)/vaegan/.done
 	$(call logged,$(G)/logs/manifold.log) $(study) --config=configs/manifold.py --workdir=$(G) \
@@ -345,6 +344,68 @@ $(G)/logs/tradeoff.done: $(G)/logs/retraining.done
 
 gradients: $(G)/logs/manifold.done $(G)/logs/tradeoff.done
 	@echo "Look at $(G)/report.html"
+
+# gradients-paper: Kim et al. (2019) whole, in the paper's protocol. Radii in its units; by both
+# losses, its "xent" and "cw". configs/retraining.py and configs/manifold.py name the same networks.
+K := runs/gradients_paper
+by_both_losses = $(1) $(1:%=%_margin)
+K_L2 := 0.08 0.16 0.24 0.32 0.4 0.48 0.56 0.64 0.72 0.8 \
+  0.88 0.96 1.04 1.12 1.2 1.28 1.36 1.44 1.52 1.6
+K_LINF := 0.002 0.004 0.006 0.008 0.01 0.012 0.014 0.016 0.018 0.02 \
+  0.022 0.024 0.026 0.028 0.03 0.032 0.034 0.036 0.038 0.04
+K_GRID := l2_0 $(call by_both_losses,$(K_L2:%=l2_%) $(K_LINF:%=linf_%))
+K_CIFAR10 := l2_0 $(call by_both_losses,l2_0.1 l2_0.4 l2_1.6 linf_0.005 linf_0.01 linf_0.02)
+K_MNIST := l2_0 $(call by_both_losses,l2_1 l2_2 l2_4 linf_0.05 linf_0.1 linf_0.2)
+K_PENALIZED := penalty_0.01 penalty_0.1 penalty_1 alignment_0.1 alignment_0.3 alignment_1
+K_NETWORKS := $(sort $(K_GRID) $(K_CIFAR10) $(K_PENALIZED))
+
+$(K_NETWORKS:%=$(K)/cifar10/%/.done): $(K)/cifar10/%/.done: $(SETTINGS)
+	$(call logged,$(K)/logs/cifar10_$*.log) $(train) \
+	  --config=configs/kim_cifar10.py:$(subst _,$(comma),$*) $(as_folder) \
+	  --workdir=$(K)/cifar10/$* $(FLAGS)
+
+define kim_mnist # SET, VARIABLE OF ITS FOLDER
+$(K_MNIST:%=$(K)/$(1)/%/.done): $(K)/$(1)/%/.done: $(SETTINGS)
+	$$(call logged,$(K)/logs/$(1)_$$*.log) $(train) \
+	  --config=configs/kim_mnist.py:$$(subst _,$$(comma),$$*) --config.data.path="$$$$$(2)" \
+	  --workdir=$(K)/$(1)/$$* $$(FLAGS)
+endef
+$(eval $(call kim_mnist,mnist,MNIST))
+$(eval $(call kim_mnist,fashion_mnist,FASHION_MNIST))
+
+define kim_manifold # SET, NETWORKS, FLAGS OF THE DATA: a VAE-GAN, and distances to it (2.1)
+$(K)/$(1)/vaegan/.done: $(SETTINGS)
+	$$(call logged,$(K)/logs/$(1)_vaegan.log) $(train) --config=configs/vaegan.py:$(1) $(3) \
+	  --workdir=$(K)/$(1)/vaegan
+$(K)/$(1)/logs/manifold.done: $(2:%=$(K)/$(1)/%/.done) $(K)/$(1)/vaegan/.done
+	$$(call logged,$(K)/$(1)/logs/manifold.log) $(study) --config=configs/manifold.py:$(1) \
+	  --workdir=$(K)/$(1)
+endef
+$(eval $(call kim_manifold,cifar10,$(K_CIFAR10),$$(as_folder)))
+$(eval $(call kim_manifold,mnist,$(K_MNIST),--config.data.path="$$$$MNIST"))
+$(eval $(call kim_manifold,fashion_mnist,$(K_MNIST),--config.data.path="$$$$FASHION_MNIST"))
+
+$(K)/logs/boundary.done: $(SETTINGS)
+	$(call logged,$(K)/logs/boundary.log) $(study) --config=configs/boundary.py --workdir=$(K)
+
+define kim_retraining # WORKDIR, SETTINGS OF THE STUDY, NETWORKS
+$(1)/logs/retraining.done: $(3:%=$(K)/cifar10/%/.done)
+	$$(call logged,$(1)/logs/retraining.log) $(study) --config=configs/retraining.py:$(2) \
+	  --workdir=$(1)
+$(1)/logs/tradeoff.done: $(1)/logs/retraining.done
+	$$(call logged,$(1)/logs/tradeoff.log) $(study) --config=configs/tradeoff.py --workdir=$(1)
+endef
+$(eval $(call kim_retraining,$(K),paper,$(K_GRID)))
+$(eval $(call kim_retraining,$(K)/proposals,proposals,l2_0 $(STRENGTHS) $(K_PENALIZED)))
+
+gradients-paper: $(K)/logs/boundary.done $(K)/cifar10/logs/manifold.done \
+  $(if $(MNIST),$(K)/mnist/logs/manifold.done) \
+  $(if $(FASHION_MNIST),$(K)/fashion_mnist/logs/manifold.done) \
+  $(K)/logs/tradeoff.done $(K)/proposals/logs/tradeoff.done
+	@echo "Look at $(K)/report.html and at those in $(K)/*/"
+
+gradients-networks: # for launch/gradients.sbatch
+	@echo $(K_NETWORKS)
 
 # paper: the six networks on ImageNet and on Restricted ImageNet, and the first paper's figures.
 P := runs/reproduce

@@ -6,8 +6,9 @@
 #   DATA=... OTHERS=... CBSD68=... bash launch/reproduce.sh rin64
 #   PHOTOS=... [DATA=...] bash launch/reproduce.sh imagenet-zoo [FLAGS of every study]
 #   DATA=... bash launch/reproduce.sh gradients [FLAGS of every classifier's training]
+#   DATA=... [MNIST=...] [FASHION_MNIST=...] bash launch/reproduce.sh gradients-paper [FLAGS, as above]
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
-# "cifar10" and "gradients" need the images in DATA, {train,test}/<class>/*.jpg; CBSD68 is the folder
+# "cifar10", "gradients" and "gradients-paper" need the images in DATA, {train,test}/<class>/*.jpg; CBSD68 is the folder
 # of its 68 images, whose noise is taken away (without it: that of test images). "rin64" needs Tiny
 # ImageNet in DATA, {train,val}/<wnid>/*.JPEG; OTHERS holds other classes so, for what is not of
 # training. "imagenet-zoo" downloads two published networks (docs/published.md) and makes the first
@@ -15,7 +16,10 @@
 # take: the paper's 10,000, on a CPU 200; with ImageNet's val/<wnid>/ in DATA it also evaluates the
 # ladder of configs/imagenet_zoo.py. On a GPU give EXTRAS=cuda,hub. "gradients" is Kim et
 # al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
-# VAE-GAN and three studies, for an accelerator. "paper" prepares ImageNet from the
+# VAE-GAN and three studies, for an accelerator. "gradients-paper" is all of that paper in its own
+# protocol, with the ways out that it proposes: docs/papers_gradients.md; MNIST and FASHION_MNIST are
+# folders of their four idx files, and without them section 2.1 is of CIFAR-10 alone. On a cluster
+# train its 91 networks of CIFAR-10 with gradients.sbatch first. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
 # themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there are more), then makes Tables 4
 # and 5 and the figures.
@@ -26,7 +30,7 @@
 # their configs have: so "small" takes 40 minutes of two slow cores.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, rin64, imagenet-zoo, gradients or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, rin64, imagenet-zoo, gradients, gradients-paper or paper [FLAGS]}
 shift
 
 case $which in
@@ -36,17 +40,18 @@ case $which in
   rin64) folder=runs/rin64_studies ;;
   imagenet-zoo) folder=runs/imagenet_zoo ;;
   gradients) folder=runs/gradients ;;
+  gradients-paper) folder=runs/gradients_paper ;;
   paper) folder=runs/reproduce ;;
   *)
     echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, rin64, imagenet-zoo," \
-      "gradients or paper" >&2
+      "gradients, gradients-paper or paper" >&2
     exit 2
     ;;
 esac
 case $which in
   small | seeds | cifar10 | rin64) EXTRAS=${EXTRAS-} ;;
   imagenet-zoo) EXTRAS=${EXTRAS-hub} ;;
-  gradients | paper) EXTRAS=${EXTRAS-cuda} ;;
+  gradients | gradients-paper | paper) EXTRAS=${EXTRAS-cuda} ;;
 esac
 source launch/setup.sh
 if ! command -v make >/dev/null; then
@@ -63,7 +68,7 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
       export XLA_FLAGS="${XLA_FLAGS-} --xla_cpu_multi_thread_eigen=false"
     fi
     ;;
-  cifar10 | gradients)
+  cifar10 | gradients | gradients-paper)
     : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
     ;;
   rin64)
@@ -92,10 +97,13 @@ settings="DATA=${DATA-} OTHERS=${OTHERS-} CBSD68=${CBSD68-} $FLAGS"
 if [ "$which" = imagenet-zoo ]; then
   settings="PHOTOS=$PHOTOS STEPS=$STEPS $settings"
 fi
+if [ "$which" = gradients-paper ]; then
+  settings="MNIST=${MNIST-} FASHION_MNIST=${FASHION_MNIST-} $settings"
+fi
 mkdir -p "$folder/logs"
 if [ ! -e "$SETTINGS" ] || [ "$(cat "$SETTINGS")" != "$settings" ]; then
   echo "$settings" >"$SETTINGS"
 fi
 FLAGS=${FLAGS//\$/\$\$} # make's dollar
-export SETTINGS FLAGS DATA OTHERS CBSD68 PHOTOS STEPS
+export SETTINGS FLAGS DATA OTHERS CBSD68 PHOTOS STEPS MNIST FASHION_MNIST
 exec make --no-print-directory --file=launch/reproduce.mk --jobs="$jobs" "$which"

@@ -1,7 +1,7 @@
 """Which pixels does a scalar of one image depend on? Maps of one image, (H, W, C); vmap for many.
 
 Every attribution takes an objective (image -> scalar), as `rrjax.core.objectives` makes them, and
-an image.
+an image; Grad-CAM, which looks at a stage of the network, takes the network.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
 
-from rrjax.core import checks
+from rrjax.core import checks, rules
+from rrjax.core.objectives import Apply
 from rrjax.errors import BadInput
 
 Objective = Callable[[jax.Array], jax.Array]
@@ -61,6 +62,74 @@ def integrated_gradients(
 
     average, _ = jax.lax.scan(add, jnp.zeros_like(image), (along, weights))
     return average * (image - baseline)
+
+
+def deep_lift(
+    objective: Objective, image: jax.Array, baseline: jax.Array | float = 0.5
+) -> jax.Array:
+    """Return DeepLIFT's multipliers times the image, less `baseline`, by the rescale rule.
+
+    Shrikumar et al. (2017), at max-pools as Captum; the map sums to objective(image) -
+    objective(baseline), up to rounding.
+
+    Raises:
+      BadInput: for pixels outside [0,1], and for an objective other than a logit of a network of
+        ReLU, ReLU6 and max-pools, or a sum of such.
+    """
+    checks.check_pixels("image", image)
+    reference = jnp.broadcast_to(jnp.asarray(baseline, image.dtype), image.shape)
+    return rules.gradient(objective, image, reference, rules.rescale) * (image - reference)
+
+
+def lrp(
+    objective: Objective,
+    image: jax.Array,
+    baseline: jax.Array | float = 0.5,
+    eps: float = 1e-4,
+) -> jax.Array:
+    """Return layer-wise relevance by the epsilon rule (Bach et al. 2015).
+
+    As Ancona et al. (2018) compute it, whose code the paper's includes: a gradient times the input,
+    in which every activation's derivative is its output over its input z + eps sign(z). As eps
+    goes to 0 it becomes `gradient_x_input`; without biases that sums to the objective.
+
+    Args:
+      objective: a logit, as in `deep_lift`.
+      image: (H, W, C), float in [0,1].
+      baseline: the pixels that the network's normalization makes 0, its config.model.mean.
+      eps: in units of the activations; 1e-4 is that code's.
+
+    Raises:
+      BadInput: as `deep_lift`, and for an eps that is not above 0.
+    """
+    checks.check_pixels("image", image)
+    if not eps > 0:
+        raise BadInput(f"eps={eps}: give LRP one above 0")
+    origin = jnp.broadcast_to(jnp.asarray(baseline, image.dtype), image.shape)
+    return rules.gradient(objective, image, origin, rules.epsilon(eps)) * (image - origin)
+
+
+def grad_cam(apply: Apply, label: jax.Array, image: jax.Array, stage: str = "") -> jax.Array:
+    """Return where a stage's channels speak for a class, (H, W, 1), not below 0 (Grad-CAM).
+
+    Selvaraju et al. (2017): the channels, each times the mean over its pixels of the gradient of
+    the logit of `label`, summed; ReLU; enlarged to the image's size, linearly.
+
+    stage: the name of a representation (h, w, channels); "" for the one of fewest pixels, and of
+    several such the last by name, which is the network's last.
+
+    Raises:
+      BadInput: for pixels outside [0,1], and for a stage that is none of the network's, or no map.
+    """
+    checks.check_pixels("image", image)
+    _, reps = jax.eval_shape(apply, image)
+    maps = {name: each.shape for name, each in reps.items() if each.ndim == 3}
+    stage = stage or max(maps, key=lambda name: (-maps[name][0] * maps[name][1], name), default="")
+    if stage not in maps:
+        raise BadInput(f"stage={stage!r}: choose from {', '.join(sorted(maps))}")
+    activations, slopes = rules.at_stage(apply, label, image, stage)
+    weighted = jnp.maximum(activations @ slopes.mean((0, 1)), 0)
+    return jax.image.resize(weighted, image.shape[:2], "linear")[..., None]
 
 
 def smooth(

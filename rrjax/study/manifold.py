@@ -13,6 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib import colormaps
 from ml_collections import ConfigDict
 from scipy import stats
 
@@ -65,10 +66,10 @@ def run(config: ConfigDict, workdir: str) -> None:
         for loss in config.losses:
             measured = _measured(network, learned, images, labels, loss, config)
             rows.append({"network": name, "loss": loss, **measured})
-        last = rows[-1]
-        grid[f"{name}: gradient"] = _shown(last["gradient"])
-        grid[f"{name}: attacked"] = last["attacked"]
-        grid[f"{name}: its point"] = _points(learned, last["attacked"], config)
+        first = rows[-len(config.losses)]
+        grid[f"{name}: gradient"] = _heat(first["gradient"][:SHOWN], config.percentiles)
+        grid[f"{name}: attacked"] = first["attacked"]
+        grid[f"{name}: its point"] = _points(learned, first["attacked"], config)
     counted = [_counted(networks, row, images, config) for row in rows]
     summaries = [_summary(row, rows, c, config) for row, c in zip(rows, counted, strict=True)]
     grid = {label: stack[:SHOWN] for label, stack in grid.items()}
@@ -94,6 +95,9 @@ def _check(config) -> None:
     require(config, steps=1, refine_steps=1, dimension=1, batch_size=1, n=0)  # n of 0: all
     if not (config.eps > 0 and config.step_size > 0):
         raise BadInput(f"eps={config.eps}, step_size={config.step_size}: they must be positive")
+    ends = tuple(config.percentiles)
+    if len(ends) != 2 or not 0 <= ends[0] < ends[1] <= 100:
+        raise BadInput(f"percentiles={config.percentiles}: give two from 0 to 100, rising")
     if config.where_standard_fails and not config.standard:
         raise BadInput("where_standard_fails needs a standard network: set --config.standard")
 
@@ -259,10 +263,18 @@ def _curves(workdir: str, rows: list[dict], counted, config) -> str:
     )
 
 
-def _shown(gradients) -> np.ndarray:
-    """Scale each gradient about mid-gray, to its largest entry."""
-    size = np.abs(gradients).max(axis=(1, 2, 3), keepdims=True)
-    return 0.5 + gradients / np.where(size > 0, 2 * size, 1)
+def _heat(gradients, percentiles) -> np.ndarray:
+    """Color gradients (N, H, W, C), as the paper's figures: (N, H, W, 3), float in [0,1].
+
+    Red where a brighter pixel lessens the loss, blue where it adds to it. Channels are added with
+    their signs, and what is beyond the percentiles of an image is cut off; where the lower one is
+    above 0, what is below it becomes 0.
+    """
+    signed = -np.asarray(gradients).sum(-1)
+    low, high = (np.percentile(signed, q, axis=(1, 2), keepdims=True) for q in percentiles)
+    cut = np.where((low > 0) & (signed < low), 0, np.clip(signed, low, high))
+    most = np.abs(cut).max(axis=(1, 2), keepdims=True)
+    return colormaps["bwr"](0.5 + cut / np.where(most > 0, 2 * most, 1))[..., :3]
 
 
 def _text(config, n: int, chance: float) -> list[str]:

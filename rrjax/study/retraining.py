@@ -27,11 +27,14 @@ from rrjax.evaluate import metrics, roar
 from rrjax.runs import figures, report
 from rrjax.study.comparison import by_norm, require, section
 
-MAPS = {
+GRADIENTS = {
     "gradient": attribution.gradient,
     "gradient x input": attribution.gradient_x_input,
     "integrated gradients": attribution.integrated_gradients,
 }
+# Those of a logit whatever the objective is, as in their papers: LRP and DeepLIFT have no rule for
+# a softmax.
+ATTRIBUTIONS = (*GRADIENTS, "DeepLIFT", "LRP", "Grad-CAM")
 OBJECTIVES = {
     "cross_entropy": objectives.cross_entropy,
     "logit": objectives.logit,
@@ -44,6 +47,7 @@ CONTROLS = {
     ),
     "edges": lambda image, _key, _sigma: attribution.sobel(image),
 }
+MOST_CURVES = 8  # networks; of more a figure shows some
 AREAS = {"ROAR": False, "KAR": True}  # whether the first-ranked pixels are kept
 
 COLUMNS = {
@@ -86,9 +90,11 @@ def run(config: ConfigDict, workdir: str) -> None:
         for name, each in series
     ]
     trends = _trends(rows, config.scores)
+    shown = _shown(rows)
     pictures = [
-        _picture(workdir, score, curves, config) for score in config.scores if score in AREAS
+        _picture(workdir, score, shown, curves, config) for score in config.scores if score in AREAS
     ]
+    pictures += _by_strength(workdir, config.scores, rows)
     sizes = [len(labels) for _, labels in images.values()]
     text = _text(config, whole, trends, sizes)
     unscored = {roar.SCORES[score] for score in roar.SCORES if score not in config.scores}
@@ -103,11 +109,11 @@ def _cached(cached: Callable, key: str, make: Callable) -> np.ndarray:
 
 
 def _check(config) -> None:
-    unknown = set(config.attributions) - set(MAPS)
+    unknown = set(config.attributions) - set(ATTRIBUTIONS)
     if unknown or not config.attributions or config.objective not in OBJECTIVES:
         raise BadInput(
             f"attributions={config.attributions}, objective={config.objective!r}: choose from "
-            f"{tuple(MAPS)} and one of {tuple(OBJECTIVES)}"
+            f"{ATTRIBUTIONS} and one of {tuple(OBJECTIVES)}"
         )
     unknown = set(config.scores) - set(roar.SCORES)
     if unknown or not config.scores:
@@ -167,13 +173,25 @@ def _examples(trained, split: str, config) -> tuple[np.ndarray, np.ndarray]:
     return data.examples(trained, split, n, np.random.default_rng(config.seed))
 
 
+def _map(kind: str, objective: str, mean, apply, image) -> jax.Array:
+    """Attribute the objective of the label that is predicted to the pixels of an image."""
+    label = objectives.predicted(apply, image)
+    if kind in GRADIENTS:
+        return GRADIENTS[kind](OBJECTIVES[objective](apply, label), image)
+    if kind == "Grad-CAM":
+        return attribution.grad_cam(apply, label, image)
+    logit = objectives.logit(apply, label)
+    if kind == "LRP":
+        return attribution.lrp(logit, image, mean)
+    return attribution.deep_lift(logit, image)
+
+
 @partial(jax.jit, static_argnames=("each", "objective", "blur"))
-def _network_ranks(apply, images, *, each: str, objective: str, blur: float):
+def _network_ranks(apply, mean, images, *, each: str, objective: str, blur: float):
     kind, _, blurred = each.partition(", ")
 
     def one(image):
-        label = objectives.predicted(apply, image)
-        size = attribution.magnitude(MAPS[kind](OBJECTIVES[objective](apply, label), image))
+        size = attribution.magnitude(_map(kind, objective, mean, apply, image))
         if blurred:
             size = attribution.blur(size[..., None], blur)[..., 0]
         return attribution.ranks(size)
@@ -200,7 +218,8 @@ def _ranks(network: runs.Frozen | None, each: str, split: str, images, config) -
         rank = partial(_control_ranks, each=each, blur=config.blur, key=key)
         return in_parts(rank, config.batch_size, images, np.arange(len(images)))
     options = {"objective": config.objective, "blur": config.blur}
-    rank = partial(_network_ranks, network.apply, each=each, **options)
+    mean = np.float32(network.config.model.mean)
+    rank = partial(_network_ranks, network.apply, mean, each=each, **options)
     return in_parts(rank, config.batch_size, images)
 
 
@@ -269,12 +288,32 @@ def _facts(network: runs.Frozen | None, test, config) -> dict:
     images, labels = test
     logits, _ = vmapped.represent_images(network.apply, images, config.batch_size)
     accuracy = metrics.summarize(logits.argmax(-1) == labels, config.seed)
-    trained = network.config.attack
-    return {"norm": trained.norm, "eps": trained.eps, "accuracy": accuracy}
+    norm, eps = _strength(network.config)
+    return {"norm": norm, "eps": eps, "accuracy": accuracy}
+
+
+def _strength(trained: ConfigDict) -> tuple[str, float]:
+    """Return against what a network was trained, and how strongly: its norm and eps.
+
+    Another loss of the attack makes another series, as in the paper. Without an adversary a penalty
+    on gradients is one too, and its weight the strength; a network of neither has eps 0.
+    """
+    attack, loss = trained.attack, trained.loss
+    if attack.eps:
+        margin = "" if attack.loss == "cross_entropy" else f", {attack.loss}"
+        return f"{attack.norm}{margin}", attack.eps
+    if loss.gradient_penalty:
+        return "gradient penalty", loss.gradient_penalty
+    if loss.alignment_penalty:
+        return "alignment penalty", loss.alignment_penalty
+    return attack.norm, 0.0
 
 
 def _trends(rows: list[dict], scores: Sequence[str]) -> list[dict]:
-    """Correlate the scores with the radius of training, by ranks, where there are three radii."""
+    """Correlate the scores with the radius of training, where there are three radii.
+
+    By ranks (Spearman), under the score's key, and linearly (Pearson), under that and "_pearson".
+    """
     keys = [roar.SCORES[score] for score in scores]
     trends = []
     for (each, norm), line in by_norm([row for row in rows if "eps" in row]).items():
@@ -282,11 +321,22 @@ def _trends(rows: list[dict], scores: Sequence[str]) -> list[dict]:
         if len(set(eps)) > 2:
             medians = {key: [report.center(row[key]) for row in line] for key in keys}
             ranks = {key: stats.spearmanr(eps, medians[key])[0] for key in keys}
-            trends.append({"norm": norm, "attribution": each, "n": len(line), **ranks})
+            linear = {f"{key}_pearson": stats.pearsonr(eps, medians[key])[0] for key in keys}
+            trends.append({"norm": norm, "attribution": each, "n": len(line), **ranks, **linear})
     return trends
 
 
-def _picture(workdir: str, score: str, curves: dict, config) -> tuple[str, str]:
+def _shown(rows: list[dict]) -> set[str]:
+    """Name the networks whose curves are drawn: all of a few, of many the ends of each series."""
+    trained = [row for row in rows if "eps" in row]
+    names = {row["network"] for row in trained}
+    if len(names) > MOST_CURVES:
+        ends = [max(line, key=lambda row: row["eps"]) for line in by_norm(trained).values()]
+        names = {row["network"] for row in ends} | {trained[0]["network"]}
+    return names | {""}
+
+
+def _picture(workdir: str, score: str, shown: set[str], curves: dict, config) -> tuple[str, str]:
     """Draw the curves whose areas are a score, less those of random pixels."""
     keep = AREAS[score]
     random, sign = curves["", "random", keep], 1 if keep else -1
@@ -297,7 +347,7 @@ def _picture(workdir: str, score: str, curves: dict, config) -> tuple[str, str]:
             [report.spread(column) for column in sign * (curve - random).T],
         )
         for (name, each, kept), curve in curves.items()
-        if kept == keep
+        if kept == keep and name in shown
     }
     axes = {
         "xlabel": "% of pixels removed",
@@ -306,6 +356,29 @@ def _picture(workdir: str, score: str, curves: dict, config) -> tuple[str, str]:
     file = figures.save_curves(workdir, f"retraining_{score}", lines, **axes, ylim=None)
     what = "all but the first-ranked" if keep else "the first-ranked"
     return file, f"{score}: {what} pixels are removed; the score is the area"
+
+
+def _by_strength(workdir: str, scores: Sequence[str], rows: list[dict]) -> list[tuple[str, str]]:
+    """Draw each score against the strength of training, of the series that have a trend."""
+    series = {
+        f"{each}, {norm}": line
+        for (each, norm), line in by_norm([row for row in rows if "eps" in row]).items()
+        if len({row["eps"] for row in line}) > 2
+    }
+    pictures = []
+    for score in scores if series else ():
+        points = {
+            # As the paper's axis is: the strongest training of a series is at 1.
+            label: [
+                (row["eps"] / max(r["eps"] for r in line), report.center(row[roar.SCORES[score]]))
+                for row in line
+            ]
+            for label, line in series.items()
+        }
+        axes = {"xlabel": "strength of training / the strongest", "ylabel": score}
+        file = figures.save_points(workdir, f"retraining_{score}_strength", points, **axes)
+        pictures.append((file, f"{score} against the strength of training: a point a network"))
+    return pictures
 
 
 def _text(config, whole, trends: list[dict], sizes: Sequence[int]) -> list[str]:
@@ -319,14 +392,21 @@ def _text(config, whole, trends: list[dict], sizes: Sequence[int]) -> list[str]:
         f"{config.model} retrained on {n_train:,} images for {config.epochs} epochs, tested on "
         f"{n_test:,}; {config.percents} % of the pixels; median [least, greatest] of "
         f"{len(config.seeds)} networks; with all pixels {with_all}. Gradients of "
-        f"{config.objective} of the predicted label.",
+        f"{config.objective} of the predicted label; DeepLIFT, LRP and Grad-CAM are of its logit.",
     ]
     correlations = [
         f"{trend['attribution']}, {trend['norm']}: "
-        + ", ".join(f"{score} {trend[roar.SCORES[score]]:.2f}" for score in config.scores)
+        + ", ".join(f"{score} {_pair(trend, roar.SCORES[score])}" for score in config.scores)
         for trend in trends
     ]
     if correlations:
         joined = "; ".join(correlations)
-        text.append(f"Rank correlation with the radius of training: {joined}.")
+        text.append(
+            "Correlation with the radius of training, or the weight of a penalty, Pearson's / "
+            f"Spearman's: {joined}."
+        )
     return text
+
+
+def _pair(trend: dict, key: str) -> str:
+    return f"{trend[f'{key}_pearson']:.2f} / {trend[key]:.2f}"

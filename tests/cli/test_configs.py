@@ -29,6 +29,9 @@ KIM |= {"attack.steps": 40, "attack.return_iterate": "last", "attack.random_star
 KIM |= {"data.flip": False, "data.crop_scale": (), "data.crop_padding": 0, "data.jitter": 0.0}
 KIM |= {"data.lighting": 0.0, "data.rotation": 0.0, "loss.clean_weight": 0.0}
 KIM_CIFAR10 = KIM | {"epochs": 20, "model.name": "cifar_cnn", "data.image_size": 32}
+KIM_VAEGAN = {"batch_size": 100, "model.name": "vaegan", "model.width": 64, "data.flip": False}
+KIM_MANIFOLD = {"eps": 6.0, "step_size": 1.0, "steps": 40, "point": "sample", "n": 0}
+KIM_MANIFOLD |= {"losses": ("cross_entropy", "margin"), "where_standard_fails": True}
 KIM_MNIST = KIM | {"epochs": 5, "model.name": "mnist_cnn", "data.image_size": 28}
 
 # Engstrom et al. (2019), appendix A.6 and the notebooks of their code.
@@ -76,6 +79,28 @@ EXPECTED = {
     "kim_cifar10:l2,0": KIM_CIFAR10 | PLAIN,
     "kim_mnist:l2,4": KIM_MNIST | {"attack.eps": 2.0, "attack.step_size": 1.0},
     "kim_mnist:linf,0.2": KIM_MNIST | {"attack.norm": "linf", "attack.eps": 0.1},
+    "kim_cifar10:linf,0.002,margin": KIM_CIFAR10
+    | {"attack.eps": 0.001, "attack.step_size": 0.01, "attack.loss": "margin"},
+    "kim_cifar10:penalty,0.1": KIM_CIFAR10 | PLAIN | {"loss.gradient_penalty": 0.1},
+    "kim_cifar10:alignment,0.3": KIM_CIFAR10 | PLAIN | {"loss.alignment_penalty": 0.3},
+    "retraining:paper": {"train_n": 0, "test_n": 0, "percents": (10, 30, 50, 70, 90)}
+    | {"model": "cifar_cnn", "epochs": 20, "train_batch_size": 100, "learning_rate": 1e-3}
+    | {"attributions": ("gradient", "gradient x input"), "objective": "cross_entropy"}
+    | {"seeds": (0, 1, 2)},
+    "vaegan:mnist": KIM_VAEGAN
+    | {"model.variant": "mnist", "model.latent": 10, "loss.reconstruction": 5e-3}
+    | {"optimizer.learning_rate": 5e-4, "optimizer.b1": 0.5, "optimizer.b2": 0.9, "epochs": 30}
+    | {"loss.discriminator_steps": 1, "data.image_size": 28},
+    "vaegan:fashion_mnist": KIM_VAEGAN
+    | {"model.variant": "mnist", "model.latent": 10, "loss.reconstruction": 5e-4}
+    | {"optimizer.learning_rate": 5e-4, "optimizer.b1": 0.5, "optimizer.b2": 0.9, "epochs": 60}
+    | {"loss.discriminator_steps": 1, "data.image_size": 28},
+    "vaegan:cifar10": KIM_VAEGAN
+    | {"model.variant": "cifar", "model.latent": 128, "loss.reconstruction": 1e-2}
+    | {"optimizer.learning_rate": 2e-4, "optimizer.b1": 0.0, "optimizer.b2": 0.9, "epochs": 150}
+    | {"loss.discriminator_steps": 5, "data.image_size": 32},
+    "manifold:mnist": KIM_MANIFOLD,
+    "manifold:cifar10": KIM_MANIFOLD,
 }
 
 

@@ -39,7 +39,7 @@ CASES = "--config.cases=(('train', 'tiny'),)"
         ([*TRAIN, "--config.attack.eps=8", "--config.attack.norm=linf"], "did you mean 8/255?"),
         ([*TRAIN, "--config.attack.steps=0"], "attack.steps=0 with eps="),
         ([*EVALUATE, "--config.more=('gs://bucket/run',)"], "--config.more=gs://bucket/run: rrjax"),
-        (["train", "--config=kim_mnist:l2"], "l2: give norm and eps, such as l2,0.4"),
+        (["train", "--config=kim_mnist:l2"], "l2: give norm and eps, such as l2,0.4 or"),
         ([*EVALUATE, "--config.standard=/no"], "not a run folder"),
         ([*EVALUATE, "--config.steps=(0,)"], "steps=(0,)"),
         ([*EVALUATE, "--config.eps=()"], "eps=()"),

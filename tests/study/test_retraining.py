@@ -58,10 +58,36 @@ def test_trends_are_rank_correlations_with_the_radius_within_a_norm():
     (trend,) = retraining._trends(rows, ("ROAR", "KAR"))
     assert (trend["norm"], trend["attribution"], trend["n"]) == ("l2", "gradient", 3)
     assert trend["roar"] == pytest.approx(1) and trend["kar"] == pytest.approx(-1)
+    # Of 0, 1, 2 and 0.1, 0.2, 0.9: the covariance is 0.8 / 3, the deviations' product that of
+    # sqrt(2 / 3) and sqrt(0.38 / 3).
+    assert trend["roar_pearson"] == pytest.approx(0.8 / (2 * 0.38) ** 0.5)
     rows.append(row("linf", 0.2, -0.1, 0.95))
     linf = retraining._trends(rows, ("ROAR", "KAR"))[1]  # with the standard network: 3 radii
     assert (linf["norm"], linf["n"]) == ("linf", 3)
     assert linf["roar"] == pytest.approx(-1) and linf["kar"] == pytest.approx(0.5)
+
+
+def test_a_network_belongs_to_the_series_of_its_training():
+    def strength(eps=0.0, loss="cross_entropy", gradient=0.0, alignment=0.0):
+        attack = {"norm": "linf", "eps": eps, "loss": loss}
+        penalties = {"gradient_penalty": gradient, "alignment_penalty": alignment}
+        return retraining._strength(ConfigDict({"attack": attack, "loss": penalties}))
+
+    assert strength() == ("linf", 0.0)  # a standard network: of every series
+    assert strength(0.5) == ("linf", 0.5)
+    assert strength(0.5, "margin") == ("linf, margin", 0.5)
+    assert strength(gradient=0.1) == ("gradient penalty", 0.1)
+    assert strength(alignment=0.3) == ("alignment penalty", 0.3)
+
+
+def test_of_many_networks_the_ends_of_each_series_are_drawn():
+    facts = {"attribution": "gradient"}
+    rows = [{"network": "standard", "norm": "l2", "eps": 0.0} | facts]
+    for norm in ("l2", "linf"):
+        rows += [{"network": f"{norm}_{i}", "norm": norm, "eps": i} | facts for i in range(1, 6)]
+    rows.append({"network": "none", "attribution": "edges"})
+    assert retraining._shown(rows) == {"standard", "l2_5", "linf_5", ""}
+    assert retraining._shown(rows[:4]) == {"standard", "l2_1", "l2_2", "l2_3", ""}
 
 
 def test_counts_are_the_paper_s_percentiles(monkeypatch):
@@ -112,6 +138,31 @@ def test_the_command_goes_on_and_scores_what_is_asked_for(trained, tmp_path):
     assert alone[1]["roar"] == results["rows"][2]["roar"]
     assert "| ROAR " in shown and "KAR" not in shown
     assert "epochs=0: give epochs of at least 1" in refused(*command, "--config.epochs=0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "attributions"),
+    [
+        ("paper", ["gradient", "gradient x input"]),
+        (
+            "proposals",
+            ["gradient", "gradient x input", "integrated gradients", "DeepLIFT", "LRP", "Grad-CAM"],
+        ),
+    ],
+)
+def test_the_paper_s_settings_shrunk(settings, attributions, trained, tmp_path):
+    command = ["study", f"--config=retraining:{settings}", "--config.more=()"]
+    command += ["--config.standard=", f"--config.robust={trained / 'robust'}"]
+    command += ["--config.model=tiny", "--config.seeds=(0,)", "--config.epochs=1"]
+    command += ["--config.train_n=200", "--config.test_n=100", "--config.controls=False"]
+    works(*command, "--config.scores=('ROAR',)", f"--workdir={tmp_path}")
+    rows = runs.read_results(tmp_path)["retraining"]["rows"]
+    assert [row["attribution"] for row in rows] == [*attributions, "random"]
+    removed = [row["removed"] for row in rows]
+    assert np.shape(removed) == (len(rows), 1, 5)
+    message = refused(*command, "--config.attributions=('gradients',)", f"--workdir={tmp_path}")
+    assert "attributions=('gradients',)" in message and "'LRP', 'Grad-CAM'" in message
 
 
 def test_no_test_image_has_the_random_mask_of_a_training_image():

@@ -28,6 +28,16 @@ def test_standard_networks_belong_to_every_norm_and_controls_to_none():
     assert list(tradeoff._series([*ROWS, linf[0]])) == [("gradient", "l2")]  # two are too few
 
 
+def test_a_penalty_is_a_row_of_its_own():
+    """Its networks, without an adversary, belong to no norm's line; the standard one to all."""
+    penalized = [row(0.1, 0.85, 0.15, "gradient penalty"), row(1.0, 0.7, 0.3, "gradient penalty")]
+    series = tradeoff._series([*ROWS, *penalized])
+    assert series == {
+        ("gradient", "gradient penalty"): [ROWS[0], *penalized],
+        ("gradient", "l2"): ROWS,
+    }
+
+
 def test_the_fit_of_points_on_a_line_is_the_line():
     fit = tradeoff._fit(ROWS, "roar")
     assert fit["n"] == 3 and fit["pearson"] == fit["spearman"] == pytest.approx(-1)
