@@ -23,11 +23,14 @@ def silent(_steps: int) -> None:
 
 
 def step_size(side: int) -> float:
-    """Return the l2 length of a step in images of `side` pixels a side, in units of [0,1].
+    """Return the l2 length of a step in images of `side` pixels a side, of [0,1] pixels: side/128.
 
-    It grows with the side, as the largest l2 norm of an image does: PLACEHOLDER.
+    It grows with the side, as the largest l2 norm of an image does, and so a search of as many
+    steps goes as far in every size. In 500 steps on photographs it inverts as far as steps of other
+    lengths that were tried: at 32 pixels (0.25) cifar10_robust_l2_eps05 to a distance of 0.097,
+    with 0.1 to 0.105; at 64 (0.5) rin64_robust_l2_eps1 to 0.240, with 0.2 to 0.257, 0.7 to 0.238.
     """
-    return side / 160
+    return side / 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +108,8 @@ def search(
 def _in_chunks(descend: Callable, how: Options, starts: Any, targets: Any) -> SearchResult:
     """Search `CHUNK` steps at a time, as `vmapped.invert_in_chunks` does; wait for each."""
     result = descend(starts, targets, starts, steps=0)
-    for done in range(0, int(how.steps), CHUNK):
-        steps = min(CHUNK, int(how.steps) - done)
+    for done in range(0, how.steps, CHUNK):
+        steps = min(CHUNK, how.steps - done)
         further = descend(starts, targets, result.last, steps=steps)
         best = further if how.return_iterate == "last" else _better(result[:2], further[:2])
         taken = result.steps + further.steps

@@ -19,7 +19,7 @@ class Own(nn.Module):
     those that it has. Unless it has `mean` and `std` its images are standardized.
     """
 
-    make: Callable[..., nn.Module]
+    make: type[nn.Module]
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]

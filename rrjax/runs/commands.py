@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rrjax import cli
-from rrjax.core import attribution, search
+from rrjax.core import search
 from rrjax.errors import BadInput
 from rrjax.runs import frozen, networks, photographs
 
@@ -80,21 +80,15 @@ def _names(network: Any, images: np.ndarray) -> list[str]:
 
 def _searched(network: Any, n: int, given: Any, steps: int, ask: Callable) -> Any:
     """Search in n images with a line that says how, and a bar where there is a terminal."""
+    fields = ("step_size", "eps", "straight_through", "batch_size")
+    options = {f: value for f in fields if (value := getattr(given, f)) is not None}
     steps = steps if given.steps is None else given.steps
     size = network.image_size
     length = search.step_size(size) if given.step_size is None else given.step_size
     print(f"{n} of {size}x{size} pixels: {steps} l2 steps of {length:.3g}", flush=True)
-    total = steps * -(-n // max(1, given.batch_size))
+    options["steps"], total = steps, steps * -(-n // max(1, given.batch_size))
     with tqdm(total=total, disable=None, unit="step", desc=given.command) as bar:
-        return ask(
-            seed=given.seed,
-            steps=steps,
-            step_size=given.step_size,
-            eps=given.eps,
-            straight_through=given.straight_through,
-            batch_size=given.batch_size,
-            tick=bar.update,
-        )
+        return ask(**options, tick=bar.update)
 
 
 def _invert(network: frozen.Frozen, images: np.ndarray, given: Any) -> Columns:
@@ -122,10 +116,10 @@ def _visualize(network: frozen.Frozen, images: np.ndarray, given: Any) -> Column
     chosen = {"unit": given.unit, "logit": given.logit}
     chosen |= {"channel": (stage, int(channel)) if given.channel else None}
     if len(images) > 1:
-        raise BadInput(f"{len(images)} photographs: visualize starts from one, or from noise")
+        raise BadInput(f"{len(images)} photographs: visualize starts from one, or from gray")
     titles = [f"unit {unit}" for unit in given.unit or ()] or given.logit or [given.channel]
 
-    def ask(**options: Any) -> np.ndarray:
+    def ask(**options: Any) -> Any:
         return network.visualize(images[0] if len(images) else None, **chosen, **options).x
 
     grown = _searched(network, len(titles), given, 200, ask)
@@ -163,7 +157,7 @@ def _attack(network: frozen.Frozen, images: np.ndarray, given: Any) -> Columns:
 def _saliency(network: frozen.Frozen, images: np.ndarray, given: Any) -> Columns:
     labels = None if given.label is None else [given.label] * len(images)
     maps = network.saliency(images, labels, given.method, given.batch_size)
-    sizes = np.asarray(jax.vmap(attribution.magnitude)(maps))[..., None]
+    sizes = np.abs(maps).sum(-1, keepdims=True)
     print(f"{given.method} of the logit; {', '.join(_names(network, images))}")
     top = np.quantile(sizes, 0.995, axis=(1, 2, 3), keepdims=True)
     return {"photograph": images, given.method.replace("_", " "): (sizes / top).clip(0, 1)}
@@ -189,15 +183,16 @@ def _define_search(parser: argparse.ArgumentParser, count: str = "+") -> None:
     parser.add_argument("--steps", type=int, help="how many gradient steps")
     parser.add_argument("--step-size", type=number, help="their l2 length, pixels in [0,1]")
     parser.add_argument("--eps", type=number, default=1000.0, help="l2 radius about the start")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise to start from")
     parser.add_argument(
-        "--straight-through", action="store_true", help="gradients pass the last ReLU"
+        "--straight-through",
+        action=argparse.BooleanOptionalAction,
+        help="whether gradients pass the last ReLU",
     )
 
 
 def _define_invert(parser: argparse.ArgumentParser) -> None:
     _define_search(parser)
-    parser.add_argument("--start", help="an image file to start from; noise if not given")
+    parser.add_argument("--start", help="an image file to start from; mid-gray if not given")
 
 
 def _define_visualize(parser: argparse.ArgumentParser) -> None:
@@ -240,9 +235,9 @@ def _define_reconstruct(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS = {
     "predict": (_predict, _define_predict, "say what a network takes photographs for"),
-    "invert": (_invert, _define_invert, "find images of the same representation, from noise"),
+    "invert": (_invert, _define_invert, "find images of the same representation"),
     "visualize": (_visualize, _define_visualize, "grow a unit, a logit or a channel"),
-    "towards": (_towards, _define_towards, "move photographs, or noise, towards a class"),
+    "towards": (_towards, _define_towards, "move photographs, or gray, towards a class"),
     "attack": (_attack, _define_attack, "make adversarial examples of photographs"),
     "saliency": (_saliency, _define_saliency, "draw which pixels a logit depends on"),
     "reconstruct": (_reconstruct, _define_reconstruct, "encode and decode photographs"),

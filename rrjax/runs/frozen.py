@@ -16,7 +16,7 @@ from flax.errors import FlaxError
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from rrjax.core import attack, attribution, checks, objectives, representation, search
+from rrjax.core import attack, attribution, checks, objectives, search
 from rrjax.core.objectives import Apply
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_local_parts
@@ -46,7 +46,7 @@ class Frozen:
     """A frozen network: a classifier in eval mode, whose parameters do not change.
 
     config: of its training. model, variables: the linen module and its `params` and `batch_stats`;
-      the module is None of a network that `rrjax.wrap` made.
+      the module is None in a network that `rrjax.wrap` made.
     apply: one image (H, W, C), float in [0,1] -> (logits, reps), BN folded as the model declares.
       A pytree: pass it through jit.
     straight_through: the same values, but the last ReLU passes gradients to dead coordinates,
@@ -58,7 +58,7 @@ class Frozen:
     """
 
     config: ConfigDict
-    model: nn.Module | None
+    model: Any
     variables: Any
     apply: Apply
     straight_through: Apply
@@ -129,14 +129,14 @@ class Frozen:
         return _unstacked(Prediction(labels, names[labels], shares), one)
 
     def invert(
-        self, images: ArrayLike, start: ArrayLike | None = None, seed: int = 0, **options: Any
+        self, images: ArrayLike, start: ArrayLike | None = None, **options: Any
     ) -> SearchResult:
         """Find images with the representations of the given ones: `rrjax.invert` of each.
 
         Args:
           images: one or many.
-          start: an image, or one for each; None: the paper's noise, drawn by the seed.
-          seed: of the noise.
+          start: an image, or one for each, such as the paper's noise,
+            `rrjax.representation.noise`; None: mid-gray, which leaves no noise in the picture.
           **options: those of `rrjax.core.search.Options`.
 
         Returns:
@@ -147,7 +147,7 @@ class Frozen:
         """
         stack, one = self._stacked(images)
         how = search.options(options)
-        starts = self._starts(start, len(stack), stack.shape[1:], seed)
+        starts = self._starts(start, len(stack), stack.shape[1:])
         _, reps = self._forward(stack, ("representation",), how.batch_size)
         return self._search(objectives.match, starts, reps["representation"], how, one)
 
@@ -158,18 +158,17 @@ class Frozen:
         unit: int | Sequence[int] | None = None,
         logit: str | int | Sequence[str | int] | None = None,
         channel: tuple[str, int] | None = None,
-        seed: int = 0,
         **options: Any,
     ) -> SearchResult:
         """Grow a coordinate of the representation, a logit or a channel of a stage in an image.
 
         Args:
-          start: an image; None: the paper's noise, drawn by the seed.
+          start: an image; None: mid-gray.
           unit: a coordinate of the representation, or several: an image for each.
           logit: a class by name or number, or several.
           channel: a stage and the number of its channel, such as ("layer3", 5): the channel's mean.
-          seed: of the noise.
-          **options: those of `rrjax.core.search.Options`; 200 steps, of which the last counts.
+          **options: those of `rrjax.core.search.Options`; as in the paper 200 steps, of which the
+            last counts, and gradients pass the last ReLU, so that a unit that is zero grows too.
 
         Returns:
           `SearchResult`: x, the images, and value, minus what was grown.
@@ -190,23 +189,21 @@ class Frozen:
         else:
             checks.check_index("unit", np.array(chosen), reps["representation"].size, "units")
             objective = objectives.activate
-        starts = self._starts(start, len(chosen), shape, seed)
-        how = search.options(options, steps=200, return_iterate="last")
+        starts = self._starts(start, len(chosen), shape)
+        how = search.options(options, steps=200, return_iterate="last", straight_through=True)
         return self._search(objective, starts, np.array(chosen, np.int32), how, one)
 
     def towards(
         self,
         name: str | int,
         images: ArrayLike | None = None,
-        seed: int = 0,
         **options: Any,
     ) -> SearchResult:
         """Move images towards a class: its cross-entropy is minimized (Santurkar et al. 2019).
 
         Args:
           name: of the class, or its number.
-          images: one or many; None: one, the paper's noise, drawn by the seed.
-          seed: of the noise.
+          images: one or many; None: one, mid-gray.
           **options: those of `rrjax.core.search.Options`; 60 steps, as the paper's.
 
         Returns:
@@ -217,7 +214,7 @@ class Frozen:
         """
         label, how = self.label(name), search.options(options, steps=60)
         if images is None:
-            stack, one = self._starts(None, 1, self._shape(None), seed), True
+            stack, one = self._starts(None, 1, self._shape(None)), True
         else:
             stack, one = self._stacked(images)
         labels = np.full(len(stack), label, np.int32)
@@ -249,7 +246,7 @@ class Frozen:
         """
         stack, one = self._stacked(images)
         trained = self.config.attack
-        made = {"norm": trained.norm, "steps": ATTACK_STEPS} | options
+        made: dict[str, Any] = {"norm": trained.norm, "steps": ATTACK_STEPS} | options
         made["eps"] = trained.eps if eps is None else eps
         if not made["eps"]:
             raise BadInput("eps=0: give the radius of the attack, in units of pixels in [0,1]")
@@ -339,12 +336,10 @@ class Frozen:
             return (self.image_size, self.image_size, len(self.config.model.mean))
         return self._stacked(start)[0].shape[1:]
 
-    def _starts(
-        self, start: ArrayLike | None, n: int, shape: tuple[int, ...], seed: int
-    ) -> np.ndarray:
-        """Return `n` starts of a shape: noise, or what was given, once or for each."""
+    def _starts(self, start: ArrayLike | None, n: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Return `n` starts of a shape: mid-gray, or what was given, once or for each."""
         if start is None:
-            return representation.noise((n, *shape), np.random.default_rng(seed))
+            return np.full((n, *shape), 0.5, np.float32)
         stack, _ = self._stacked(start)
         if len(stack) not in (1, n) or stack.shape[1:] != shape:
             raise BadInput(f"a start of shape {np.shape(start)}: give one of {shape}, or {n}")

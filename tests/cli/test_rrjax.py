@@ -64,7 +64,7 @@ def test_a_picture_of_a_photograph(arguments, said, trained, photo, rrjax_comman
     assert np.asarray(Image.open(tmp_path / "out.png")).std() > 1
 
 
-def test_without_a_photograph_it_starts_from_noise(trained, rrjax_command, tmp_path):
+def test_without_a_photograph_it_starts_from_gray(trained, rrjax_command, tmp_path):
     code, shown = rrjax_command("towards", trained / "robust", "3", "--steps=1")
     assert code == 0 and "wrote towards.png" in shown.out and (tmp_path / "towards.png").exists()
 

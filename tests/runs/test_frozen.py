@@ -38,7 +38,7 @@ def test_an_inversion_is_that_of_the_function_of_one_image(network, images):
     starts = representation.noise(images.shape, np.random.default_rng(7))
     ticks = []
     options = {"steps": search.CHUNK + 3, "step_size": 0.1, "batch_size": 2}
-    result = network.invert(images, seed=7, tick=ticks.append, **options)
+    result = network.invert(images, starts, tick=ticks.append, **options)
     assert ticks == 2 * [search.CHUNK, 3]
     assert result.steps.tolist() == 3 * [search.CHUNK + 3]
     _, reps = network(images)
@@ -49,7 +49,7 @@ def test_an_inversion_is_that_of_the_function_of_one_image(network, images):
     )
     expected = invert(starts, reps["representation"])
     np.testing.assert_allclose(result.value, expected.value, rtol=0.02)  # float32 is chaotic
-    before = network.invert(images, seed=7, steps=0).value
+    before = network.invert(images, starts, steps=0).value
     assert (result.value < 0.8 * before).all()
 
 
@@ -66,7 +66,7 @@ def test_what_is_grown_grows(network):
     channel = network.visualize(start, channel=("block1", 2), steps=5)
     grown = network(channel.x[None])[1]["block1"][0, ..., 2].mean()
     np.testing.assert_allclose(-channel.value, grown, rtol=1e-4)
-    assert network.visualize(unit=1, steps=1).x.shape == (16, 16, 1)  # from noise
+    assert network.visualize(unit=1, steps=1).x.shape == (16, 16, 1)  # from gray
 
 
 def test_towards_a_class_and_away_from_it(network, images):
