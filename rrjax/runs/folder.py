@@ -47,6 +47,8 @@ def create_run_dir(workdir: str | Path, config: ConfigDict, accept_changes: bool
 
 def _changes(old: ConfigDict, new: ConfigDict) -> str:
     old, new = flat(old), flat(new)
+    if not old.get("data.class_names"):  # older runs do not say them
+        new = new | {"data.class_names": old.get("data.class_names")}
     changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
     return "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
 

@@ -1,5 +1,6 @@
 """The one command: photographs to pictures, lists, and the other commands by name."""
 
+import configparser
 import json
 import sys
 
@@ -76,6 +77,7 @@ def test_predictions_are_printed(trained, photo, rrjax_command, tmp_path):
     assert not [*tmp_path.glob("*.png")]
 
 
+@pytest.mark.slow
 def test_a_decoder_reconstructs(one_class, photo, rrjax_command):
     code, shown = rrjax_command("reconstruct", one_class, photo)
     assert code == 0 and "wrote reconstruct.png" in shown.out
@@ -101,6 +103,13 @@ def test_help_lists_a_configs_fields(rrjax_command):
     code, shown = rrjax_command("study", "--config=inversion", "--help")
     assert code == 0 and "--config.step_size=0.1\n" in shown.out
     assert "--config.data.path=''\n" in shown.out
+
+
+def test_the_console_script_is_the_command():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    script = settings["options.entry_points"]["console_scripts"].strip()
+    assert script == f"rrjax = {command.main.__module__}:{command.main.__name__}"
 
 
 def test_lists(rrjax_command):
@@ -130,6 +139,7 @@ def test_what_this_machine_is(rrjax_command):
     assert "JAX_PLATFORMS=cpu is set" in shown.out
 
 
+@pytest.mark.slow
 def test_the_other_commands_by_name(rrjax_command, tmp_path):
     code, shown = rrjax_command("train", "--config=robust_digits", *SHRUNK, "--workdir=run")
     assert code == 0, shown.err

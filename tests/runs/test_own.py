@@ -59,6 +59,7 @@ def test_its_weights_are_arguments_of_a_program(network):
     assert sum(x.size for x in arrays) >= 256 * 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_study_of_it(kind, trained, tmp_path):
     arguments = ["--config.data.name=digits", "--config.steps=1", "--config.n=2"]
