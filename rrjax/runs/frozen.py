@@ -95,9 +95,9 @@ class Frozen:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of its classes, by label; their numbers where nobody said names."""
-        data = self.config.data
+        data, n = self.config.data, self.config.model.classes
         named = tuple(data.class_names or data.group_names)
-        return named or tuple(str(i) for i in range(self.config.model.classes))
+        return named if len(named) == n else tuple(map(str, range(n)))
 
     def label(self, name: str | int) -> int:
         """Return the label of a class that is given by name or by number.
@@ -112,8 +112,9 @@ class Frozen:
             near = difflib.get_close_matches(name, names, 3) or names[:20]
             more = ", ..." if len(names) > len(near) else ""
             raise BadInput(f"no class {name!r}: there are {', '.join(near)}{more}")
-        checks.check_index("class", int(name), len(names), "classes")
-        return int(name)
+        number = int(name) if isinstance(name, str) else name
+        checks.check_index("class", number, len(names), "classes")
+        return int(number)
 
     def predict(self, images: ArrayLike) -> Prediction:
         """Return what the network takes images for.
