@@ -1,6 +1,7 @@
 """Accuracy and inversion against the eps of training, three seeds each, on digits.
 
-bash launch/training_eps.sh
+bash launch/training_eps.sh trains the networks, then runs
+python -m rrjax.study --config=configs/training_eps.py
 """
 
 from ml_collections import ConfigDict

@@ -1,8 +1,9 @@
 """Adversarially robust representations in JAX/Flax: train, invert, measure.
 
 The public API, for notebooks and scripts: functions of one image (`pgd`, `invert`, ...), sets and
-steps for `pgd`, `load` for networks, the modules `attack`, `attribution`, `objectives` and
-`representation`, and the packages that they lie in. All of it is imported at its first use.
+steps for `pgd`, `load` and `wrap` for networks, `read_image`, `show` and `save_images` for
+photographs, the modules `attack`, `attribution`, `objectives` and `representation`, and the
+packages that they lie in. All of it is imported at its first use.
 """
 
 import importlib
@@ -20,12 +21,17 @@ _PUBLIC = {
     "linf_ball": "rrjax.core.pgd",
     "linf_step": "rrjax.core.pgd",
     "load": "rrjax.runs.networks",
+    "load_autoencoder": "rrjax.runs.networks",
     "manipulate": "rrjax.core.representation",
     "models_available": "rrjax.runs.pretrained",
     "pgd": "rrjax.core.pgd",
     "raw_step": "rrjax.core.pgd",
+    "read_image": "rrjax.runs.photographs",
+    "save_images": "rrjax.runs.photographs",
+    "show": "rrjax.runs.photographs",
     "unit_cube": "rrjax.core.pgd",
     "visualize": "rrjax.core.representation",
+    "wrap": "rrjax.runs.own",
 }
 _MODULES = ("attack", "attribution", "objectives", "representation")
 _PACKAGES = ("core", "data", "evaluate", "models", "runs")

@@ -7,14 +7,16 @@ import pytest
 
 from paths import ROOT
 from rrjax.core import representation
-from rrjax.runs import networks
+from rrjax.runs import networks, own
 
 README = (ROOT / "README.md").read_text()
 FIRST = re.search("```python\n(.*?)```", README, re.DOTALL)[1]  # the others need other packages
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", [representation, networks], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [representation, networks, own], ids=lambda module: module.__name__
+)
 def test_docstrings(module):
     results = doctest.testmod(module)
     assert results.attempted and not results.failed

@@ -1,14 +1,15 @@
 """What every command shares: flags become a config, bad input one line and exit code 2."""
 
 from rrjax.cli.command import exit_with_error, run_chosen, run_command
-from rrjax.cli.parsing import config_file, load_config, parse
-from rrjax.cli.processes import check_devices, join, process_flags
+from rrjax.cli.parsing import config_file, load_config, parse, shipped_configs
+from rrjax.cli.processes import check_devices, devices, join, process_flags
 from rrjax.cli.programs import cache_folder, enable_compilation_cache
 
 __all__ = [
     "cache_folder",
     "check_devices",
     "config_file",
+    "devices",
     "enable_compilation_cache",
     "exit_with_error",
     "join",
@@ -17,4 +18,5 @@ __all__ = [
     "process_flags",
     "run_chosen",
     "run_command",
+    "shipped_configs",
 ]

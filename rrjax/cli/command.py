@@ -45,8 +45,7 @@ def run_command(
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if {"-h", "-help", "--help"} & set(argv[1:]):
-            parsing.define(own_flags, argv)
-            print(usage, own_flags.get_help(), sep="\n")
+            print(parsing.help_text(usage, own_flags, argv))
             return
         config, workdir = parsing.parse(argv, own_flags)
         if kind not in config:

@@ -1,5 +1,6 @@
 """A command line becomes a config and a workdir; what does not fit is said in one line."""
 
+import ast
 import difflib
 import importlib.util
 import os
@@ -170,6 +171,15 @@ def _names(config: ConfigDict, prefix: str = "") -> list[str]:
     return names
 
 
+def _values(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Return the values of a config's fields by their dotted names."""
+    values = {}
+    for key, value in config.items():
+        inner = isinstance(value, ConfigDict)
+        values |= _values(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return values
+
+
 def _with_config_files(arguments: Sequence[str]) -> list[str]:
     """Replace the name of a shipped config by its path."""
     arguments = list(arguments)
@@ -200,6 +210,38 @@ def config_file(name: str) -> str:
     raise BadInput(
         f"--config={name}: neither a file nor a shipped config ({', '.join(sorted(shipped))})"
     )
+
+
+def shipped_configs(command: str = "") -> dict[str, str]:
+    """Return the first line of each shipped config's docstring, by its name.
+
+    command: such as "rrjax.study": those that their docstrings run with it; "": all.
+    """
+    lines = {}
+    for path in sorted(path for folder in _config_folders() for path in folder.glob("[a-z]*.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        words = " ".join(text.replace("\\", " ").split())  # a command may take several lines
+        if re.search(rf"{re.escape(command)} --config=(configs/)?{path.stem}\b", words):
+            lines[path.stem] = text.partition("\n")[0]
+    return lines
+
+
+def help_text(usage: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> str:
+    """Return what --help prints: usage, flags, and the fields of the config that is given.
+
+    Without one it lists the shipped configs of the command that the usage names.
+    """
+    given = [flag for flag in _with_config_files(argv[1:]) if flag.startswith("--config=")]
+    define(own_flags, [argv[0], *given])
+    shown = f"{usage}\n{own_flags.get_help()}\n"
+    if given:
+        config, _ = parse([argv[0], *given])
+        lines = [f"  --config.{name}={value!r}" for name, value in _values(config).items()]
+        return "\n".join((f"{shown}\nFields of {given[0].removeprefix('--')}:", *lines))
+    command = re.search(r"rrjax\.[a-z]+", usage)
+    configs = shipped_configs(command[0] if command else "")
+    lines = [f"  {name:20} {line}" for name, line in configs.items()]
+    return "\n".join((f"{shown}\nConfigs, whose fields --config=NAME --help lists:", *lines))
 
 
 def _config_folders() -> list[Path]:

@@ -1,5 +1,6 @@
 """The adversary of training and evaluation: pgd on a loss of one image, started and restarted."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypedDict, Unpack
 
@@ -38,7 +39,8 @@ class StaticOptions(TypedDict, total=False):
     norm: "l2", the default, "linf" or "unconstrained" (raw gradient steps in the cube [0,1], which
       do not use eps).
     loss: "cross_entropy", the default; "margin"; "kl", KL(prediction at `image` || at x), as in
-      TRADES: it takes no label, and needs a random start, since its gradient at `image` is 0.
+      TRADES: it takes no label, and needs a random start, since its gradient at `image` is 0; or
+      a function of your own, (logits (classes,), label) -> scalar, which the adversary makes large.
     random_start: "none", the default; "sphere" (l2, at distance eps in a random direction, as in
       the reference code); "uniform" (in the l2 or linf ball); "gaussian" (a standard deviation of
       0.001 a pixel, as in TRADES).
@@ -49,7 +51,7 @@ class StaticOptions(TypedDict, total=False):
     """
 
     norm: str
-    loss: str
+    loss: str | Callable[[jax.Array, jax.Array], jax.Array]
     random_start: str
     restarts: int
     targeted: bool
@@ -107,7 +109,7 @@ def adversary(
     options = _checked(options)
     checks.check_pixels("the image", image)
     norm, eps, random_start = options["norm"], options["eps"], options["random_start"]
-    loss_of, sign = LOSSES[options["loss"]](apply, image, label), 1 if options["targeted"] else -1
+    loss_of, sign = _loss(options["loss"], apply, image, label), 1 if options["targeted"] else -1
     project, step = _geometry(norm, image, eps, options["step_size"])
     search = partial(
         pgd,
@@ -130,6 +132,14 @@ def adversary(
         return from_start(key).x
     results = jax.vmap(from_start)(jax.random.split(key, options["restarts"]))
     return _worst(apply, results, label, options["targeted"])
+
+
+def _loss(
+    loss: str | Callable, apply: objectives.Apply, image: jax.Array, label: jax.Array
+) -> objectives.Objective:
+    if callable(loss):
+        return lambda x: loss(apply(x)[0], label)
+    return LOSSES[loss](apply, image, label)
 
 
 def _worst(
@@ -191,7 +201,7 @@ def adversaries(
       apply: one image -> (logits, reps), in eval mode.
       images: (N, H, W, C), float in [0,1].
       labels: (N,), whole numbers.
-      key: needed by a random start only; each image draws its own.
+      key: needed by a random start only; each image draws its own. Or a key for each, (N,).
       **options: those of `Options`.
 
     Raises:
@@ -205,7 +215,7 @@ def adversaries(
     logits, _ = jax.eval_shape(apply, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
     checks.check_vector("logits", logits)
     checks.check_index("label", labels, len(logits), "classes")
-    keys = None if key is None else jax.random.split(key, len(images))
+    keys = jax.random.split(key, len(images)) if key is not None and not key.ndim else key
     return _adversaries(apply, images, labels, keys, **options)
 
 
@@ -227,7 +237,14 @@ def protocol(eps: float, steps: int) -> dict[str, Any]:
     return {"eps": eps, "step_size": 2.5 * eps / steps, "steps": steps if eps else 0}
 
 
-def check(*, norm: str, loss: str, random_start: str, restarts: int, return_iterate: str) -> None:
+def check(
+    *,
+    norm: str,
+    loss: str | Callable,
+    random_start: str,
+    restarts: int,
+    return_iterate: str,
+) -> None:
     """Check an attack's options, which `StaticOptions` explains.
 
     Raises:
@@ -239,7 +256,7 @@ def check(*, norm: str, loss: str, random_start: str, restarts: int, return_iter
     }
     for name, value, choices in (
         ("norm", norm, NORMS),
-        ("loss", loss, tuple(LOSSES)),
+        ("loss", "a function" if callable(loss) else loss, (*LOSSES, "a function")),
         ("random_start", random_start, starts.get(norm, ("none",))),
         ("return_iterate", return_iterate, ("best", "last")),
     ):

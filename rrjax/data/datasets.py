@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax.data import folder, idx, imagenet, pipeline, records, sources, transforms
+from rrjax.data import folder, idx, imagenet, npy, pipeline, records, sources, transforms
 from rrjax.data.augment import Batch, pixels
 from rrjax.errors import BadInput
 
@@ -20,12 +20,13 @@ class Data(NamedTuple):
 
     train: step -> the endless batches from that step on. test: () -> one pass over every example,
     padded and masked. An epoch is as many whole batches as fit the training set; the stream itself
-    drops nothing.
+    drops nothing. class_names: of the labels.
     """
 
     train: Callable[[int], Iterator[Batch]]
     test: Callable[[], Iterator[Batch]]
     steps_per_epoch: int
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def create(config: ConfigDict) -> Data:
         lambda step: batches(first_step=step),
         partial(_eval_batches, test, config, config.batch_size),
         max(1, len(train) // config.batch_size),
+        train.class_names,
     )
 
 
@@ -380,6 +382,7 @@ SOURCES = {
     "digits": lambda config, split: sources.digits(split, config.image_size),
     "folder": lambda config, split: folder.folder(config.path, split),
     "idx": lambda config, split: idx.idx(config.path, split),
+    "npy": lambda config, split: npy.npy(config.path, split),
     "photographs": lambda config, split: folder.photographs(config.path, split),
     "restricted_imagenet": _restricted,
 }

@@ -24,7 +24,7 @@ TFDS = (
     "mlcroissant importlib_resources && tf/bin/tfds"
 )
 # Values of data.name that are no set of TFDS'.
-NAMES = ("digits", "folder", "idx", "photographs", "restricted_imagenet")
+NAMES = ("digits", "folder", "idx", "npy", "photographs", "restricted_imagenet")
 UNREADABLE = (OSError, RuntimeError, ValueError, IndexError)  # a shard that is gone, cut or damaged
 
 

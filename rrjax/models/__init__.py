@@ -15,7 +15,7 @@ from flax.errors import ScopeParamShapeError
 from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
-from rrjax.models import folding, layers
+from rrjax.models import folding, layers, own
 from rrjax.models.alexnet import AlexNet
 from rrjax.models.densenet import DenseNet
 from rrjax.models.mnasnet import MNASNet
@@ -77,7 +77,8 @@ def create(config: ConfigDict) -> nn.Module:
     """Make the module that a config describes.
 
     Args:
-      config: name (a key of MODELS); variant, "imagenet" (large images) or "cifar" (small ones), or
+      config: name (a key of MODELS), unless module is a class of your own, "package.file:Net"
+        (`rrjax.models.own`); variant, "imagenet" (large images) or "cifar" (small ones), or
         whose PreActResNet it is; width (channels of a ResNet's first stage; 64, the standard, for
         every other family); classes; mean and std, one number a channel; dtype and param_dtype,
         names; sync_batch_norm, whether BN takes its training statistics over all devices.
@@ -85,22 +86,15 @@ def create(config: ConfigDict) -> nn.Module:
     Raises:
       BadInput: for a value that no model has.
     """
+    if "module" in config and config.module:
+        return _create_own(config)
     constructor = _choose("name", config.name, MODELS)
     variants = _VARIANTS.get(config.name, ("imagenet", "cifar"))
     if config.variant not in variants:
         raise BadInput(_choices(f"variant of {config.name}", config.variant, variants))
     has = constructor.func.__dataclass_fields__
     _check_width(config, "width" in has)
-    if config.classes < 1:
-        raise BadInput(f"model classes {config.classes}: it must be at least 1")
-    numbers = min(config.std) > 0 and max(*config.std, *config.mean) <= 1 and min(config.mean) >= 0
-    if len(config.mean) != len(config.std) or not numbers:
-        raise BadInput(
-            f"model mean {tuple(config.mean)} and std {tuple(config.std)}: they must have one "
-            "number a channel each, of pixels in [0,1], std positive"
-        )
-    if "float64" in (config.dtype, config.param_dtype) and not jax.config.values["jax_enable_x64"]:
-        raise BadInput("model dtype float64: JAX needs JAX_ENABLE_X64=1 in the environment for it")
+    _check_numbers(config)
     shape = {field: getattr(config, field) for field in ("variant", "width") if field in has}
     if config.sync_batch_norm and "norm" in has:
         shape["norm"] = layers.batch_norm_over_devices
@@ -112,6 +106,40 @@ def create(config: ConfigDict) -> nn.Module:
         param_dtype=_choose("param_dtype", config.param_dtype, _DTYPES),
         **shape,
     )
+
+
+def _create_own(config: ConfigDict) -> nn.Module:
+    """Make the adapter of the linen module of a user's that config.module names."""
+    _check_numbers(config)
+    made = own.find(config.module)
+    if config.sync_batch_norm and "norm" not in made.__dataclass_fields__:
+        raise BadInput(
+            f"model.sync_batch_norm: {config.module} has no field `norm`, which makes its BNs: "
+            "give it one, or set this to False"
+        )
+    return own.Own(
+        make=made,
+        classes=config.classes,
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+        dtype=_choose("dtype", config.dtype, _DTYPES),
+        param_dtype=_choose("param_dtype", config.param_dtype, _DTYPES),
+        norm=layers.batch_norm_over_devices if config.sync_batch_norm else layers.batch_norm,
+    )
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    """Check the numbers that every model has."""
+    if config.classes < 1:
+        raise BadInput(f"model classes {config.classes}: it must be at least 1")
+    numbers = min(config.std) > 0 and max(*config.std, *config.mean) <= 1 and min(config.mean) >= 0
+    if len(config.mean) != len(config.std) or not numbers:
+        raise BadInput(
+            f"model mean {tuple(config.mean)} and std {tuple(config.std)}: they must have one "
+            "number a channel each, of pixels in [0,1], std positive"
+        )
+    if "float64" in (config.dtype, config.param_dtype) and not jax.config.values["jax_enable_x64"]:
+        raise BadInput("model dtype float64: JAX needs JAX_ENABLE_X64=1 in the environment for it")
 
 
 def _check_width(config: ConfigDict, has_width: bool) -> None:
@@ -146,6 +174,8 @@ def variable_shapes(config: ConfigDict, image_size: int) -> dict[str, Any]:
     """
     model = create(config)
     shape = (image_size, image_size, len(config.mean))
+    if isinstance(model, own.Own):
+        own.check(model, config.module, shape)
     try:
         return jax.eval_shape(lambda: init(model, jax.random.key(0), shape))
     except (ZeroDivisionError, TypeError, ValueError) as error:

@@ -45,14 +45,16 @@ def run() -> ConfigDict:
 def _data() -> ConfigDict:
     """Return what every training has about its data."""
     data = ConfigDict()
-    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "idx", MNIST's four files in
-    # the folder path; "restricted_imagenet"; or a TFDS set's, prepared as array_record under the
-    # folder `path` (empty: TFDS' own).
+    # name: "digits"; "folder", a tree path/{train,test}/<class>/*.jpg; "npy", arrays in images.npy
+    # and labels.npy; "idx", MNIST's four files in the folder path; "restricted_imagenet"; or a TFDS
+    # set's, prepared as array_record under the folder `path` (empty: TFDS' own).
     data.name = "imagenet2012"
     data.path = ""
     # A view: every group of classes (numbers or names) becomes one class, the others are left out.
     data.groups = ()
     data.group_names = ()
+    # Names of the labels, for whoever reads the run; a training writes those of its data here.
+    data.class_names = ()
     data.balanced = False  # groups cut to the class count of the smallest
     data.image_size = 224
     data.resize = 256  # of the shorter side, before the center crop
@@ -70,6 +72,7 @@ def _data() -> ConfigDict:
 def get_config() -> ConfigDict:
     """Return the config of a classifier's training, every field of it, locked."""
     config = run()
+    config.model.module = ""  # a linen module of your own, "package.file:Net" (models/own.py)
     # What `rrjax.load` takes, to begin from; with another class count its head starts anew.
     config.start_from = ""
     # PGD steps of 2.5 * eps / steps under which a run is evaluated; 0: the attack of training.

@@ -47,6 +47,8 @@ def create_run_dir(workdir: str | Path, config: ConfigDict, accept_changes: bool
 
 def _changes(old: ConfigDict, new: ConfigDict) -> str:
     old, new = flat(old), flat(new)
+    if not old.get("data.class_names"):  # older runs do not say them
+        new = new | {"data.class_names": old.get("data.class_names")}
     changed = [f for f in sorted(old | new) if old.get(f) != new.get(f)]
     return "; ".join(f"{f} was {old.get(f)!r}, now {new.get(f)!r}" for f in changed)
 
@@ -84,14 +86,14 @@ def make_folder(workdir: str | Path) -> None:
 
 
 def read_config(path: str | Path) -> ConfigDict:
-    """Return the config of a run folder, locked; fields that were renamed have their new names.
+    """Return the config of a run folder, locked; what older runs do not have is added or renamed.
 
     Raises:
       BadInput: if `path` is not the run folder of a training.
     """
     path = Path(path) / "config.json"
     try:
-        config = ConfigDict(_with_new_names(json.loads(path.read_text()))).lock()
+        config = ConfigDict(_as_today(json.loads(path.read_text()))).lock()
     except OSError as error:
         raise BadInput(
             f"{path.parent}: not a run folder (no readable config.json) and not a pretrained model "
@@ -105,11 +107,16 @@ def read_config(path: str | Path) -> ConfigDict:
     return config
 
 
-def _with_new_names(fields: dict[str, Any]) -> dict[str, Any]:
+def _as_today(fields: dict[str, Any]) -> dict[str, Any]:
+    """Give a config the names of today, and those fields whose default changes nothing."""
     attack = fields.get("attack", {})
     if "keep" in attack:  # its name until rrjax 0.1 was finished
         attack = {name: value for name, value in attack.items() if name != "keep"}
-        return fields | {"attack": attack | {"return_iterate": fields["attack"]["keep"]}}
+        fields = fields | {"attack": attack | {"return_iterate": fields["attack"]["keep"]}}
+    if "data" in fields:
+        fields = fields | {"data": {"class_names": []} | fields["data"]}
+    if "model" in fields and "start_from" in fields:  # a classifier's
+        fields = fields | {"model": {"module": ""} | fields["model"]}
     return fields
 
 

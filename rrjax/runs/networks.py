@@ -2,121 +2,29 @@
 
 import dataclasses
 import json
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax.errors import FlaxError
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
 from rrjax import models
 from rrjax.core import devices
-from rrjax.core.checks import check_pixels
 from rrjax.core.manifold import Manifold, flattened
-from rrjax.core.objectives import Apply
-from rrjax.core.representation import of_stage
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through
-from rrjax.runs import checkpoints, defaults, hub, network_files, pretrained, published
+from rrjax.runs import checkpoints, defaults, hub, network_files, own, pretrained, published
 from rrjax.runs.folder import create_run_dir, flat, read_config
+from rrjax.runs.frozen import Frozen, takes
 
-
-@dataclasses.dataclass(frozen=True)
-class Frozen:
-    """A frozen network: a classifier in eval mode, whose parameters do not change.
-
-    config: of its training. model, variables: the linen module and its `params` and `batch_stats`.
-    apply: one image (H, W, C), float in [0,1] -> (logits, reps), BN folded as the model declares.
-      A pytree: pass it through jit.
-    straight_through: the same values, but the last ReLU passes gradients to dead coordinates,
-      as inversion needs.
-    """
-
-    config: ConfigDict
-    model: nn.Module
-    variables: Any
-    apply: Apply
-    straight_through: Apply
-
-    def differentiable_apply(self, straight_through: bool) -> Apply:
-        """Return the function whose gradients a search follows."""
-        return self.straight_through if straight_through else self.apply
-
-    def at_stage(self, stage: str, channels: bool = False) -> "Frozen":
-        """Return the network with another stage of it as its representation.
-
-        stage, channels: as `core.representation.of_stage` has them.
-
-        Raises:
-          BadInput: for a stage that it does not have.
-        """
-        apply, through = (
-            of_stage(function, stage, channels) for function in (self.apply, self.straight_through)
-        )
-        size, channels_of_image = self.config.data.image_size, len(self.config.model.mean)
-        shape = (size, size, channels_of_image)
-        jax.eval_shape(apply, jax.ShapeDtypeStruct(shape, jnp.float32))
-        return dataclasses.replace(self, apply=apply, straight_through=through)
-
-    def __call__(
-        self, images: ArrayLike, stages: Sequence[str] | None = None, batch_size: int = 256
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Map images (N, H, W, C), float in [0,1], to (logits, reps), on all devices.
-
-        Images of another size than those of its training are a warning, once.
-
-        Args:
-          images: as many as you like.
-          stages: the names of the representations to return, such as ("representation",); None for
-            all that the network has, whose maps may be large.
-          batch_size: how many images there are at once on the devices.
-
-        Raises:
-          BadInput: for pixels outside [0,1], another number of channels, a size that the network
-            cannot take, and a stage that it does not have.
-        """
-        images = images if isinstance(images, jax.Array) else np.asarray(images)
-        channels = len(self.config.model.mean)
-        if images.ndim != 4 or images.shape[-1] != channels:
-            raise BadInput(
-                f"images of shape {images.shape}: this network takes (N, H, W, {channels})"
-            )
-        check_pixels("images", images)
-        size = self.config.data.image_size
-        if images.shape[1:3] != (size, size):
-            sides = f"images of {images.shape[1]} by {images.shape[2]} pixels"
-            if not _takes(self.apply, images.shape[1:]):
-                raise BadInput(f"{sides}: this network takes {size} by {size}")
-            warnings.warn(f"{sides}: this network learned {size} by {size}", stacklevel=2)
-        forward = partial(_forward, self.apply, stages=None if stages is None else tuple(stages))
-        return in_local_parts(forward, batch_size, images)
-
-
-def _takes(function: Callable, shape: tuple[int, ...]) -> bool:
-    """Return whether a network's function of one image can take one of this shape."""
-    try:
-        outputs = jax.eval_shape(function, jax.ShapeDtypeStruct(shape, jnp.float32))
-    except (FlaxError, ZeroDivisionError, TypeError, ValueError):
-        return False
-    return all(0 not in x.shape for x in jax.tree.leaves(outputs))  # an AlexNet's of 32 pixels
-
-
-@partial(jax.jit, static_argnames="stages")
-def _forward(apply: Apply, images: jax.Array, *, stages: tuple[str, ...] | None):
-    logits, reps = jax.vmap(apply)(images)
-    unknown = sorted(set(stages or ()) - set(reps))
-    if unknown:
-        raise BadInput(f"stages={unknown}: this network has {', '.join(sorted(reps))}")
-    return logits, reps if stages is None else {stage: reps[stage] for stage in stages}
+NOT_CLASSIFIERS = ("autoencoder", "vaegan")  # model names of other tasks
 
 
 def load(
@@ -133,7 +41,8 @@ def load(
       path: a run folder; a name of `rrjax.models_available()`; one of docs/published.md, as
         "resnet50_l2_eps3", downloaded at its first use; or a file of PyTorch's or of safetensors,
         here or "hf:OWNER/REPO/FILE[@REVISION]", whose architecture is recognized by its keys; or a
-        folder of configs/export_hub.py, here or "hf:OWNER/REPO[@REVISION]".
+        folder of configs/export_hub.py, here or "hf:OWNER/REPO[@REVISION]"; or "package.file:NAME",
+        what `rrjax.wrap` returned in a Python file of yours, or a function that returns it.
       checkpoint: of a folder: "latest", or "best" (by the run's test score: never report a test
         accuracy of it); of an imported network the only one.
       data: fields of `config.data` to replace, as {"path": ...}: where the data lie now; an empty
@@ -162,9 +71,10 @@ def load(
             f"{path!r} is no network: give a run folder on this machine, or one of "
             f"{', '.join(pretrained.models_available())}"
         )
+    if own.is_address(path):
+        return _with_data(own.imported(str(path), dtype), data)
     config, module, variables = _read(path, checkpoint, dtype, model or {}, weights)
-    _replace_data(config, data)
-    return _freeze(config, module, variables)
+    return _with_data(_freeze(config, module, variables), data)
 
 
 def _read(
@@ -228,7 +138,7 @@ def _trained(
     path: str | Path, checkpoint: str, dtype: str
 ) -> tuple[ConfigDict, nn.Module, dict[str, Any]]:
     config = read_config(path)
-    if config.model.name not in models.MODELS:
+    if config.model.name in NOT_CLASSIFIERS:
         raise BadInput(f"{path}: a {config.model.name}, not a classifier")
     _check_fields(path, config)
     model = _create(config, dtype)
@@ -244,6 +154,12 @@ def _create(config: ConfigDict, dtype: str) -> nn.Module:
     with config.unlocked():
         config.model.dtype = dtype or config.model.dtype
     return models.create(config.model)
+
+
+def _with_data(network: Frozen, data: Mapping[str, str] | None) -> Frozen:
+    config = network.config.copy_and_resolve_references().lock()
+    _replace_data(config, data)
+    return dataclasses.replace(network, config=config)
 
 
 def _replace_data(config: ConfigDict, data: Mapping[str, str] | None) -> None:
@@ -263,7 +179,7 @@ def _freeze(config: ConfigDict, model: nn.Module, variables: dict[str, Any]) -> 
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Autoencoder:
     """A stage of a frozen network, and the decoder that inverts it (Rojas-Gomez et al. 2021).
 
@@ -294,6 +210,10 @@ class Autoencoder:
         self.check(images.shape[1:])
         return in_local_parts(partial(reconstruct, self.encode, self.decode), batch_size, images)
 
+    def __repr__(self) -> str:
+        """Say in one line what the autoencoder is."""
+        return f"<Autoencoder of {self.config.model.stage} of {self.encoder!r}>"
+
     def check(self, shape: tuple[int, ...]) -> None:
         """Check that images of a shape (H, W, C) can be encoded and decoded.
 
@@ -303,7 +223,7 @@ class Autoencoder:
         """
         if any(side % self.stride for side in shape[:2]):
             raise BadInput(f"images of {shape[:2]} pixels: give multiples of {self.stride}")
-        if not _takes(self.encode, shape):
+        if not takes(self.encode, shape):
             size = self.config.data.image_size
             raise BadInput(
                 f"images of {shape[:2]} pixels: the encoder, {self.encoder.config.model.name}, "

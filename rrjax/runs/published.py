@@ -148,7 +148,11 @@ def read(name: str) -> tuple[ConfigDict, dict[str, Any]]:
       BadInput: as `hub.fetch` does; for a file that is not the one seen first, or not the table's
         network; and where ~/.cache/rrjax cannot be written.
     """
+    from rrjax.data import imagenet  # TFDS, for a second, which nothing else here needs
+
     config = training(NETWORKS[name])
+    with config.unlocked():
+        config.data.class_names = imagenet.wnids()
     return config, network_files.read_as(_converted(name, config), config)
 
 

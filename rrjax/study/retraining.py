@@ -159,7 +159,7 @@ def _model(trained, config):
     """Make what is retrained: without BN, since it has no statistics to carry."""
     fields = trained.model.copy_and_resolve_references()
     with fields.unlocked():
-        fields.update(name=config.model, variant="cifar", width=64, dtype="float32")
+        fields.update(name=config.model, module="", variant="cifar", width=64, dtype="float32")
     model = models.create(fields)
     size, channels = trained.data.image_size, len(trained.model.mean)
     init = partial(models.init, model, jax.random.key(0), (size, size, channels))

@@ -25,10 +25,19 @@ def main(argv: Sequence[str]) -> None:
     def run(config: ConfigDict, workdir: str) -> None:
         loop.check(config)
         batches = data.create(config)
+        _say_what_is_trained(config, batches.class_names)
         task = create_task(config, batches.steps_per_epoch, workdir)
         loop.fit(task, batches, config, workdir, own.accept_changes)
 
     cli.run_command(run, "optimizer", argv, __doc__, own)
+
+
+def _say_what_is_trained(config: ConfigDict, class_names: Sequence[str]) -> None:
+    """Write into the config, which the run keeps, what the data and a module of one's own say."""
+    with config.unlocked():
+        config.data.class_names = tuple(class_names)
+        if "module" in config.model and config.model.module:
+            config.model.name = config.model.module
 
 
 def create_task(config: ConfigDict, steps_per_epoch: int, workdir: str) -> Task:

@@ -39,7 +39,13 @@ def source(config: ConfigDict, workdir: str | Path) -> runs.Frozen:
     if not name:
         raise BadInput("model.encoder is empty: name the run folder of the network to invert")
     if not checkpoints.has_checkpoint(copy):
-        return runs.load(name)
+        network = runs.load(name)
+        if network.model is None:
+            raise BadInput(
+                f"model.encoder={name}: made by rrjax.wrap, and a decoder's run keeps a copy of "
+                "its encoder: train yours by --config.model.module, and name that run"
+            )
+        return network
     begun = runs.read_config(workdir).model.encoder
     if begun != name:
         raise BadInput(f"{workdir} inverts {begun}, not {name}: choose another workdir")
