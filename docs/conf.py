@@ -1,0 +1,59 @@
+"""The documentation site: Sphinx with MyST. `bash launch/docs.sh` builds it."""
+
+import os
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import generate  # noqa: E402
+import rrjax  # noqa: E402
+
+generate.write_pages(DOCS / "_generated")
+
+project = "rrjax"
+author = "rrjax contributors"
+copyright = author
+version = release = rrjax.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build", "_generated"]
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+default_role = "code"
+
+html_theme = "furo"
+html_title = "rrjax"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_theme_options = {"sidebar_hide_name": False}
+copybutton_exclude = ".linenos, .gp, .go"
+
+
+def _as_rst(_app, _what, _name, _obj, _options, lines):
+    lines[:] = generate.plain_to_rst(lines)
+
+
+def _skipped(_app, _what, _name, obj, skip, _options):
+    return skip or (getattr(obj, "__module__", None) or "").startswith("matplotlib")
+
+
+def setup(app):
+    """Let docstrings be plain text."""
+    app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon reads them
+    app.connect("autodoc-skip-member", _skipped)

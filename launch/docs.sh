@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Builds the documentation site into docs/_build/html: bash launch/docs.sh [arguments of sphinx-build]
+# A warning, such as a link to nowhere, is an error.
+set -euo pipefail
+CDPATH='' cd -- "$(dirname -- "$0")/.."
+EXTRAS=docs
+source launch/setup.sh
+sphinx-build --fail-on-warning --keep-going --quiet "$@" docs docs/_build/html
+echo "Look at docs/_build/html/index.html"
