@@ -4,7 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 DOCS = Path(__file__).parent
+SHORT = 36  # characters of a cell that stays on one line
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -53,7 +56,14 @@ def _skipped(_app, _what, _name, obj, skip, _options):
     return skip or (getattr(obj, "__module__", None) or "").startswith("matplotlib")
 
 
+def _sized(_app, doctree):
+    """Keep short cells of tables on one line, and give long ones room; the table scrolls."""
+    for entry in doctree.findall(nodes.entry):
+        entry["classes"].append("short" if len(entry.astext()) <= SHORT else "long")
+
+
 def setup(app):
-    """Let docstrings be plain text."""
+    """Let docstrings be plain text, and tables be wide."""
+    app.connect("doctree-read", _sized)
     app.connect("autodoc-process-docstring", _as_rst, priority=400)  # before napoleon reads them
     app.connect("autodoc-skip-member", _skipped)

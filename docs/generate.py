@@ -37,8 +37,12 @@ ROOMS = {
 SECTIONS = ("Args:", "Returns:", "Raises:", "Yields:", "Attributes:")
 # What fields mean that many configs have; a comment in the config says more, and comes before this.
 MEANINGS = {
+    "adversarial": "weight of the discriminator's term",
     "aside": "parts of the file that the network does not use",
     "at_once": "how many at a time",
+    "attack.loss": '"cross_entropy", "margin" or "kl" (`rrjax.attack.Options`)',
+    "b1": "Adam's",
+    "b2": "Adam's",
     "batch_size": "images at a time, over all devices",
     "bench": "which bench this config is of",
     "beta": "weight of the term",
@@ -54,9 +58,12 @@ MEANINGS = {
     "epochs": "passes over the training images",
     "eps": "radius, in units of pixels in [0,1]",
     "evaluation_steps": "attack steps of an evaluation",
+    "feature": "weight of the difference of features",
     "file": "the file that is read or written",
+    "flip": "whether half of the images are mirrored",
     "folder": "the tree of images to read",
     "gamma": "factor at each of `drops`",
+    "group_names": "names of the groups",
     "image_size": "pixels a side",
     "inversion_eps": "radius of the inversion, in units of pixels in [0,1]",
     "inversion_step_size": "length of a step of the inversion, in units of pixels in [0,1]",
@@ -71,8 +78,9 @@ MEANINGS = {
     "param_dtype": "of the parameters",
     "path": "the folder of the data",
     "peers": "whether programs of other frameworks are timed, too",
+    "pixel": "weight of the difference of pixels",
     "prepare": "which preparation this config is of",
-    "random_start": "as `attack.random_start` of a training",
+    "random_start": '"none", "sphere", "uniform" or "gaussian" (`rrjax.attack.Options`)',
     "restarts": "random starts; the worst of them counts",
     "return_iterate": '"best" or "last"',
     "robust": "the robust network, or its decoder, as `rrjax.load` takes it",
@@ -162,10 +170,10 @@ def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
 
 
 def meaning(name: str, texts: dict[str, str]) -> str:
-    """Return what a field means: its own comment, else that of its name, else of its section."""
+    """Return what a field means: its own comment, else what its name means everywhere."""
     leaf = name.rpartition(".")[2]
-    section = name.partition(".")[0]
-    return texts.get(name) or MEANINGS.get(leaf) or texts.get(section, "")
+    common = MEANINGS.get(name) or MEANINGS.get(leaf)
+    return texts.get(name) or common or texts.get(f"data.{leaf}", "")
 
 
 def shipped(path: Path) -> ConfigDict:
@@ -283,9 +291,11 @@ def plain_to_rst(lines: list[str]) -> list[str]:
     """
     text = []
     for paragraph in "\n".join(lines).split("\n\n"):
-        own = paragraph.split("\n")
+        own = [line for line in paragraph.split("\n") if line.strip()]
         hanging = any(line.startswith(" ") for line in own) and own[0][:1].strip()
-        if hanging and not own[0].startswith((">>>", *SECTIONS)):
+        if own[:1] == ["Returns:"]:  # napoleon would take what is before a colon for a type
+            own = [":returns: " + own[1].strip(), *own[2:]] if own[1:] else own
+        elif hanging and not own[0].startswith((">>>", *SECTIONS)):
             own = [f"  {line.strip()}" if line[:1] == " " else f"- {line}" for line in own]
         text += [*own, ""]
     parts = re.split(r"(`[^`]*`)", "\n".join(text))
