@@ -7,7 +7,8 @@ from pathlib import Path
 from docutils import nodes
 
 DOCS = Path(__file__).parent
-SHORT = 36  # characters of a cell that stays on one line
+# Characters of a cell, and of code in a text or in a cell, that stay on one line.
+SHORT, SHORT_IN_TABLE = 36, 60
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -39,6 +40,7 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 default_role = "code"
+smartquotes = False  # they make a dash of the two of a flag
 
 html_theme = "furo"
 html_title = "rrjax"
@@ -57,9 +59,13 @@ def _skipped(_app, _what, _name, obj, skip, _options):
 
 
 def _sized(_app, doctree):
-    """Keep short cells of tables on one line, and give long ones room; the table scrolls."""
+    """Keep short cells and short code on one line; give long cells room. The table scrolls."""
     for entry in doctree.findall(nodes.entry):
         entry["classes"].append("short" if len(entry.astext()) <= SHORT else "long")
+    for code in doctree.findall(nodes.literal):
+        in_table = isinstance(code.parent.parent, nodes.entry)
+        if len(code.astext()) <= (SHORT_IN_TABLE if in_table else SHORT):
+            code["classes"].append("short")
 
 
 def setup(app):

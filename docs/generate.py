@@ -192,8 +192,13 @@ def _commands() -> dict[str, str]:
 
 def cell(text: str) -> str:
     """Return a text as a cell of a Markdown table."""
-    text = text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
-    return " ".join(text.split())
+    return " ".join(escaped(text).replace("|", "\\|").split())
+
+
+def escaped(text: str) -> str:
+    """Return plain text as Markdown: what opens no emphasis is a star, and nothing is HTML."""
+    text = re.sub(r"(?<!\*)\*(?![^*\n]*\w\*)(?<!\w\*)", r"\\*", text)
+    return text.replace("<", "&lt;")
 
 
 def rows(values: dict[str, Any], texts: dict[str, str]) -> list[str]:
@@ -244,7 +249,7 @@ def prose(docstring: str) -> list[str]:
         if first in ("python", "bash") or "=" in first or first == "DATA=...":
             lines += ["```sh", paragraph.replace("\n\n", "\n").strip(), "```", ""]
         else:
-            lines += [re.sub(r"([<*])", r"\\\1", paragraph.strip()), ""]
+            lines += [escaped(paragraph.strip()), ""]
     return lines
 
 
