@@ -1,6 +1,7 @@
 """The documentation site: Sphinx with MyST. `bash launch/docs.sh` builds it."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from docutils import nodes
 
 DOCS = Path(__file__).parent
 # Characters of a cell, and of code in a text or in a cell, that stay on one line.
-SHORT, SHORT_IN_TABLE = 36, 60
+SHORT, SHORT_CODE, SHORT_IN_TABLE = 20, 36, 60
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -59,13 +60,21 @@ def _skipped(_app, _what, _name, obj, skip, _options):
 
 
 def _sized(_app, doctree):
-    """Keep short cells and short code on one line; give long cells room. The table scrolls."""
+    """Keep short cells, intervals and short code on one line; give long cells room."""
     for entry in doctree.findall(nodes.entry):
         entry["classes"].append("short" if len(entry.astext()) <= SHORT else "long")
+        _replace(entry, r"(\[[-\d.]+,) (?=[-\d.]+\])", "\\1\u00a0")
     for code in doctree.findall(nodes.literal):
         in_table = isinstance(code.parent.parent, nodes.entry)
-        if len(code.astext()) <= (SHORT_IN_TABLE if in_table else SHORT):
+        if len(code.astext()) <= (SHORT_IN_TABLE if in_table else SHORT_CODE):
             code["classes"].append("short")
+    _replace(doctree, " -- ", " – ")  # napoleon's
+
+
+def _replace(node, pattern, replacement):
+    for text in list(node.findall(nodes.Text)):
+        if re.search(pattern, text) and not isinstance(text.parent, nodes.FixedTextElement):
+            text.parent.replace(text, nodes.Text(re.sub(pattern, replacement, text)))
 
 
 def setup(app):

@@ -102,6 +102,7 @@ MEANINGS = {
     "test_eps": "radii of the attack, in units of pixels in [0,1]",
     "test_n": "test images; 0: all",
     "alignment_penalty": "weight of 1 - cosine(d true logit / d image, image)",
+    "units": "which units: how many, or their numbers",
     "warmup": "rounds that do not count",
     "weights": "which network, in a file of several",
     "width": "channels of the first stage",
@@ -172,7 +173,7 @@ def fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
 def meaning(name: str, texts: dict[str, str]) -> str:
     """Return what a field means: its own comment, else what its name means everywhere."""
     leaf = name.rpartition(".")[2]
-    common = MEANINGS.get(name) or MEANINGS.get(leaf)
+    common = MEANINGS.get(name) or MEANINGS.get(leaf) or MEANINGS.get(leaf.partition("_")[2])
     return texts.get(name) or common or texts.get(f"data.{leaf}", "")
 
 
