@@ -3,7 +3,7 @@
 python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 
 Another network: --config.robust=runs/mine, and --config.standard= (empty) to leave one out. A
-network is a run folder, a file of PyTorch's, or a name, as cifar10_robust_l2_eps05 (README) or
+network is a run folder, a file of PyTorch's, or a name, as cifar10_robust_l2_eps05 (rrjax list) or
 resnet50_l2_eps3 (docs/published.md).
 
 At the radii of the paper's Tables 4 and 5: --config=configs/evaluate.py:paper

@@ -28,7 +28,8 @@ def get_config(settings="small"):
     config.step_size = 0.1
     config.steps = 500
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
-    # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
+    # the gradient of the pooled R(x), and inversion stops at three times the distance
+    # (docs/results/representations.md).
     config.straight_through = False
     config.return_iterate = "best"  # or "last"
     config.record = 0  # snapshots of the way to an inversion, drawn as a strip an image

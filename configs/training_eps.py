@@ -24,7 +24,8 @@ def get_config():
     config.inversion_step_size = 0.1
     config.inversion_steps = 500
     # Whether the last ReLU passes gradients to dead units. The paper's: True. On digits that biases
-    # the gradient of the pooled R(x), and inversion stops at three times the distance (README).
+    # the gradient of the pooled R(x), and inversion stops at three times the distance
+    # (docs/results/representations.md).
     config.straight_through = False
     config.return_iterate = "best"
     config.seed = 0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The README's table of digits: trains 5 eps x 3 seeds (about a minute each on two cores; a run
-# that is done is not trained again), then measures accuracy, attack and inversion of each.
+# The table of digits (docs/results/representations.md): trains 5 eps x 3 seeds (about a minute each
+# on two cores; a run that is done is not trained again), then measures accuracy, attack and inversion
+# of each.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
 source launch/setup.sh

@@ -41,7 +41,7 @@ PEERS = "bench/peers.py"
 # Metaphors that the field does not use, in halves, since this file is searched too.
 HALVES = (("do", "or"), ("me", "nd"), ("she", "lf"), ("jud", "ged"), ("offen", "der"))
 WORDS = re.compile(rf"\b({'|'.join(map(''.join, HALVES))})\b", re.IGNORECASE)
-SEARCHED = ("rrjax", "tests", "configs", "launch", "README.md")
+SEARCHED = ("rrjax", "tests", "configs", "launch", "docs", "README.md")
 
 
 def imported(tree):
@@ -147,3 +147,35 @@ def test_words_are_the_fields():
                 hits = (i for i, line in enumerate(text, 1) if WORDS.search(line))
                 used += [f"{path.relative_to(ROOT)}:{i}" for i in hits]
     assert not used
+
+
+def entries(text):
+    """Return the code map of a Markdown page: each room's entry in `rrjax/`, and its text."""
+    lines = re.search(r"```text\nrrjax/\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    found, name = {}, ""
+    for line in lines:
+        start = re.match(r" {0,2}(\S+)", line)
+        name = start[1] if start else name
+        found[name] = f"{found.get(name, '')} {line}"
+    return found
+
+
+TOP = {"configs/", "docs/", "launch/", "tests/"}
+
+
+def test_the_readmes_code_map_is_the_tree():
+    drawn = set(entries((ROOT / "README.md").read_text())) - TOP
+    there = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "configs")]
+    assert drawn == {f"{path.name}/" if path.is_dir() else path.name for path in there}
+    assert all((ROOT / name).is_dir() for name in TOP)
+
+
+def test_the_design_page_names_every_module():
+    drawn = entries((ROOT / "docs/design.md").read_text())
+    left = []
+    for path in FILES:
+        room, *inner = path.relative_to(PACKAGE).parts
+        if inner and path.stem not in OWN:
+            words = re.findall(r"\w+", drawn[f"{room}/"])
+            left += [f"{room}/{'/'.join(inner)}"] if path.stem not in words else []
+    assert not left

@@ -1,7 +1,7 @@
 """Decode an image file: uint8 (H, W, 1) if it is gray, (H, W, 3) otherwise.
 
-JPEG is read by simplejpeg, which gives Pillow's pixels in 0.7 of its time (README), and
-everything else by Pillow.
+JPEG is read by simplejpeg, which gives Pillow's pixels in 0.7 of its time (docs/performance.md),
+and everything else by Pillow.
 """
 
 import io

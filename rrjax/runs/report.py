@@ -69,16 +69,49 @@ def replace_table(document: str | Path, name: str, table: str) -> None:
     Raises:
       BadInput: unless the document has both lines, once each and in this order.
     """
+    before, _, after = _around_table(document, name)
+    replace_text(Path(document), f"{before}{table}\n{after}")
+
+
+def replace_column(
+    document: str | Path, name: str, column: str, cells: Mapping[str, str], empty: str
+) -> None:
+    """Put cells into one column of a document's table, which lies as `replace_table` has it.
+
+    Args:
+      document: a Markdown file.
+      name: of the table.
+      column: its heading.
+      cells: by the first cell of their row; a row that the table does not have is added.
+      empty: the other cells of such a row.
+
+    Raises:
+      BadInput: unless the document has that table, and the table that column.
+    """
+    _, table, _ = _around_table(document, name)
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    header, rows = (lines[0], lines[2:]) if lines else ([], [])
+    if column not in header[1:]:
+        raise BadInput(f"column={column!r}: choose from {', '.join(header[1:]) or 'no columns'}")
+    place, known = header.index(column), {row[0] for row in rows}
+    rows += [[key] + [empty] * (len(header) - 1) for key in cells if key not in known]
+    for row in rows:
+        row[place] = cells.get(row[0], row[place])
+    replace_table(document, name, markdown(header, rows))
+
+
+def _around_table(document: str | Path, name: str) -> tuple[str, str, str]:
+    """Return a document's text up to a table, the table, and the text behind it."""
     path, ends = Path(document), (f"<!-- {name} -->\n", f"<!-- end of {name} -->")
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     before, first, rest = text.partition(ends[0])
-    _, last, after = rest.partition(ends[1])
+    table, last, after = rest.partition(ends[1])
     if not (first and last) or any(text.count(end) != 1 for end in ends):
         raise BadInput(
             f"document={document!r}, table={name!r}: the document needs the lines "
             f"{ends[0].strip()} and {ends[1]}, once each, around the table"
         )
-    replace_text(path, f"{before}{first}{table}\n{last}{after}")
+    return before + first, table, last + after
 
 
 def spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:

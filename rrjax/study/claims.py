@@ -27,6 +27,7 @@ from rrjax.evaluate import metrics
 from rrjax.runs import report
 from rrjax.study.comparison import Row
 
+NOT_RUN = "not run"
 HEADER = ("claim", "source", "study", "less", "greater", "difference", "at least", "holds")
 
 
@@ -43,11 +44,12 @@ class Number:
 class Claim:
     """One number is less than another, both of one study.
 
-    text: ends with what the numbers are. source: the paper's figures or section. where: fields that
-    the rows of both numbers have, besides their networks. size: of the difference, in the units of
-    the numbers, from which the claim holds; stated here, before the networks are. paired: the key
-    under which the robust network's row has the difference, in pairs of examples; "" where there
-    are no pairs, such as of two networks' units.
+    text: ends with what the numbers are, behind "; ". source: the paper's figures or section.
+    where: fields that the rows of both numbers have, besides their networks. size: of the
+    difference, in the units of the numbers, from which the claim holds; stated here, before the
+    networks are. paired: the key under which the robust network's row has the difference, in pairs
+    of examples; "" where there are no pairs, such as of two networks' units. short: the text in a
+    scoreboard; "": that before "; ".
     """
 
     text: str
@@ -58,6 +60,7 @@ class Claim:
     greater: Number
     size: float
     paired: str = ""
+    short: str = ""
 
 
 def _robust_more(score: str) -> dict[str, Any]:
@@ -83,6 +86,10 @@ def _within(eps: float) -> Claim:
         where={"radius": eps},
         **_robust_more("distance"),
         size=0.25,
+        short=(
+            "Within the radius of training of an image lies one with the representation of "
+            "another, of a standard network"
+        ),
     )
 
 
@@ -266,7 +273,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     """Write the table of claims; those whose study has not run are said to be untested.
 
     Raises:
-      BadInput: if none has, or the document has no place for the table.
+      BadInput: if none has, or the document has no place for the table or the column.
     """
     folders = tuple(config.folders) or (workdir,)
     results = {folder: runs.read_results(folder) for folder in folders}
@@ -280,11 +287,31 @@ def run(config: ConfigDict, workdir: str) -> None:
     rows = [_evaluated(claim, list(results.values())) for claim in claims]
     section = _section(rows, folders)
     if config.document and not jax.process_index():
-        tested = [cells for row, cells in zip(rows, section.rows, strict=True) if row["of"]]
-        table = report.markdown(section.header, tested)
-        report.replace_table(config.document, config.table, table)
+        _document(config, claims, rows, section)
     runs.make_folder(workdir)
     runs.publish(workdir, config, section, {"rows": rows})
+
+
+def _document(
+    config: ConfigDict, claims: Sequence[Claim], rows: Sequence[Row], section: report.Section
+) -> None:
+    """Put what was tested into a document: a table of its own, or a column of a scoreboard."""
+    if config.column:
+        cells = {
+            claim.short or claim.text.partition("; ")[0]: scored(row)
+            for claim, row in zip(claims, rows, strict=True)
+            if row["of"]
+        }
+        report.replace_column(config.document, config.table, config.column, cells, NOT_RUN)
+        return
+    tested = [cells for row, cells in zip(rows, section.rows, strict=True) if row["of"]]
+    table = report.markdown(section.header, tested)
+    report.replace_table(config.document, config.table, table)
+
+
+def scored(row: Row) -> str:
+    """Return a claim's cell in a scoreboard: its verdict, and the mean difference."""
+    return f"{row['holds']}, {report.center(row['difference']):.2f}"
 
 
 def _evaluated(claim: Claim, results: Sequence[Mapping]) -> Row:
@@ -364,7 +391,7 @@ def _section(rows: Sequence[Row], folders: Sequence[str]) -> report.Section:
 
 def _cells(row: Row) -> list[str]:
     if not row["of"]:
-        return ["", "", "", f"{row['size']:g}", "not run"]
+        return ["", "", "", f"{row['size']:g}", NOT_RUN]
     numbers = [
         f"{row[side]['name']} {report.with_interval(row[side])}" for side in ("less", "greater")
     ]

@@ -178,6 +178,26 @@ def test_the_table_is_put_into_a_document(tmp_path):
     assert document.read_text() == once
 
 
+def test_verdicts_are_put_into_a_column_of_a_scoreboard(tmp_path):
+    document = tmp_path / "README.md"
+    row = "| No regularizer is needed for a unit's images to agree | yes, 0.3 | not run |"
+    table = ["| claim | digits | birds |", "| --- | --- | --- |", row]
+    document.write_text("\n".join(["<!-- ours -->", *table, "<!-- end of ours -->", "After"]))
+    runs.write_results(tmp_path, "proximity", {"rows": proximity(0.2, 0.5)})
+    config = config_file.get_config()
+    config.update(document=str(document), table="ours", column="birds")
+    for _ in range(2):  # again it changes nothing
+        claims.run(config, str(tmp_path))
+        lines = document.read_text().splitlines()
+        assert lines[:4] == ["<!-- ours -->", *table]
+        assert lines[4].startswith("| Within the radius of training of an image")
+        assert lines[4].endswith(" | not run | yes, 0.30 |")
+        assert lines[5:] == ["<!-- end of ours -->", "After"]
+    config.column = "fish"
+    with pytest.raises(BadInput, match=r"column='fish': choose from digits, birds"):
+        claims.run(config, str(tmp_path))
+
+
 def test_without_studies_there_is_nothing_to_evaluate(tmp_path):
     with pytest.raises(BadInput, match=r"no results of activations, .*: run these studies"):
         evaluated(tmp_path / "new", tmp_path)
