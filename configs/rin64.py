@@ -9,7 +9,7 @@ classes of ImageNet itself, 46,000 photographs, scaled to 64 pixels as they are 
 --config.data.name=imagenet2012 (configs/prepare_imagenet.py).
 Behind the colon: the norm, and eps in units of pixels in [0,1]: l2,1 or linf,4/255; l2,0 is
 standard training. One attack step of 1.25 * eps from a random start and a cyclic rate (Wong et al.
-2020), as the small CIFAR-10 networks. `rin64_robust_l2_eps1` and `rin64_standard`, of 20 epochs,
+2020), as the small CIFAR-10 networks. `rin64_robust_l2_eps1` and `rin64_standard`, of 40 epochs,
 come with rrjax; their cards have their accuracies.
 """
 

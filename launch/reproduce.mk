@@ -245,11 +245,11 @@ $(eval $(call pretrained,$(R),rin64_standard,$(R_ROBUST),1.0,\
   0.0$(comma)0.5$(comma)1.0$(comma)3.0,0))
 # Steps as large as pictures of 64 pixels want: five times those of the digits of 16.
 steps := --config.step_size=0.5 --config.steps
-$(R)/logs/inversion.done: flags := --config.n=64 $(steps)=1000 $(if $(OTHERS),\
+$(R)/logs/inversion.done: flags := --config.n=64 $(steps)=500 $(if $(OTHERS),\
   --config.unseen.path="$$OTHERS" \
   --config.targets="('test images','photographs','patterns','unseen classes')")
 $(R)/logs/proximity.done: flags := --config.n=64 --config.free_step_size=0.5
-$(R)/logs/interpolation.done: flags := --config.n=64 --config.points=5 $(steps)=500
+$(R)/logs/interpolation.done: flags := --config.n=32 --config.points=5 $(steps)=500
 $(R)/logs/visualization.done: flags := --config.units=16 $(steps)=200
 $(R)/logs/regularized.done: flags := --config.step_size=0.5
 $(R)/logs/manipulation.done: flags := $(steps)=800

@@ -49,7 +49,7 @@ cifar10() {
 rin64() {
   for seed in 0 1; do
     train rin64.py:l2,1 robust_l2_eps1 "$seed" "$@"
-    train rin64.py:l2,0 standard "$seed" "$@"
+    train rin64.py:l2,0 standard "$seed" --config.epochs=40 "$@"
   done
   train rin64.py:l2,3 robust_l2_eps3 0 "$@"
   train rin64.py:linf,4/255 robust_linf_eps4 0 "$@"
