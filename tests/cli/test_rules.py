@@ -19,6 +19,11 @@ TARGETS = {"small": 32, "seeds": 37, "cifar10": 79, "ladder": 39, "rin64": 20, "
 TARGETS |= {"gradients": 11, "paper": 23, "decoders": 56}
 
 
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
 def rules(target, tmp_path):
     """Return the commands of a target by their logs, as lists of words."""
     (tmp_path / "settings").touch()
