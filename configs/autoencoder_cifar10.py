@@ -9,11 +9,13 @@ weights, for an accelerator.
 """
 
 from rrjax.configs import autoencoder_digits
+from rrjax.runs import defaults
+
+SETTINGS = ("pixel", "gan")
 
 
 def get_config(losses="pixel"):
-    if losses not in ("pixel", "gan"):
-        raise ValueError(f"configs/autoencoder_cifar10.py:{losses}: choose pixel or gan")
+    defaults.check_settings("autoencoder_cifar10", losses, SETTINGS)
     config = autoencoder_digits.get_config()
     config.epochs = 3
     config.batch_size = 128

@@ -60,6 +60,8 @@ def get_config():
     config.optimizer.discriminator_rate = 8e-3  # it falls as the decoder's does
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.9
+    config.optimizer.discriminator_b1 = 0.0
+    config.optimizer.discriminator_b2 = 0.9
     config.optimizer.schedule = "cosine"
     config.optimizer.drops = ()
     config.optimizer.gamma = 0.1

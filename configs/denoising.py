@@ -6,16 +6,19 @@ for name in standard robust; do
 done
 python -m rrjax.study --config=configs/denoising.py --workdir=runs/quickstart
 
-The paper's: configs/autoencoder_alexnet.py says how its decoder is trained; --config.images=CBSD68,
-a folder of the 68 images, --config.n=0.
+The paper's, of decoders of configs/autoencoder_alexnet.py:denoising, at its one level of noise:
+--config=configs/denoising.py:paper --config.images=CBSD68, a folder of the 68 images
 """
 
 from ml_collections import ConfigDict
 
 from rrjax.runs import defaults
 
+SETTINGS = ("small", "paper")
 
-def get_config():
+
+def get_config(settings="small"):
+    defaults.check_settings("denoising", settings, SETTINGS)
     config = ConfigDict()
     config.study = "denoising"
     # Run folders of autoencoders; without skips, as an ablation: one with another decoder.
@@ -31,4 +34,7 @@ def get_config():
     config.lpips = "vgg16"  # the paper's; or "alexnet", in a tenth of the time
     config.seed = 0
     defaults.precision(config)
+    if settings == "paper":
+        config.networks = ("runs/decoders/standard_denoiser", "runs/decoders/robust_denoiser")
+        config.update(images="CBSD68", n=0, sigmas=(50.0,))
     return config.lock()

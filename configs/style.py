@@ -7,15 +7,20 @@ for stage in layer4 layer2 layer1; do
 done    # and cifar10_standard, into runs/style/standard_$stage
 python -m rrjax.study --config=configs/style.py --workdir=runs/style
 
-The paper's levels are AlexNet's conv5, conv2 and conv1, at 224 pixels (autoencoder_alexnet.py).
+The paper's levels are AlexNet's conv5, conv2 and conv1, at 224 pixels (autoencoder_alexnet.py, with
+:conv2 and :conv1): --config=configs/style.py:paper, with folders of images as --config.contents and
+--config.styles; the paper's are not published.
 """
 
 from ml_collections import ConfigDict
 
 from rrjax.runs import defaults
 
+SETTINGS = ("small", "paper")
 
-def get_config():
+
+def get_config(settings="small"):
+    defaults.check_settings("style", settings, SETTINGS)
     config = ConfigDict()
     config.study = "style"
     # Levels: run folders of autoencoders of one encoder, the deepest first; (): none.
@@ -32,4 +37,8 @@ def get_config():
     config.batch_size = 8  # pairs at a time
     config.seed = 0
     defaults.precision(config)
+    if settings == "paper":
+        levels = ("conv5", "conv2", "conv1")
+        config.standard = tuple(f"runs/decoders/standard_{stage}" for stage in levels)
+        config.robust = tuple(f"runs/decoders/robust_{stage}" for stage in levels)
     return config.lock()

@@ -1,15 +1,19 @@
 # The commands of launch/reproduce.sh, which calls make with this file. A training leaves the stamp
 # .done in its run folder, a study logs/NAME.done in its workdir, and neither runs again while that
 # lies there. In the environment: FLAGS, of every training; SETTINGS, a file that changes with the
-# flags and the data; DATA, CBSD68, PHOTOS, MNIST and FASHION_MNIST, folders; STEPS, of imagenet-zoo's
-# searches.
+# flags and the data; DATA, CBSD68, CIFAR10, PETS, CONTENTS, STYLES, PHOTOS, MNIST and FASHION_MNIST,
+# folders; STEPS, of imagenet-zoo's searches.
 SHELL := bash
 comma := ,
+quoted = '$(1)'$(comma)
+# A tuple of what a list of `quoted` words holds.
+tuple = "($(subst $() ,,$(1)))"
 train = python -m rrjax.train
 study = python -m rrjax.study
 logged = @bash launch/logged.sh $@ $(1)
 
-.PHONY: small seeds cifar10 rin64 imagenet-zoo gradients gradients-paper gradients-networks paper
+.PHONY: small seeds cifar10 ladder rin64 imagenet-zoo gradients gradients-paper gradients-networks \
+  paper decoders
 
 # The trainings of the first paper's studies on digits, and those studies.
 REPRESENTATIONS := inversion proximity interpolation visualization regularized manipulation \
@@ -146,7 +150,10 @@ step_size_0.0 := 0.625
 step_size_0.25 := 0.3125
 step_size_0.5 := 0.625
 step_size_1.0 := 1.25
+step_size_2.0 := 2.5
+step_size_3.0 := 3.75
 RADII := 0.0 0.25 0.5 1.0
+BEYOND := 2.0 3.0
 define rung # SEED, EPS: a network from scratch, and its decoder
 $(C)/ladder/$(1)/eps_$(2)/.done: $(SETTINGS)
 	$$(call logged,$(C)/logs/ladder_$(1)_eps_$(2).log) $(train) --config=configs/small_cifar10.py \
@@ -158,18 +165,22 @@ $(C)/ladder/$(1)/decoder_$(2)/.done: $(C)/ladder/$(1)/eps_$(2)/.done
 	  --config.model.encoder=$(C)/ladder/$(1)/eps_$(2) --workdir=$(C)/ladder/$(1)/decoder_$(2) \
 	  --config.seed=$(1)
 endef
-$(foreach seed,0 1 2,$(foreach eps,$(RADII),$(eval $(call rung,$(seed),$(eps)))))
+$(foreach seed,0 1 2,$(foreach eps,$(RADII) $(BEYOND),$(eval $(call rung,$(seed),$(eps)))))
 
-define ladder # SEED: the study of its decoders
-$(C)/ladder/$(1)/logs/reconstruction.done: $(RADII:%=$(C)/ladder/$(1)/decoder_%/.done)
-	$$(call logged,$(C)/ladder/$(1)/logs/reconstruction.log) $(study) \
-	  --config=configs/reconstruction.py --workdir=$(C)/ladder/$(1) \
-	  --config.standard=$(C)/ladder/$(1)/decoder_0.0 \
-	  --config.robust=$(C)/ladder/$(1)/decoder_0.25 $$(at_data) \
-	  --config.more="('$(C)/ladder/$(1)/decoder_0.5','$(C)/ladder/$(1)/decoder_1.0')" \
+define ladder # SEED, OUT, RADII: the study of its decoders
+$(2)/logs/reconstruction.done: $(3:%=$(C)/ladder/$(1)/decoder_%/.done)
+	$$(call logged,$(2)/logs/reconstruction.log) $(study) --config=configs/reconstruction.py \
+	  --workdir=$(2) --config.standard=$(C)/ladder/$(1)/decoder_0.0 \
+	  --config.robust=$(C)/ladder/$(1)/decoder_0.25 $$(at_data) --config.more=$(call tuple,\
+	  $(foreach eps,$(wordlist 3,9,$(3)),$(call quoted,$(C)/ladder/$(1)/decoder_$(eps)))) \
 	  --config.n=1000 --config.photographs=0 --config.searched=0
 endef
-$(foreach seed,0 1 2,$(eval $(call ladder,$(seed))))
+$(foreach seed,0 1 2,$(eval $(call ladder,$(seed),$(C)/ladder/$(seed),$(RADII)))\
+  $(eval $(call ladder,$(seed),$(C)/ladder/$(seed)/beyond,$(RADII) $(BEYOND))))
+
+# ladder: that of cifar10 and what lies beyond it, where the decoders' images may get worse again.
+ladder: $(foreach seed,0 1 2,$(C)/ladder/$(seed)/beyond/logs/reconstruction.done)
+	@echo "Look at report.html in $(C)/ladder/0/beyond, 1 and 2"
 
 define cifar10_decoder # ENCODER, SUFFIX, FLAGS
 $(D)/$(1)_$(2)/.done: $(SETTINGS)
@@ -225,12 +236,11 @@ $(C)/logs/style.done: $(foreach name,$(BOTH),$(patsubst %,$(D)/$(name)_%/.done,l
 	$(call logged,$(C)/logs/style.log) $(study) --config=configs/style.py --workdir=$(C) \
 	  --config.standard="$(call levels,standard)" --config.robust="$(call levels,robust_l2_eps025)"
 
-quoted = '$(1)'$(comma)
 $(C)/logs/anomaly.done: $(foreach name,$(BOTH),$(CLASSES:%=$(C)/one_class/$(name)_%/.done))
 	$(call logged,$(C)/logs/anomaly.log) $(study) --config=configs/anomaly.py --workdir=$(C) \
 	  --config.n=0 --config.root=$(C)/one_class \
 	  --config.networks="('standard','robust_l2_eps025')" \
-	  --config.classes="($(subst $() ,,$(foreach class,$(CLASSES),$(call quoted,$(class)))))" \
+	  --config.classes=$(call tuple,$(foreach class,$(CLASSES),$(call quoted,$(class)))) \
 	  --config.steps=0
 
 cifar10: $(C)/logs/claims.done $(foreach seed,0 1 2,$(C)/ladder/$(seed)/logs/reconstruction.done) \
@@ -440,3 +450,72 @@ paper: $(P)/rin/logs/synthesis.done
 $(P)/rin/logs/inversion.done: flags := --config.unseen.name=imagenet2012 \
   --config.unseen.path="$$DATA" \
   --config.targets="('test images','photographs','patterns','unseen classes')"
+
+# decoders: Rojas-Gomez et al. (2022) at 224 pixels. Settings and folders are the configs' :paper.
+A := runs/decoders
+ALEXNETS := $(A)/standard/.done $(A)/robust/.done
+$(A)/standard/.done: flags := --config.attack.eps=0
+$(ALEXNETS): $(A)/%/.done: $(SETTINGS)
+	$(call logged,$(A)/logs/$*.log) $(train) --config=configs/robust_alexnet.py $(at_data) \
+	  --workdir=$(A)/$* $(flags) $(FLAGS)
+
+define alexnet_decoder # ENCODER, SUFFIX, WORD
+$(A)/$(1)_$(2)/.done: $(A)/$(1)/.done
+	$$(call logged,$(A)/logs/$(1)_$(2).log) $(train) --config=configs/autoencoder_alexnet.py:$(3) \
+	  $$(at_data) --config.model.encoder=$(A)/$(1) --workdir=$(A)/$(1)_$(2) $$(FLAGS)
+endef
+$(foreach name,standard robust,\
+  $(eval $(call alexnet_decoder,$(name),conv5,inversion))\
+  $(eval $(call alexnet_decoder,$(name),conv2,conv2))\
+  $(eval $(call alexnet_decoder,$(name),conv1,conv1))\
+  $(eval $(call alexnet_decoder,$(name),denoiser,denoising)))
+
+define alexnet_one_class # FOLDER, ENCODER, CLASS, DATA
+$(A)/$(1)/$(2)_$(3)/.done: $(A)/$(2)/.done
+	$$(call logged,$(A)/logs/$(1)_$(2)_$(3).log) $(train) \
+	  --config=configs/autoencoder_alexnet.py:anomaly --config.model.encoder=$(A)/$(2) \
+	  --workdir=$(A)/$(1)/$(2)_$(3) --config.data.name=folder --config.data.path="$$$$$(4)" \
+	  $(call one_class,$(3)) $$(FLAGS)
+endef
+$(foreach name,standard robust,\
+  $(foreach class,$(CLASSES),$(eval $(call alexnet_one_class,one_class,$(name),$(class),CIFAR10)))\
+  $(foreach class,cat dog,$(eval $(call alexnet_one_class,pets,$(name),$(class),PETS))))
+
+of_alexnets = $(foreach name,standard robust,$(patsubst %,$(A)/$(1)$(name)_%/.done,$(2)))
+alexnet_study = $(call logged,$(A)/logs/$(1).log) $(study) --config=configs/$(2) --workdir=$(3)
+$(A)/logs/reconstruction.done: $(call of_alexnets,,conv5)
+	$(call alexnet_study,reconstruction,reconstruction.py:paper,$(A))
+$(A)/logs/style.done: $(call of_alexnets,,conv5 conv2 conv1)
+	$(call alexnet_study,style,style.py:paper,$(A)) \
+	  $(if $(CONTENTS),--config.contents="$$CONTENTS") $(if $(STYLES),--config.styles="$$STYLES")
+$(A)/logs/denoising.done: $(call of_alexnets,,denoiser)
+	$(call alexnet_study,denoising,denoising.py:paper,$(A)) --config.images="$$CBSD68"
+$(A)/logs/anomaly.done: $(call of_alexnets,one_class/,$(CLASSES))
+	$(call alexnet_study,anomaly,anomaly.py:paper,$(A))
+$(A)/logs/pets.done: $(call of_alexnets,pets/,cat dog)
+	$(call alexnet_study,pets,anomaly.py:pets,$(A)/pets)
+
+# Decoders of published networks: of the ladder of ResNet-18, and of both ends of two others.
+LADDER_resnet18 := 0 3 0.01 0.03 0.05 0.1 0.25 0.5 1 5
+LADDER_resnet50 := 0 3
+LADDER_vgg16_bn := 0 3
+define published_decoder # ARCHITECTURE, EPS
+$(A)/$(1)_l2_eps$(2)/.done: $(SETTINGS)
+	$$(call logged,$(A)/logs/$(1)_l2_eps$(2).log) $(train) \
+	  --config=configs/autoencoder_imagenet.py:$(1) $$(at_data) \
+	  --config.model.encoder=$(1)_l2_eps$(2) --workdir=$(A)/$(1)_l2_eps$(2) $$(FLAGS)
+endef
+define published_decoders # ARCHITECTURE
+$(foreach eps,$(LADDER_$(1)),$(eval $(call published_decoder,$(1),$(eps))))
+$(A)/$(1)/logs/reconstruction.done: $(LADDER_$(1):%=$(A)/$(1)_l2_eps%/.done)
+	$$(call logged,$(A)/$(1)/logs/reconstruction.log) $(study) \
+	  --config=configs/reconstruction.py:paper --workdir=$(A)/$(1) \
+	  --config.standard=$(A)/$(1)_l2_eps0 --config.robust=$(A)/$(1)_l2_eps3 --config.more=$(call \
+	  tuple,$(foreach eps,$(wordlist 3,10,$(LADDER_$(1))),$(call quoted,$(A)/$(1)_l2_eps$(eps))))
+endef
+PUBLISHED := resnet18 resnet50 vgg16_bn
+$(foreach name,$(PUBLISHED),$(eval $(call published_decoders,$(name))))
+
+decoders: $(patsubst %,$(A)/logs/%.done,reconstruction style denoising anomaly $(if $(PETS),pets)) \
+  $(PUBLISHED:%=$(A)/%/logs/reconstruction.done)
+	@echo "Look at $(A)/report.html, and at those of $(PUBLISHED) in it"

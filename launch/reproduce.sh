@@ -8,6 +8,8 @@
 #   DATA=... bash launch/reproduce.sh gradients [FLAGS of every classifier's training]
 #   DATA=... [MNIST=...] [FASHION_MNIST=...] bash launch/reproduce.sh gradients-paper [FLAGS, as above]
 #   TARS=... DATA=... bash launch/reproduce.sh paper [FLAGS of every training]
+#   TARS=... DATA=... CIFAR10=... CBSD68=... bash launch/reproduce.sh decoders [FLAGS of every training]
+#   DATA=... bash launch/reproduce.sh ladder             the ladder of cifar10, up to an eps of 3
 # "cifar10", "gradients" and "gradients-paper" need the images in DATA, {train,test}/<class>/*.jpg; CBSD68 is the folder
 # of its 68 images, whose noise is taken away (without it: that of test images). "rin64" needs Tiny
 # ImageNet in DATA, {train,val}/<wnid>/*.JPEG; OTHERS holds other classes so, for what is not of
@@ -22,7 +24,11 @@
 # train its 91 networks of CIFAR-10 with gradients.sbatch first. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
 # themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there are more), then makes Tables 4
-# and 5 and the figures.
+# and 5 and the figures. "decoders" is Rojas-Gomez et al. (2022) at 224 pixels, of the same data:
+# two AlexNets, their decoders and their studies, and decoders of published ResNets and VGG16; CIFAR10 is
+# a folder as that of "cifar10"; PETS, if given, one of Cats and Dogs, {train,test}/{cat,dog}/*.jpg;
+# CONTENTS and STYLES, if given, folders of images whose style is transferred. "ladder" is for
+# CIFAR-10's decoders beyond the eps of "cifar10": three seeds of six small networks.
 # The commands and their order are the rules of launch/reproduce.mk: what is done is not done again, so
 # it may be stopped and started at any time. What a command prints is in its workdir's logs/NAME.log;
 # remove logs/NAME.done beside it, or a run folder, to do it again.
@@ -30,28 +36,30 @@
 # their configs have: so "small" takes 40 minutes of two slow cores.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "$0")/.."
-which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, rin64, imagenet-zoo, gradients, gradients-paper or paper [FLAGS]}
+which=${1:?usage: launch/reproduce.sh small, seeds, cifar10, ladder, rin64, imagenet-zoo, gradients, gradients-paper, paper or decoders [FLAGS]}
 shift
 
 case $which in
   small) folder=runs/small ;;
   seeds) folder=runs/seeds ;;
-  cifar10) folder=runs/cifar10_studies ;;
+  cifar10 | ladder) folder=runs/cifar10_studies ;;
   rin64) folder=runs/rin64_studies ;;
   imagenet-zoo) folder=runs/imagenet_zoo ;;
   gradients) folder=runs/gradients ;;
   gradients-paper) folder=runs/gradients_paper ;;
   paper) folder=runs/reproduce ;;
+  decoders) folder=runs/decoders ;;
   *)
     echo "error: launch/reproduce.sh $which: choose small, seeds, cifar10, rin64, imagenet-zoo," \
-      "gradients, gradients-paper or paper" >&2
+      "gradients, gradients-paper, paper, decoders or ladder" >&2
     exit 2
     ;;
 esac
 case $which in
-  small | seeds | cifar10 | rin64) EXTRAS=${EXTRAS-} ;;
+  small | seeds | cifar10 | ladder | rin64) EXTRAS=${EXTRAS-} ;;
   imagenet-zoo) EXTRAS=${EXTRAS-hub} ;;
   gradients | gradients-paper | paper) EXTRAS=${EXTRAS-cuda} ;;
+  decoders) EXTRAS=${EXTRAS-cuda,hub,lpips} ;;
 esac
 source launch/setup.sh
 if ! command -v make >/dev/null; then
@@ -68,7 +76,7 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
       export XLA_FLAGS="${XLA_FLAGS-} --xla_cpu_multi_thread_eigen=false"
     fi
     ;;
-  cifar10 | gradients | gradients-paper)
+  cifar10 | ladder | gradients | gradients-paper)
     : "${DATA:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
     ;;
   rin64)
@@ -80,9 +88,13 @@ print(len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 1)')
     STEPS=${STEPS:-$(python -c 'import jax
 print(200 if jax.default_backend() == "cpu" else 10_000)')}
     ;;
-  paper)
+  paper | decoders)
     : "${TARS:?the folder of ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar}"
     : "${DATA:?the folder to write the prepared data into}"
+    if [ "$which" = decoders ]; then
+      : "${CIFAR10:?the folder of CIFAR-10: train/ and test/, a folder a class in each}"
+      : "${CBSD68:?the folder of the 68 images of CBSD68}"
+    fi
     if [ ! -d "$DATA/imagenet2012" ]; then
       python -m rrjax.prepare --config=configs/prepare_imagenet.py --config.tars="$TARS" \
         --workdir="$DATA"
@@ -96,6 +108,8 @@ FLAGS=$([ $# = 0 ] || printf '%q ' "$@")
 settings="DATA=${DATA-} OTHERS=${OTHERS-} CBSD68=${CBSD68-} $FLAGS"
 if [ "$which" = imagenet-zoo ]; then
   settings="PHOTOS=$PHOTOS STEPS=$STEPS $settings"
+elif [ "$which" = decoders ]; then
+  settings="CIFAR10=$CIFAR10 PETS=${PETS-} CONTENTS=${CONTENTS-} STYLES=${STYLES-} $settings"
 fi
 if [ "$which" = gradients-paper ]; then
   settings="MNIST=${MNIST-} FASHION_MNIST=${FASHION_MNIST-} $settings"
@@ -105,5 +119,5 @@ if [ ! -e "$SETTINGS" ] || [ "$(cat "$SETTINGS")" != "$settings" ]; then
   echo "$settings" >"$SETTINGS"
 fi
 FLAGS=${FLAGS//\$/\$\$} # make's dollar
-export SETTINGS FLAGS DATA OTHERS CBSD68 PHOTOS STEPS MNIST FASHION_MNIST
+export SETTINGS FLAGS DATA OTHERS CBSD68 CIFAR10 PETS CONTENTS STYLES PHOTOS STEPS MNIST FASHION_MNIST
 exec make --no-print-directory --file=launch/reproduce.mk --jobs="$jobs" "$which"

@@ -1,7 +1,8 @@
 """Folders of images as sources: path/{train,test}/<class>/.../<image>, and photographs alone."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,6 +131,31 @@ def pictures(path: str | Path, n: int, channels: int, seed: int) -> list[np.ndar
     Raises:
       BadInput: for a folder that is missing or holds fewer, and as `decode` does.
     """
+    return open_pictures(path, n, channels, seed)[:]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of a folder, chosen but not read: `pictures[rows]` reads a slice of them.
+
+    Rows are a list of uint8 (H, W, channels), each of its own size.
+    """
+
+    paths: Sequence[Path]
+    channels: int
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.paths)
+
+    def __getitem__(self, rows: slice) -> list[np.ndarray]:
+        """Read some rows, in their order."""
+        images = [decode(_content(path), str(path)) for path in self.paths[rows]]
+        return [_with_channels(image, self.channels) for image in images]
+
+
+def open_pictures(path: str | Path, n: int, channels: int, seed: int) -> Pictures:
+    """Choose as `pictures`, to be read when they are asked for."""
     root = Path(expanded(path))
     if not ask(Path.is_dir, root):
         raise BadInput(f"{path!r} is no folder of images")
@@ -137,8 +163,7 @@ def pictures(path: str | Path, n: int, channels: int, seed: int) -> list[np.ndar
     if n > len(paths) or not paths:
         raise BadInput(f"{root}: holds {len(paths)} images, {n or 'some'} are asked for")
     chosen = np.random.default_rng(seed).choice(len(paths), n or len(paths), replace=False)
-    images = [decode(_content(paths[i]), str(paths[i])) for i in sorted(chosen)]
-    return [_with_channels(image, channels) for image in images]
+    return Pictures([paths[i] for i in sorted(chosen)], channels)
 
 
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -10,6 +10,7 @@ shows what the score is worth by itself.
 python -m rrjax.study --config=configs/anomaly.py --workdir=runs/quickstart
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,15 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import anomaly
-from rrjax.core.vmapped import in_parts
+from rrjax.core.vmapped import Rows, in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import require, section
+from rrjax.study.comparison import in_saved_parts, part_cache, require, section
 
 SHOWN = 5  # images of the class, and as many others, that a grid shows
 SCORES = ("pixel", "feature", "sum")
@@ -45,19 +45,23 @@ def run(config: ConfigDict, workdir: str) -> None:
     """
     _check(config)
     cells = [(name, each) for name in config.networks for each in config.classes]
-    decoders = {cell: _load("{}_{}".format(*cell), config) for cell in cells}
+    for cell in cells:
+        _load(cell, config)  # what is wrong with one is said before long work
     runs.make_folder(workdir)
     rows, values, pictures = [], {}, []
-    for (name, each), decoder in decoders.items():
+    for name, each in cells:
+        decoder = _load((name, each), config)  # one at a time: a network may be large
         images, anomalous = _examples(decoder, config)
-        outputs = _outputs(decoder, images, f"{name}, {each}", config)
-        for method, (_, scores) in outputs.items():
+        cached = part_cache(workdir, config, f"{name}, {each}", decoder)
+        chosen = [*np.flatnonzero(~anomalous)[:SHOWN], *np.flatnonzero(anomalous)[:SHOWN]]
+        outputs = _outputs(decoder, images, chosen, f"{name}, {each}", cached, config)
+        for method, scores in outputs.items():
             own = {s: metrics.area_values(scores[s], anomalous) for s in SCORES}
             values[name, each, method] = own
             areas = {s: metrics.summarize_area(own[s], config.seed) for s in SCORES}
             rows.append({"network": name, "class": each, "method": method} | areas)
         if each == config.classes[0]:
-            pictures.append(_picture(workdir, name, each, images, anomalous, outputs))
+            pictures.append(_picture(workdir, name, each, images[chosen], outputs))
     means = _means(values, config)
     title, text = "Anomalies, by a decoder of one class", _text(config, rows[0]["pixel"]["n"])
     part = section(config, title, text, means + rows, COLUMNS, pictures, digits=3)
@@ -74,8 +78,8 @@ def _check(config) -> None:
         raise BadInput(f"step_size={config.step_size}: it must be positive")
 
 
-def _load(folder: str, config) -> runs.Autoencoder:
-    path = Path(config.root) / folder
+def _load(cell: tuple[str, str], config) -> runs.Autoencoder:
+    path = Path(config.root) / "_".join(cell)
     decoder = runs.load_autoencoder(path, config.checkpoint, config.data, config.dtype)
     if decoder.config.model.decoder == "wavelet":
         raise BadInput(f"{path}: a wavelet decoder takes details too, and a code has none")
@@ -87,19 +91,19 @@ def _load(folder: str, config) -> runs.Autoencoder:
     return decoder
 
 
-def _examples(decoder: runs.Autoencoder, config) -> tuple[np.ndarray, np.ndarray]:
-    """Draw test images of all classes, the same for every class, and say which are anomalous."""
+def _examples(decoder: runs.Autoencoder, config) -> tuple[Rows, np.ndarray]:
+    """Choose test images of all classes, the same for every class, and say which are anomalous."""
     whole = decoder.config.copy_and_resolve_references()
     with whole.unlocked():
         whole.data.update(groups=(), group_names=())
-    images, labels = data.examples(whole, "test", config.n, np.random.default_rng(config.seed))
-    names = data.create_source(whole.data, "test").class_names
+    images = data.open_split(whole, "test", config.n, np.random.default_rng(config.seed))
+    names = images.source.class_names
     own = [names.index(c) if isinstance(c, str) else c for c in decoder.config.data.groups[0]]
-    return images, ~np.isin(labels, own)
+    return images, ~np.isin(images.labels, own)
 
 
 @jax.jit
-def _encoded(encode, decode, compare, images, **weights):
+def _encoded(encode, decode, compare, images, _index, **weights):
     def one(image):
         code = encode(image)
         return decode(code), anomaly.scores(decode, compare, image, **weights)(code)
@@ -119,22 +123,50 @@ def _searched(encode, decode, compare, images, index, *, seed, steps, step_size,
     return jax.vmap(one)(images, index)
 
 
-def _outputs(decoder: runs.Autoencoder, images, label: str, config) -> dict[str, tuple]:
-    """Return what takes an image's place, (n, H, W, C), and its scores, (n,) each, by method."""
+def _outputs(
+    decoder: runs.Autoencoder,
+    images: Rows,
+    chosen: Sequence[int],
+    label: str,
+    cached: Callable,
+    config: ConfigDict,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return each method's scores, (n,) by name, and under "image" what takes the chosen's place.
+
+    Both are made a part at a time, which `cached` saves. label: of the progress bar.
+    """
     weights = {"pixel_weight": config.pixel_weight, "feature_weight": config.feature_weight}
     encode, decode, compare = decoder.encode, decoder.decode, decoder.compare
-    training, _ = data.examples(decoder.config, "train", 0, np.random.default_rng(config.seed))
-    mean = jax.tree_util.Partial(_constant, jnp.asarray(training.mean(0)))
-    size, outputs = config.batch_size, {}
+    training = data.open_split(decoder.config, "train", 0, np.random.default_rng(config.seed))
+    mean = jax.tree_util.Partial(_constant, jnp.asarray(_mean_image(training, config.batch_size)))
+    methods = {
+        method: partial(_encoded, encode, make, compare, **weights)
+        for method, make in (("encoded", decode), ("mean image", mean))
+    }
     if config.steps:
         options = {"seed": config.seed, "steps": config.steps, "step_size": config.step_size}
         search = partial(_searched, encode, decode, compare, **options, **weights)
-        bar = partial(tqdm, desc=label, disable=None, leave=False, unit="batch")
-        outputs["searched"] = in_parts(search, size, images, np.arange(len(images)), each=bar)
-    for method, make in (("encoded", decode), ("mean image", mean)):
-        score = partial(_encoded, encode, make, compare, **weights)
-        outputs[method] = in_parts(score, size, images)
-    return outputs
+        methods = {"searched": search} | methods
+    at = np.searchsorted(np.sort(chosen), chosen)  # parts give the chosen in the images' order
+
+    def scored(method: str) -> dict[str, np.ndarray]:
+        def part(index: np.ndarray, images: np.ndarray) -> dict[str, np.ndarray]:
+            made, scores = in_parts(methods[method], config.batch_size, images, index)
+            return scores | {"image": made[np.isin(index, chosen)]}
+
+        stacks = (np.arange(len(images)), images)
+        outputs = in_saved_parts(cached, f"{label}, {method}", part, config.batch_size, *stacks)
+        return outputs | {"image": outputs["image"][at]}
+
+    return {method: scored(method) for method in methods}
+
+
+def _mean_image(images: Rows, size: int) -> np.ndarray:
+    """Average images (n, H, W, C), of which `size` are read at a time."""
+    total = np.zeros(images[:1].shape[1:])
+    for first in range(0, len(images), size):
+        total += images[first : first + size].sum(0, dtype=np.float64)
+    return (total / len(images)).astype(np.float32)
 
 
 def _constant(image, _code):
@@ -169,10 +201,8 @@ def _average(values: Values, name: str, method: str, config) -> dict[str, np.nda
     return {score: np.mean([of_class[score] for of_class in own], axis=0) for score in SCORES}
 
 
-def _picture(workdir: str, name: str, each: str, images, anomalous, outputs) -> tuple[str, str]:
-    chosen = [*np.flatnonzero(~anomalous)[:SHOWN], *np.flatnonzero(anomalous)[:SHOWN]]
-    grid = {"image": images[chosen]}
-    grid |= {method: stack[chosen] for method, (stack, _) in outputs.items()}
+def _picture(workdir: str, name: str, each: str, images, outputs) -> tuple[str, str]:
+    grid = {"image": images} | {method: scores["image"] for method, scores in outputs.items()}
     file = figures.save_grid(workdir, f"anomaly_{name}", grid)
     return file, f"{name}, decoder of class {each}: images of it, then of others"
 

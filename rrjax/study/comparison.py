@@ -81,9 +81,15 @@ def choose_units(
     return units, representations
 
 
-def part_cache(workdir: str, config: ConfigDict, name: str, network: runs.Frozen) -> Callable:
-    """Return the cache of `in_saved_parts`, of a study's searches with one network."""
-    identity = (name, network.config.to_json(sort_keys=True), network.variables)
+def part_cache(
+    workdir: str, config: ConfigDict, name: str, network: runs.Frozen | runs.Autoencoder
+) -> Callable:
+    """Return the cache of `in_saved_parts`, of what a study makes with one network."""
+    if isinstance(network, runs.Autoencoder):
+        arrays = (network.encode, network.decode, network.compare)
+    else:
+        arrays = network.variables
+    identity = (name, network.config.to_json(sort_keys=True), arrays)
     return runs.disk_cache(workdir, config.study, config, identity)
 
 

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
-from rrjax.core.vmapped import in_parts
+from rrjax.core.vmapped import Rows, in_parts
 from rrjax.data import folder, outside
 from rrjax.data.augment import pixels
 from rrjax.errors import BadInput
@@ -27,6 +27,7 @@ from rrjax.study.comparison import section, summarized
 SHOWN = 4  # images a grid shows; the numbers are over all of them
 OBSERVED = "noisy image"
 AT_ONCE = 2**17  # pixels that are decoded, or scored, together
+AT_ONCE_READ = 64  # images that are in memory, with what every denoiser makes of them
 
 
 COLUMNS = {
@@ -52,16 +53,15 @@ def run(config: ConfigDict, workdir: str) -> None:
     which = {"checkpoint": config.checkpoint, "data": config.data, "dtype": config.dtype}
     networks = {path: runs.load_autoencoder(path, **which) for path in config.networks}
     images = _images(networks, config)
-    reasons = [lpips.why_not(config.lpips, *image.shape[:2]) for image in images]
+    reasons = [lpips.why_not(config.lpips, *shape[:2]) for shape in _shapes(images, networks)]
     without_lpips = next(filter(None, reasons), "")
     denoisers = {OBSERVED: lambda image: image}
     denoisers |= {path: partial(denoise, network) for path, network in networks.items()}
     runs.make_folder(workdir)
-    outputs = _outputs(denoisers, images, config)
-    score = partial(_scores, images=images, net="" if without_lpips else config.lpips)
-    scores = {key: score(each) for key, each in outputs.items()}
+    net = "" if without_lpips else config.lpips
+    scores, grids = _denoised(denoisers, images, net, config)
     rows = [_row(key, scores, networks, config) for key in scores]
-    pictures = [_picture(workdir, sigma, images, outputs) for sigma in config.sigmas]
+    pictures = [_picture(workdir, sigma, grid) for sigma, grid in grids.items()]
     text = _text(config, len(images))
     shown = [{"lpips": without_lpips} | row for row in rows]
     digits = {"lpips": 3}
@@ -112,8 +112,8 @@ def noisy(image: np.ndarray, sigma: float, seed: int, index: int) -> np.ndarray:
     return np.clip(image + sigma / 255 * noise, 0, 1).astype(np.float32)
 
 
-def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
-    """Return clean images (H, W, C), float in [0,1], of whatever sizes, that all networks take."""
+def _images(networks: dict[str, runs.Autoencoder], config) -> Rows:
+    """Choose clean images (H, W, C), float in [0,1], or uint8 of whatever sizes."""
     first, *others = networks
     trained = networks[first].config
     channels = len(trained.model.mean)
@@ -121,30 +121,64 @@ def _images(networks: dict[str, runs.Autoencoder], config) -> list[np.ndarray]:
         if len(networks[path].config.model.mean) != channels:
             raise BadInput(f"{first} takes {channels} channels and {path} another number")
     if config.images == "test images":
-        images = data.eval_images(trained, config.n, np.random.default_rng(config.seed))
-    elif config.images in outside.KINDS:
+        return data.open_images(trained, config.n, np.random.default_rng(config.seed))
+    if config.images in outside.KINDS:
         make = outside.KINDS[config.images]
-        images = make(config.n, trained.data.image_size, channels, config.seed)
-    else:
-        images = map(pixels, folder.pictures(config.images, config.n, channels, config.seed))
-    images = list(images)
-    for shape in {image.shape for image in images}:
+        return make(config.n, trained.data.image_size, channels, config.seed)
+    return folder.open_pictures(config.images, config.n, channels, config.seed)
+
+
+def _shapes(images: Rows, networks: dict[str, runs.Autoencoder]) -> list[tuple[int, ...]]:
+    """Return the shapes that images have, which all networks take; all of a folder's are read."""
+    seen = range(0, len(images), AT_ONCE_READ) if isinstance(images, folder.Pictures) else (0,)
+    shapes = {image.shape for first in seen for image in images[first : first + AT_ONCE_READ]}
+    for shape in shapes:
         for network in networks.values():
             network.check(_padded(network, np.zeros((1, *shape))).shape[1:])
-    return images
+    return sorted(shapes)
 
 
-def _outputs(denoisers: dict[str, Callable], images, config) -> dict[tuple, list[np.ndarray]]:
-    """Return what every denoiser makes of the noisy images: (sigma, denoiser) -> (H, W, C) each."""
+def _denoised(
+    denoisers: dict[str, Callable], images: Rows, net: str, config
+) -> tuple[dict[tuple, dict[str, np.ndarray]], dict[float, dict[str, list[np.ndarray]]]]:
+    """Denoise images, a part at a time.
+
+    Returns the scores, (n,) by name, of every (sigma, denoiser); and for each sigma, the first
+    SHOWN clean images and what every denoiser makes of them.
+    """
+    parts: list[dict[tuple, dict[str, np.ndarray]]] = []
+    grids: dict[float, dict[str, list[np.ndarray]]] = {}
+    starts = range(0, len(images), AT_ONCE_READ)
+    for first in tqdm(starts, disable=None, desc="denoising", unit="part"):
+        read = images[first : first + AT_ONCE_READ]
+        clean = [image if image.dtype == np.float32 else pixels(image) for image in read]
+        outputs = _outputs(denoisers, clean, first, config)
+        parts.append({key: _scores(each, clean, net) for key, each in outputs.items()})
+        if not first:
+            grids = {sigma: {"clean": clean[:SHOWN]} for sigma in config.sigmas}
+            for (sigma, name), each in outputs.items():
+                grids[sigma][name] = each[:SHOWN]
+    scores = {
+        key: {name: np.concatenate([part[key][name] for part in parts]) for name in each}
+        for key, each in parts[0].items()
+    }
+    return scores, grids
+
+
+def _outputs(
+    denoisers: dict[str, Callable], images, first: int, config
+) -> dict[tuple, list[np.ndarray]]:
+    """Return what every denoiser makes of the noisy images: (sigma, denoiser) -> (H, W, C) each.
+
+    first: the index of the first of them among all, which decides their noise.
+    """
     keys = [(sigma, name) for sigma in config.sigmas for name in denoisers]
     outputs = {key: [np.empty(0)] * len(images) for key in keys}
-    with tqdm(total=len(keys) * len(images), disable=None, desc="denoising", unit="image") as bar:
-        for sigma, name in keys:
-            for rows in _by_shape(images):
-                observed = np.stack([noisy(images[i], sigma, config.seed, i) for i in rows])
-                for i, output in zip(rows, denoisers[name](observed), strict=True):
-                    outputs[sigma, name][i] = output
-                bar.update(len(rows))
+    for sigma, name in keys:
+        for rows in _by_shape(images):
+            observed = np.stack([noisy(images[i], sigma, config.seed, first + i) for i in rows])
+            for i, output in zip(rows, denoisers[name](observed), strict=True):
+                outputs[sigma, name][i] = output
     return outputs
 
 
@@ -182,12 +216,10 @@ def _row(key: tuple[float, str], scores: dict, networks: dict, config) -> dict:
     return facts | summarized(scores[key] | {"gain": gain}, config.seed)
 
 
-def _picture(workdir: str, sigma: float, images, outputs: dict) -> tuple[str, str]:
-    grid = {name: stack[:SHOWN] for (level, name), stack in outputs.items() if level == sigma}
-    side = max(0.9, max(max(image.shape) for image in images) / 120)  # inches: no pixel is lost
-    file = figures.save_grid(
-        workdir, f"denoising_{sigma:g}", {"clean": images[:SHOWN]} | grid, side
-    )
+def _picture(workdir: str, sigma: float, grid: dict[str, list[np.ndarray]]) -> tuple[str, str]:
+    # inches: no pixel is lost
+    side = max(0.9, max(max(image.shape) for image in grid["clean"]) / 120)
+    file = figures.save_grid(workdir, f"denoising_{sigma:g}", grid, side)
     return file, f"Noise of {sigma:g}/255"
 
 

@@ -7,7 +7,9 @@ eps; and beside the inversion of the same features by gradient steps on the imag
 python -m rrjax.study --config=configs/reconstruction.py --workdir=runs/quickstart
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,17 +17,17 @@ from ml_collections import ConfigDict
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
-from rrjax.core.vmapped import in_parts, timed
+from rrjax.core.vmapped import Rows, in_parts, timed
 from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import require, section, summarized
+from rrjax.study.comparison import in_saved_parts, part_cache, require, section, summarized
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
 SCORES = ("psnr", "ssim", "lpips")
 NET = "alexnet"  # of LPIPS
-
+SEARCHED = "test images, searched"
 
 COLUMNS = {
     "images": "images",
@@ -43,6 +45,16 @@ COLUMNS = {
 DIGITS = dict.fromkeys(COLUMNS, 3) | {"psnr": 2, "psnr_more": 2}
 
 
+class Stack(NamedTuple):
+    """Images of one kind and one size, which are read when they are asked for.
+
+    side: pixels a side. rows: (n, side, side, C), float in [0,1].
+    """
+
+    side: int
+    rows: Rows
+
+
 def run(config: ConfigDict, workdir: str) -> None:
     """Decode with every autoencoder of the config.
 
@@ -52,71 +64,101 @@ def run(config: ConfigDict, workdir: str) -> None:
     """
     _check(config)
     autoencoders = runs.load_autoencoders(config)
-    stacks = _images(next(iter(autoencoders.values())), config)
+    stacks = _stacks(next(iter(autoencoders.values())), config)
     for autoencoder in autoencoders.values():
-        for images in stacks.values():
-            autoencoder.check(images.shape[1:])
+        for stack in stacks.values():
+            autoencoder.check((stack.side, stack.side, len(autoencoder.config.model.mean)))
     runs.make_folder(workdir)
+    caches = {name: part_cache(workdir, config, name, a) for name, a in autoencoders.items()}
     rows, pictures = [], []
-    for kind, images in stacks.items():
-        arms = {(name, "decoder"): _decoded(a, images, config) for name, a in autoencoders.items()}
-        rows += _rows(kind, images, arms, config)
-        pictures.append(_picture(workdir, kind, images, arms))
-    if config.searched:
-        kind, images = "test images, searched", stacks["test images"][: config.searched]
-        arms = {}
-        for name, autoencoder in autoencoders.items():
-            arms[name, "decoder"] = _decoded(autoencoder, images, config)
-            arms[name, "search"] = _searched(autoencoder, images, config)
-        rows += _rows(kind, images, arms, config)
-        pictures.append(_picture(workdir, kind, images, arms))
+    for kind, stack in stacks.items():
+        methods = ("decoder", "search") if kind == SEARCHED else ("decoder",)
+        arms = {
+            (name, method): _outputs(
+                caches[name], f"{kind}, {name}, {method}", autoencoder, method, stack, config
+            )
+            for name, autoencoder in autoencoders.items()
+            for method in methods
+        }
+        rows += _rows(kind, stack.side, arms, config)
+        pictures.append(_picture(workdir, kind, stack.rows[:SHOWN], arms))
     for row in rows:
         row["eps"] = autoencoders[row["network"]].encoder.config.attack.eps
     if len(autoencoders) > 2:
         pictures.insert(0, _curve(workdir, rows))
     shown = [_shown(row) for row in rows]
-    title = "Images from features"
-    part = section(config, title, _text(config), shown, COLUMNS, pictures, DIGITS)
+    title, text = "Images from features", _text(config, len(stacks["test images"].rows))
+    part = section(config, title, text, shown, COLUMNS, pictures, DIGITS)
     runs.publish(workdir, config, part, {"rows": rows})
 
 
 def _check(config) -> None:
-    require(config, n=2, photographs=0, searched=0, steps=1, batch_size=1)
-    if config.photographs == 1 or not config.times:
+    require(config, n=0, photographs=0, searched=0, steps=1, batch_size=1)  # n of 0: all
+    if config.n == 1 or config.photographs == 1 or not config.times:
         raise BadInput(
-            f"photographs={config.photographs}, times={config.times}: give no photographs, or at "
-            "least 2, and a size"
+            f"n={config.n}, photographs={config.photographs}, times={config.times}: give no "
+            "photographs, or at least 2 images of a kind, and a size"
         )
-    if config.searched == 1 or config.searched > config.n:
+    if config.searched == 1 or 0 < config.n < config.searched:
         raise BadInput(f"searched={config.searched}: give 0 for none, or 2 to n={config.n}")
     if not config.step_size > 0:
         raise BadInput(f"step_size={config.step_size}: it must be positive")
 
 
-def _images(first: runs.Autoencoder, config) -> dict[str, np.ndarray]:
-    """Choose test images, and photographs of several sizes, by name."""
+def _stacks(first: runs.Autoencoder, config) -> dict[str, Stack]:
+    """Choose test images, photographs of several sizes, and what is searched, by name."""
     trained = first.config
     rng = np.random.default_rng(config.seed)
-    stacks = {"test images": data.examples(trained, "test", config.n, rng)[0]}
-    channels = len(trained.model.mean)
+    images = data.open_split(trained, "test", config.n, rng)
+    side, channels = trained.data.image_size, len(trained.model.mean)
+    stacks = {"test images": Stack(side, images)}
     for times in config.times if config.photographs else ():
-        size = round(times * trained.data.image_size)
+        size = round(times * side)
         stack = outside.photographs(config.photographs, size, channels, config.seed)
-        stacks[f"photographs, {size} pixels"] = stack
+        stacks[f"photographs, {size} pixels"] = Stack(size, stack)
+    if config.searched:
+        stacks[SEARCHED] = Stack(side, images.part(slice(config.searched)))
     return stacks
 
 
-def _decoded(autoencoder: runs.Autoencoder, images, config):
-    """Return what becomes of images, and the seconds an image that decoding alone took."""
+def _outputs(
+    cached: Callable, label: str, autoencoder: runs.Autoencoder, method: str, stack: Stack, config
+) -> dict[str, np.ndarray]:
+    """Make and score images by one method, a part at a time.
+
+    Returns scores (n,) by name; "image", of the first SHOWN; and "seconds" an image (1,), those of
+    the first part.
+    """
+    n, channels = len(stack.rows), len(autoencoder.config.model.mean)
+    stacks = [np.arange(n), stack.rows]
+    if method == "search":
+        shape, rng = (stack.side, stack.side, channels), np.random.default_rng(config.seed)
+        stacks.append(representation.noise_rows(n, shape, rng))
+    make = {"decoder": _decoded, "search": _searched}[method]
+
+    def part(index: np.ndarray, images: np.ndarray, *starts: np.ndarray) -> dict[str, np.ndarray]:
+        first = index == 0
+        made, seconds = make(autoencoder, config, first.any(), images, *starts)
+        seconds = np.full(first.sum(), seconds / len(images))
+        return _scores(made, images) | {"image": made[index < SHOWN], "seconds": seconds}
+
+    return in_saved_parts(cached, label, part, config.batch_size, *stacks)
+
+
+def _decoded(autoencoder: runs.Autoencoder, config, measured: bool, images):
+    """Return what becomes of images, and the seconds that decoding alone took.
+
+    measured: whether they are asked for, without those of compiling, for which it is done twice.
+    """
     features = in_parts(partial(_encode, autoencoder.encode), config.batch_size, images)
     leaves, structure = jax.tree.flatten(features)
 
     def decode(*leaves):
         return _decode(autoencoder.decode, jax.tree.unflatten(structure, leaves))
 
-    in_parts(decode, config.batch_size, *leaves)  # compiles
-    decoded, seconds = timed(in_parts, decode, config.batch_size, *leaves)
-    return decoded, seconds / len(images)
+    if measured:
+        in_parts(decode, config.batch_size, *leaves)  # compiles
+    return timed(in_parts, decode, config.batch_size, *leaves)
 
 
 @jax.jit
@@ -129,30 +171,29 @@ def _decode(decode, features):
     return jax.vmap(decode)(features)
 
 
-def _searched(autoencoder: runs.Autoencoder, images, config):
-    """Search from noise for images of the same features; return the seconds an image too."""
+def _searched(autoencoder: runs.Autoencoder, config, measured: bool, images, starts):
+    """Search from noise for images of the same features; else as `_decoded`."""
     apply = representation.of_features(autoencoder.encode)
-    starts = representation.noise(images.shape, np.random.default_rng(config.seed))
     search = partial(vmapped.invert_images, apply, apply, step_size=config.step_size)
-    first = (stack[: config.batch_size] for stack in (starts, images))
-    in_parts(partial(search, steps=1), config.batch_size, *first)  # compiles
+    if measured:
+        in_parts(partial(search, steps=1), config.batch_size, starts, images)  # compiles
     search = partial(search, steps=config.steps)
     inverted, seconds = timed(in_parts, search, config.batch_size, starts, images)
-    return inverted.x, seconds / len(images)
+    return inverted.x, seconds
 
 
-def _rows(kind: str, images, arms: dict, config) -> list[dict]:
-    """Score every arm on one kind of images, alone and in pairs.
+def _rows(kind: str, side: int, arms: dict, config) -> list[dict]:
+    """Summarize the scores of every arm on one kind of images, alone and in pairs.
 
     A decoder's pair is the first one, a search's the decoder of the same features.
     """
-    rows, scored = [], {}
-    for (name, method), (outputs, seconds) in arms.items():
-        scores = scored[name, method] = _scores(outputs, images)
-        pair = (name, "decoder") if method == "search" else next(iter(scored))
-        more = {f"{s}_more": values - scored[pair][s] for s, values in scores.items()}
-        row = {"images": kind, "network": name, "method": method, "side": images.shape[1]}
-        row |= {"seconds": seconds, "pair": ", ".join(pair)}
+    rows = []
+    for (name, method), outputs in arms.items():
+        scores = {score: outputs[score] for score in SCORES if score in outputs}
+        pair = (name, "decoder") if method == "search" else next(iter(arms))
+        more = {f"{s}_more": values - arms[pair][s] for s, values in scores.items()}
+        row = {"images": kind, "network": name, "method": method, "side": side}
+        row |= {"seconds": float(outputs["seconds"][0]), "pair": ", ".join(pair)}
         rows.append(row | summarized(scores | more, config.seed))
     return rows
 
@@ -167,9 +208,8 @@ def _scores(decoded, images) -> dict[str, np.ndarray]:
 
 def _picture(workdir: str, kind: str, images, arms: dict) -> tuple[str, str]:
     grid = {"image": images}
-    grid |= {f"{name}, {method}": outputs for (name, method), (outputs, _) in arms.items()}
+    grid |= {f"{name}, {method}": outputs["image"] for (name, method), outputs in arms.items()}
     file = "reconstruction_" + kind.replace(",", "").replace(" ", "_")
-    grid = {label: stack[:SHOWN] for label, stack in grid.items()}
     return figures.save_grid(workdir, file, grid), f"{kind}: and what is made of their features"
 
 
@@ -195,14 +235,14 @@ def _shown(row: dict) -> dict:
     return {"lpips": why} | row | {"seconds": f"{row['seconds']:.2g}"}
 
 
-def _text(config) -> list[str]:
+def _text(config, n: int) -> list[str]:
     return [
         "Each decoder was trained to invert one frozen encoder. The same test images, and "
         "photographs of sizes it was not trained on, through each; PSNR in dB, SSIM, LPIPS (less "
         "is better); and how much more than the pair's, image by image.",
-        f"n = {config.n} test images, {config.photographs} photographs of a size, "
+        f"n = {n} test images, {config.photographs} photographs of a size, "
         f"{config.searched} searched: {config.steps} l2 steps of {config.step_size:g} on the image "
         "from noise, until its features are the target's, beside what the decoder makes of the "
-        f"same features. {config.batch_size} images at a time; mean and 95 % interval "
-        "over images.",
+        f"same features. {config.batch_size} images at a time, the first of which say the seconds; "
+        "mean and 95 % interval over images.",
     ]

@@ -4,6 +4,8 @@ import importlib
 
 import pytest
 
+from rrjax.configs import anomaly
+
 PAPER = {"batch_size": 256, "optimizer.learning_rate": 0.1, "optimizer.momentum": 0.9}
 ATTACK = {"attack.norm": "l2", "attack.eps": 3.0, "attack.step_size": 0.5, "attack.steps": 7}
 ATTACK |= {"attack.random_start": "none", "attack.return_iterate": "best"}
@@ -42,7 +44,47 @@ PICTURES |= {"fill_eps": 21.6, "fill_step_size": 0.1, "fill_steps": 720, "fill_w
 PICTURES |= {"coarse": 8, "coarse_eps": 8.0, "coarse_step_size": 1.0, "coarse_steps": 40}
 PICTURES |= {"paint_eps": 70.0, "paint_step_size": 1.0, "paint_steps": 140}
 
+# Rojas-Gomez et al. (2022): the scripts of their code.
+DECODER = {"epochs": 90, "batch_size": 128, "data.image_size": 224, "data.flip": False}
+DECODER |= {"loss.norm": "l1", "loss.pixel": 2e-6, "loss.feature": 0.01, "loss.adversarial": 100.0}
+DECODER |= {"loss.discriminator": 100.0, "loss.discriminator_stride": 4, "noise": 0.0}
+DECODER |= {"optimizer.learning_rate": 3e-4, "optimizer.discriminator_rate": 1.2e-3}
+DECODER |= {"optimizer.b1": 0.0, "optimizer.b2": 0.9, "optimizer.discriminator_b1": 0.0}
+DECODER |= {"optimizer.discriminator_b2": 0.9, "optimizer.schedule": "step"}
+DECODER |= {"optimizer.drops": (30, 60), "optimizer.gamma": 0.1, "data.name": "imagenet2012"}
+CONV5 = {"model.stage": "conv5", "model.encoder_norm": "scale", "loss.stage": "conv5"}
+CONV5 |= {"model.decoder": "conv5_transposed"}
+ANOMALY = {"n": 0, "pixel_weight": 2e-6, "feature_weight": 0.01, "step_size": 0.1, "steps": 100}
+LAST = {"model.decoder": "mirror", "model.encoder_norm": "standardize"}
+
 EXPECTED = {
+    "autoencoder_alexnet": DECODER | CONV5,
+    "autoencoder_alexnet:inversion": DECODER | CONV5,
+    "autoencoder_alexnet:denoising": DECODER
+    | CONV5
+    | {"loss.norm": "l2", "loss.pixel": 2e-3, "noise": 50.0, "model.decoder": "wavelet"},
+    "autoencoder_alexnet:anomaly": DECODER
+    | CONV5
+    | {"loss.pixel": 2e-3, "optimizer.b1": 0.9, "optimizer.b2": 0.999, "data.name": "cifar10"}
+    | {"data.groups": (("airplane",),), "model.classes": 1},
+    "autoencoder_alexnet:conv2": DECODER
+    | CONV5
+    | {"model.stage": "conv2", "model.decoder": "conv2"},
+    "autoencoder_alexnet:conv1": DECODER
+    | CONV5
+    | {"model.stage": "conv1", "model.decoder": "conv1"},
+    "autoencoder_imagenet:resnet50": DECODER
+    | LAST
+    | {"model.stage": "layer4", "loss.stage": "layer4", "model.encoder": "resnet50_l2_eps3"},
+    "autoencoder_imagenet:vgg16_bn": DECODER
+    | LAST
+    | {"model.stage": "block5", "loss.stage": "block5", "model.encoder": "vgg16_bn_l2_eps3"},
+    "reconstruction:paper": {"n": 0, "step_size": 1.0, "steps": 10_000},
+    "denoising:paper": {"images": "CBSD68", "n": 0, "sigmas": (50.0,), "lpips": "vgg16"},
+    "anomaly:paper": ANOMALY | {"classes": anomaly.CIFAR10},
+    "anomaly:pets": ANOMALY | {"classes": ("cat", "dog")},
+    "style:paper": {"alpha": 1.0, "ridge": 1.0}
+    | {"robust": tuple(f"runs/decoders/robust_{stage}" for stage in ("conv5", "conv2", "conv1"))},
     "inversion:paper": SEARCH | {"eps": 1000.0, "steps": 10_000, "return_iterate": "last"},
     "interpolation:paper": SEARCH | {"steps": 10_000, "points": 10},
     "visualization:paper": SEARCH | {"steps": 200, "n": 2, "units": 5},

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from commands import SHRUNK, logged, refused, works
+from rrjax.configs import autoencoder_alexnet, autoencoder_imagenet
 
 TRAIN = ("train", "--config=configs/robust_digits.py", *SHRUNK)
 
@@ -63,16 +64,24 @@ def test_an_autoencoder(one_class):
     assert {"test_psnr", "test_pixel"} <= set(test)
 
 
+PAPER_S_DECODERS = (
+    *(f"autoencoder_alexnet:{word}" for word in autoencoder_alexnet.SETTINGS),
+    *(f"autoencoder_imagenet:{word}" for word in autoencoder_imagenet.SETTINGS),
+)
+
+
 @pytest.mark.slow
-def test_the_paper_s_autoencoder_on_small_images(trained, tmp_path):
-    """Of one class, without its discriminator, which needs larger ones."""
+@pytest.mark.parametrize("name", PAPER_S_DECODERS)
+def test_the_paper_s_autoencoders_on_small_images(name, trained, tmp_path):
+    """Of one class, without their discriminator, which needs larger ones."""
     small = ["--config.epochs=1", "--config.batch_size=72", "--config.loss.adversarial=0.0"]
     small += ["--config.data.groups=((3,),)", "--config.data.group_names=('three',)"]
     small += [f"--config.model.encoder={trained / 'robust'}", "--config.model.stage=block2"]
     small += ["--config.model.decoder=mirror", "--config.model.mean=(0.5,)"]
+    small += ["--config.loss.stage=block2", "--config.model.encoder_norm=standardize"]
     small += ["--config.model.classes=1", "--config.data.name=digits", "--config.data.workers=0"]
     small += ["--config.data.image_size=16", "--config.data.resize=16", f"--workdir={tmp_path}"]
-    works("train", "--config=configs/autoencoder_alexnet.py", *small)
+    works("train", f"--config={name}", *small)
     log = logged(tmp_path)
     assert [line["step"] for line in log] == [2, 2]
     assert {"train_pixel", "train_feature", "train_loss"} <= set(log[0])

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from commands import logged, works
+from rrjax.configs import autoencoder_cifar10
 
 pytestmark = pytest.mark.slow
 
@@ -52,11 +53,14 @@ def test_the_other_trainings_of_cifar10(name, tree, tmp_path):
     assert np.isfinite(train(name, "folder", tree, tmp_path)).all()
 
 
-def test_a_decoder_of_a_network_that_comes_with_rrjax(tree, tmp_path):
+@pytest.mark.parametrize("losses", autoencoder_cifar10.SETTINGS)
+def test_a_decoder_of_a_network_that_comes_with_rrjax(losses, tree, tmp_path):
     small = [f"--config.data.path={tree}", "--config.model.stage=layer1", "--config.epochs=1"]
     small += ["--config.batch_size=18", f"--workdir={tmp_path}"]
-    works("train", "--config=configs/autoencoder_cifar10.py", *small)
-    assert [line["step"] for line in logged(tmp_path)] == [1, 1]
+    works("train", f"--config=configs/autoencoder_cifar10.py:{losses}", *small)
+    train, test = logged(tmp_path)
+    assert train["step"] == test["step"] == 1
+    assert ("train_discriminator" in train) == (losses == "gan")
 
 
 @pytest.mark.parametrize("config", ["kim_cifar10.py:linf,0.04", "kim_mnist.py:l2,4"])

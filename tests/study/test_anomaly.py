@@ -2,11 +2,13 @@
 
 from itertools import product
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+import memory
 from commands import refused, works
 from rrjax import runs
 from rrjax.study import anomaly
@@ -52,7 +54,7 @@ def test_the_command(one_class, trained, tmp_path):
     (tmp_path / "standard_3").symlink_to(one_class)
     (tmp_path / "robust_3").symlink_to(one_class)
     (tmp_path / "robust_4").symlink_to(trained / "robust")
-    command = ["study", "--config=anomaly", f"--workdir={tmp_path / 'out'}"]
+    command = ["study", "--config=anomaly:paper", f"--workdir={tmp_path / 'out'}"]
     command += [f"--config.root={tmp_path}", "--config.n=40", "--config.steps=2"]
     works(*command, "--config.classes=('3',)")
     results = runs.read_results(tmp_path / "out")["anomaly"]
@@ -62,6 +64,7 @@ def test_the_command(one_class, trained, tmp_path):
     assert results["means"] == []
     for network in NETWORKS:
         assert np.asarray(Image.open(tmp_path / f"out/figures/anomaly_{network}.png")).std() > 1
+    command[1] = "--config=anomaly:pets"
     works(*command, "--config.steps=0", "--config.classes=('3',)")
     alone = runs.read_results(tmp_path / "out")["anomaly"]["rows"]
     assert alone == [row for row in rows if row["method"] != "searched"]
@@ -69,3 +72,43 @@ def test_the_command(one_class, trained, tmp_path):
     assert "standard_4: not a run folder" in message
     other = ["--config.networks=('robust',)", "--config.classes=('4',)"]
     assert "not an autoencoder" in refused(*command, *other)
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_twice_ends_as_one_left_alone(
+    one_class, tmp_path, ends_as_one_left_alone
+):
+    for network in NETWORKS:
+        (tmp_path / f"{network}_3").symlink_to(one_class)
+    small = [f"--config.root={tmp_path}", "--config.classes=('3',)", "--config.n=40"]
+    small += ["--config.steps=2", "--config.batch_size=25"]
+    ends_as_one_left_alone("study", "--config=anomaly", *small)
+
+
+def test_many_images_are_scored_with_a_part_of_them_in_memory(monkeypatch):
+    monkeypatch.setattr(anomaly.data, "open_split", lambda *_: memory.synthetic(64))
+    encode = jax.tree_util.Partial(lambda image: image[::4, ::4])
+    decode = jax.tree_util.Partial(lambda features: features.repeat(4, 0).repeat(4, 1))
+    decoder = runs.Autoencoder(None, None, encode, decode, encode, stride=4)
+    weights = {"pixel_weight": 1.0, "feature_weight": 1.0}
+    config = ConfigDict({"batch_size": 16, "seed": 0, "steps": 2, "step_size": 0.1} | weights)
+
+    def scored(n):
+        images, cached = memory.synthetic(n), lambda _key, make: make()
+        outputs = anomaly._outputs(decoder, images, [40, 2], "a label", cached, config)
+        assert tuple(outputs) == METHODS
+        assert all(len(each["sum"]) == n and len(each["image"]) == 2 for each in outputs.values())
+        # What takes a chosen image's place is in the order in which they were chosen.
+        np.testing.assert_allclose(
+            outputs["encoded"]["image"][:, 0, 0, 0] * 255, [40, 2], rtol=1e-4
+        )
+
+    scored(64)  # what is imported and compiled once
+    few, many = (memory.peak(scored, n) for n in (64, 320))
+    # 256 images more are 12 MiB of pixels, and as much of each method's.
+    assert many - few < 2**20
+
+
+def test_the_mean_image_is_that_of_all():
+    images = np.random.default_rng(0).random((7, 2, 3, 1), np.float32)
+    np.testing.assert_allclose(anomaly._mean_image(images, 3), images.mean(0), rtol=1e-6)

@@ -1,6 +1,5 @@
 """What studies share: differences in pairs of examples, parts that are saved."""
 
-import tracemalloc
 from types import SimpleNamespace
 
 import jax
@@ -8,10 +7,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from rrjax.configs import robust_digits
+import memory
 from rrjax.core import vmapped
-from rrjax.data import sources
-from rrjax.data.datasets import Images
 from rrjax.study import comparison
 
 
@@ -88,32 +85,18 @@ def test_a_part_that_was_being_written_is_made_again(tmp_path):
     assert in_parts(cache(tmp_path), rows)[0] == [[0, 1]]
 
 
-def synthetic(n):
-    """Make n images of 64 pixels, 48 KB each as pixels, none of which exists before it is read."""
-    config = robust_digits.get_config()
-    config.data.update(image_size=64, resize=64)
-    image = np.zeros((64, 64, 3), np.uint8)
-    source = sources.Source("synthetic", lambda i: image + np.uint8(i % 251), np.zeros(n), ("a",))
-    return Images(source, config.data, np.arange(n))
-
-
-def peak(n, folder):
-    """Return the most bytes that n images' search and representations take at once."""
+def looked_at(n, folder):
+    """Search n images for nothing, and represent them."""
     apply = jax.tree_util.Partial(lambda image: (image[0, 0], {"representation": image[0, 0]}))
-    images = synthetic(n)
-    tracemalloc.start()
-    try:
-        comparison.in_saved_parts(
-            cache(folder), "means", lambda x: {"mean": x.mean((1, 2, 3))}, 16, images
-        )
-        vmapped.represent_images(apply, images, 16)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    images = memory.synthetic(n)
+    comparison.in_saved_parts(
+        cache(folder), "means", lambda x: {"mean": x.mean((1, 2, 3))}, 16, images
+    )
+    vmapped.represent_images(apply, images, 16)
 
 
 def test_a_study_of_many_images_holds_a_part_of_them(tmp_path):
-    peak(32, tmp_path)  # what is imported and compiled once
-    few, many = (peak(n, tmp_path) for n in (64, 1024))
+    looked_at(32, tmp_path)  # what is imported and compiled once
+    few, many = (memory.peak(looked_at, n, tmp_path) for n in (64, 1024))
     # 960 images more are 45 MiB of pixels; what is reported of each is 40 bytes.
     assert many - few < 2**20

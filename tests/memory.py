@@ -1,0 +1,28 @@
+"""How much memory a study takes: images that do not exist before they are read, and a peak."""
+
+import tracemalloc
+
+import numpy as np
+
+from rrjax.configs import robust_digits
+from rrjax.data import sources
+from rrjax.data.datasets import Images
+
+
+def synthetic(n):
+    """Make n images of 64 pixels, 48 KB each as pixels, none of which exists before it is read."""
+    config = robust_digits.get_config()
+    config.data.update(image_size=64, resize=64)
+    image = np.zeros((64, 64, 3), np.uint8)
+    source = sources.Source("synthetic", lambda i: image + np.uint8(i % 251), np.zeros(n), ("a",))
+    return Images(source, config.data, np.arange(n))
+
+
+def peak(function, *arguments):
+    """Return the most bytes that a call takes at once."""
+    tracemalloc.start()
+    try:
+        function(*arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
