@@ -60,7 +60,7 @@ def get_config():
     config.optimizer.discriminator_rate = 8e-3  # it falls as the decoder's does
     config.optimizer.b1 = 0.0
     config.optimizer.b2 = 0.9
-    config.optimizer.discriminator_b1 = 0.0
+    config.optimizer.discriminator_b1 = 0.0  # this and the next: Adam's, of the discriminator
     config.optimizer.discriminator_b2 = 0.9
     config.optimizer.schedule = "cosine"
     config.optimizer.drops = ()

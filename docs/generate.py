@@ -43,6 +43,7 @@ MEANINGS = {
     "attack.loss": '"cross_entropy", "margin" or "kl" (`rrjax.attack.Options`)',
     "b1": "Adam's",
     "b2": "Adam's",
+    "discriminator_b2": "Adam's, of the discriminator",
     "batch_size": "images at a time, over all devices",
     "bench": "which bench this config is of",
     "beta": "weight of the term",

@@ -14,9 +14,10 @@ from rrjax.configs import anomaly, autoencoder_alexnet
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 
 FOLDERS = ("DATA", "OTHERS", "CBSD68", "CIFAR10", "PETS", "CONTENTS", "STYLES", "PHOTOS")
+FOLDERS += ("MNIST", "FASHION_MNIST")
 # How many commands each has.
 TARGETS = {"small": 32, "seeds": 37, "cifar10": 79, "ladder": 39, "rin64": 20, "imagenet-zoo": 8}
-TARGETS |= {"gradients": 11, "paper": 23, "decoders": 56}
+TARGETS |= {"gradients": 11, "gradients-paper": 128, "paper": 23, "decoders": 56}
 
 
 @pytest.fixture(autouse=True)
