@@ -6,7 +6,6 @@ an image; Grad-CAM, which looks at a stage of the network, takes the network.
 
 from collections.abc import Callable
 
-import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,6 +173,8 @@ def blur(image: jax.Array, sigma: float) -> jax.Array:
     An image's is a fill for `occlude`, a map's is a control: retraining benchmarks reward blur
     (Rong et al. 2022).
     """
+    import dm_pix  # a bench, where there is JAX and little else, loads networks without it
+
     radius = round(4 * sigma)
     padded = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), "symmetric")
     return dm_pix.gaussian_blur(padded, sigma, 2 * radius + 1, padding="VALID")
