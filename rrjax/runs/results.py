@@ -72,6 +72,8 @@ def disk_cache(
     """
     content = hashlib.sha256(config.to_json(sort_keys=True).encode())
     for x in jax.tree.leaves(identity):
+        if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)  # an nnx module's dropout has one
         content.update(np.asarray(x).tobytes())
     folder = Path(workdir) / "cells" / f"{name}-{content.hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
