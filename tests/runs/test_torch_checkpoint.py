@@ -1,11 +1,10 @@
 """Torch's names and layouts: literal keys, a round trip, and errors that name the key."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from rrjax import models
 from rrjax.errors import BadInput
@@ -15,16 +14,18 @@ from rrjax.runs import torch_checkpoint
 def template(name, variant="cifar", width=64, classes=10):
     """The shapes of a model's variables."""
     model = models.create(
-        SimpleNamespace(
-            name=name,
-            variant=variant,
-            width=width,
-            classes=classes,
-            mean=(0.5,) * 3,
-            std=(0.5,) * 3,
-            dtype="float32",
-            param_dtype="float32",
-            sync_batch_norm=False,
+        ConfigDict(
+            {
+                "name": name,
+                "variant": variant,
+                "width": width,
+                "classes": classes,
+                "mean": (0.5,) * 3,
+                "std": (0.5,) * 3,
+                "dtype": "float32",
+                "param_dtype": "float32",
+                "sync_batch_norm": False,
+            }
         )
     )
     return jax.eval_shape(lambda key: models.init(model, key, (32, 32, 3)), jax.random.key(0))
