@@ -110,8 +110,7 @@ if [ "$which" = imagenet-zoo ]; then
   settings="PHOTOS=$PHOTOS STEPS=$STEPS $settings"
 elif [ "$which" = decoders ]; then
   settings="CIFAR10=$CIFAR10 PETS=${PETS-} CONTENTS=${CONTENTS-} STYLES=${STYLES-} $settings"
-fi
-if [ "$which" = gradients-paper ]; then
+elif [ "$which" = gradients-paper ]; then
   settings="MNIST=${MNIST-} FASHION_MNIST=${FASHION_MNIST-} $settings"
 fi
 mkdir -p "$folder/logs"

@@ -145,7 +145,7 @@ def _unknown_field(argv: Sequence[str]) -> str:
     config = define(bare, [argv[0], *given])
     try:
         bare([argv[0], *given])
-        fields = _names(config.value)
+        fields = _fields(config.value)
     except (*_BAD_FLAGS, *_BAD_FILES):  # that is another error
         return ""
     for flag in argv[1:]:
@@ -161,23 +161,14 @@ def _unknown_field(argv: Sequence[str]) -> str:
     return ""
 
 
-def _names(config: ConfigDict, prefix: str = "") -> list[str]:
-    """Return the dotted names of a config's fields, sections among them."""
-    names = []
+def _fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Return a config's fields by their dotted names, sections among them."""
+    fields = {}
     for key, value in config.items():
-        names.append(f"{prefix}{key}")
+        fields[f"{prefix}{key}"] = value
         if isinstance(value, ConfigDict):
-            names += _names(value, f"{prefix}{key}.")
-    return names
-
-
-def _values(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
-    """Return the values of a config's fields by their dotted names."""
-    values = {}
-    for key, value in config.items():
-        inner = isinstance(value, ConfigDict)
-        values |= _values(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return values
+            fields |= _fields(value, f"{prefix}{key}.")
+    return fields
 
 
 def _with_config_files(arguments: Sequence[str]) -> list[str]:
@@ -236,7 +227,11 @@ def help_text(usage: str, own_flags: flags.FlagValues, argv: Sequence[str]) -> s
     shown = f"{usage}\n{own_flags.get_help()}\n"
     if given:
         config, _ = parse([argv[0], *given])
-        lines = [f"  --config.{name}={value!r}" for name, value in _values(config).items()]
+        lines = [
+            f"  --config.{name}={value!r}"
+            for name, value in _fields(config).items()
+            if not isinstance(value, ConfigDict)
+        ]
         return "\n".join((f"{shown}\nFields of {given[0].removeprefix('--')}:", *lines))
     command = re.search(r"rrjax\.[a-z]+", usage)
     configs = shipped_configs(command[0] if command else "")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
 
-from rrjax.core import checks, rules
+from rrjax.core import checks, objectives, rules
 from rrjax.core.objectives import Apply
 from rrjax.errors import BadInput
 
@@ -129,6 +129,31 @@ def grad_cam(apply: Apply, label: jax.Array, image: jax.Array, stage: str = "") 
     activations, slopes = rules.at_stage(apply, label, image, stage)
     weighted = jnp.maximum(activations @ slopes.mean((0, 1)), 0)
     return jax.image.resize(weighted, image.shape[:2], "linear")[..., None]
+
+
+# Attributions of any objective, which need no more than it.
+OF_OBJECTIVE = {
+    "gradient": gradient,
+    "gradient_x_input": gradient_x_input,
+    "integrated_gradients": integrated_gradients,
+    "deep_lift": deep_lift,
+}
+METHODS = (*OF_OBJECTIVE, "lrp", "grad_cam")  # of `of_logit`
+
+
+def of_logit(
+    method: str, apply: Apply, label: jax.Array, image: jax.Array, mean: jax.Array
+) -> jax.Array:
+    """Attribute the logit of `label` by one of METHODS.
+
+    mean: the pixels that the network's normalization makes 0, one a channel; LRP's baseline.
+    """
+    if method == "grad_cam":
+        return grad_cam(apply, label, image)
+    objective = objectives.logit(apply, label)
+    if method == "lrp":
+        return lrp(objective, image, mean)
+    return OF_OBJECTIVE[method](objective, image)
 
 
 def smooth(

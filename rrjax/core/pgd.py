@@ -5,7 +5,7 @@ axis here: `jax.vmap` adds one at the edge, over images, restarts, radii or targ
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -125,6 +125,22 @@ def _round(
         return i + 1, jnp.where(done, x, moved), step_state, best, done
 
     return advance
+
+
+def l2_search(
+    objective: Objective,
+    center: jax.Array,
+    begin: jax.Array,
+    eps: float | jax.Array,
+    step_size: float | jax.Array,
+    **options: Any,
+) -> SearchResult:
+    """Minimize an objective by l2 steps from `begin` on, in the l2 ball about `center`.
+
+    **options: `pgd`'s, but for the set and the step.
+    """
+    ball, step = l2_ball(center, eps), l2_step(step_size)
+    return pgd(objective, begin, project=ball, step=step, **options)
 
 
 def better(best: tuple, candidate: tuple) -> tuple:

@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from rrjax.core import checks, objectives
-from rrjax.core.pgd import SearchResult, Stop, l2_ball, l2_step, pgd
+from rrjax.core.pgd import SearchResult, Stop, l2_search
 from rrjax.errors import BadInput
 
 
@@ -60,20 +60,7 @@ def invert(
     begin = start if begin is None else begin
     checks.check_search({"start": start, "begin": begin}, eps, step_size, steps)
     options = {"steps": steps, "return_iterate": return_iterate, "record": record}
-    return _search(objectives.match(apply, target), start, begin, eps, step_size, **options)
-
-
-def _search(
-    objective: objectives.Objective,
-    center: jax.Array,
-    begin: jax.Array,
-    eps: float,
-    step_size: float,
-    **options: Any,
-) -> SearchResult:
-    """Minimize an objective by l2 steps from `begin`, in the l2 ball about `center`."""
-    ball, step = l2_ball(center, eps), l2_step(step_size)
-    return pgd(objective, begin, project=ball, step=step, **options)
+    return l2_search(objectives.match(apply, target), start, begin, eps, step_size, **options)
 
 
 def interpolate(
@@ -172,7 +159,7 @@ def visualize(
     """
     checks.check_search({"start": start}, eps, step_size, steps)
     options = {"steps": steps, "return_iterate": return_iterate, "record": record}
-    return _search(objectives.activate(apply, unit), start, start, eps, step_size, **options)
+    return l2_search(objectives.activate(apply, unit), start, start, eps, step_size, **options)
 
 
 STOPS = ("largest", "threshold")
@@ -221,7 +208,7 @@ def manipulate(
     checks.check_search({"image": image}, eps, step_size, steps)
     enough = _enough(apply, unit, stop, threshold)
     options = {"steps": steps, "return_iterate": "last", "stop": enough}
-    return _search(objectives.activate(apply, unit), image, image, eps, step_size, **options)
+    return l2_search(objectives.activate(apply, unit), image, image, eps, step_size, **options)
 
 
 def _enough(apply: objectives.Apply, unit: jax.Array, stop: str, threshold: float) -> Stop:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from rrjax.core import checks, objectives
-from rrjax.core.pgd import SearchResult, better, l2_ball, l2_step, pgd
+from rrjax.core.pgd import SearchResult, better, l2_search
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 
@@ -106,7 +106,7 @@ def search(
 
 
 def _in_chunks(descend: Callable, how: Options, starts: Any, targets: Any) -> SearchResult:
-    """Search `CHUNK` steps at a time, as `vmapped.invert_in_chunks` does; wait for each."""
+    """Search `CHUNK` steps at a time, and wait for each: so progress is reported as it is made."""
     result = descend(starts, targets, starts, steps=0)
     for done in range(0, how.steps, CHUNK):
         steps = min(CHUNK, how.steps - done)
@@ -124,13 +124,7 @@ _better = jax.jit(jax.vmap(better))
 @partial(jax.jit, static_argnames=("objective", "return_iterate"))
 def _descend(apply, starts, targets, begins, *, objective, return_iterate, **sizes):
     def one(start: jax.Array, target: jax.Array, begin: jax.Array) -> SearchResult:
-        return pgd(
-            objective(apply, target),
-            begin,
-            project=l2_ball(start, sizes["eps"]),
-            step=l2_step(sizes["step_size"]),
-            steps=sizes["steps"],
-            return_iterate=return_iterate,
-        )
+        options = {"return_iterate": return_iterate} | sizes
+        return l2_search(objective(apply, target), start, begin, **options)
 
     return jax.vmap(one)(starts, targets, begins)

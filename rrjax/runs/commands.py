@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rrjax import cli
-from rrjax.core import search
+from rrjax.core import attribution, search
 from rrjax.errors import BadInput
 from rrjax.runs import frozen, networks, photographs
 
@@ -221,7 +221,7 @@ def _define_attack(parser: argparse.ArgumentParser) -> None:
 def _define_saliency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photographs", nargs="+", help="image files")
     parser.add_argument("--label", help="the class; what is predicted if not given")
-    parser.add_argument("--method", choices=frozen.METHODS, default="gradient")
+    parser.add_argument("--method", choices=attribution.METHODS, default="gradient")
 
 
 def _define_predict(parser: argparse.ArgumentParser) -> None:

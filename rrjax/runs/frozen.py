@@ -21,13 +21,6 @@ from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 
-ATTRIBUTIONS = {
-    "gradient": attribution.gradient,
-    "gradient_x_input": attribution.gradient_x_input,
-    "integrated_gradients": attribution.integrated_gradients,
-    "deep_lift": attribution.deep_lift,
-}
-METHODS = (*ATTRIBUTIONS, "lrp", "grad_cam")  # these two look at more than the logit
 ATTACK_STEPS = 20  # of 2.5 * eps / steps, as in the paper's Table 5
 
 
@@ -286,8 +279,8 @@ class Frozen:
         Raises:
           BadInput: as `__call__` does, and for another method or class.
         """
-        if method not in METHODS:
-            raise BadInput(f"method={method!r}: choose from {', '.join(METHODS)}")
+        if method not in attribution.METHODS:
+            raise BadInput(f"method={method!r}: choose from {', '.join(attribution.METHODS)}")
         stack, one = self._stacked(images)
         labels = self._labels(stack, labels)
         mean = np.array(self.config.model.mean, np.float32)
@@ -434,11 +427,6 @@ def _forward(apply: Apply, images: jax.Array, *, stages: tuple[str, ...] | None)
 @partial(jax.jit, static_argnames="method")
 def _attributed(apply: Apply, mean: Any, images: jax.Array, labels: jax.Array, *, method: str):
     def one(image: jax.Array, label: jax.Array) -> jax.Array:
-        logit = objectives.logit(apply, label)
-        if method == "grad_cam":
-            return attribution.grad_cam(apply, label, image)
-        if method == "lrp":  # the input of the first layer is 0 at the mean
-            return attribution.lrp(logit, image, mean)
-        return ATTRIBUTIONS[method](logit, image)
+        return attribution.of_logit(method, apply, label, image, mean)
 
     return jax.vmap(one)(images, labels)

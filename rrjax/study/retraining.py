@@ -34,7 +34,8 @@ GRADIENTS = {
 }
 # Those of a logit whatever the objective is, as in their papers: LRP and DeepLIFT have no rule for
 # a softmax.
-ATTRIBUTIONS = (*GRADIENTS, "DeepLIFT", "LRP", "Grad-CAM")
+OF_LOGIT = {"DeepLIFT": "deep_lift", "LRP": "lrp", "Grad-CAM": "grad_cam"}
+ATTRIBUTIONS = (*GRADIENTS, *OF_LOGIT)
 OBJECTIVES = {
     "cross_entropy": objectives.cross_entropy,
     "logit": objectives.logit,
@@ -178,12 +179,7 @@ def _map(kind: str, objective: str, mean, apply, image) -> jax.Array:
     label = objectives.predicted(apply, image)
     if kind in GRADIENTS:
         return GRADIENTS[kind](OBJECTIVES[objective](apply, label), image)
-    if kind == "Grad-CAM":
-        return attribution.grad_cam(apply, label, image)
-    logit = objectives.logit(apply, label)
-    if kind == "LRP":
-        return attribution.lrp(logit, image, mean)
-    return attribution.deep_lift(logit, image)
+    return attribution.of_logit(OF_LOGIT[kind], apply, label, image, mean)
 
 
 @partial(jax.jit, static_argnames=("each", "objective", "blur"))

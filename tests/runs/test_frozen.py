@@ -6,9 +6,8 @@ import pytest
 
 import rrjax
 from rrjax import runs
-from rrjax.core import representation, search
+from rrjax.core import attribution, representation, search
 from rrjax.errors import BadInput
-from rrjax.runs import frozen
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def test_one_image_is_as_the_first_of_many(network, images):
     np.testing.assert_allclose(network.saliency(images[1], labels=2), maps[1], atol=1e-5)
 
 
-@pytest.mark.parametrize("method", frozen.METHODS)
+@pytest.mark.parametrize("method", attribution.METHODS)
 def test_every_attribution_has_a_map_of_each_image(network, images, method):
     maps = network.saliency(images, labels=[1, 2, 3], method=method)
     assert maps.shape == (*images.shape[:3], 1)
