@@ -18,7 +18,7 @@ from rrjax.runs import defaults
 
 ROOT = "runs/gradients"  # where launch/reproduce.sh puts the networks
 PAPER_ROOT = "runs/gradients_paper/cifar10"
-SETTINGS = ("digits", "cifar10", "paper", "proposals")
+SETTINGS = ("small", "cifar10", "paper", "proposals")
 # Radii of training in the paper's units, pixels in [-1,1]; by both losses: its "xent" and "cw".
 L2 = [f"l2_{0.08 * i:g}" for i in range(1, 21)]
 LINF = [f"linf_{0.002 * i:g}" for i in range(1, 21)]
@@ -29,10 +29,8 @@ PENALIZED = [f"penalty_{weight}" for weight in (0.01, 0.1, 1)]
 PENALIZED += [f"alignment_{weight}" for weight in (0.1, 0.3, 1)]
 
 
-def get_config(settings="digits"):
-    if settings not in SETTINGS:
-        raise ValueError(f"configs/retraining.py:{settings}: choose from {', '.join(SETTINGS)}")
-    config = defaults.study("retraining")
+def get_config(settings="small"):
+    config = defaults.study("retraining", settings, SETTINGS)
     # "gradient", "gradient x input", "integrated gradients"; of the logit whatever the objective
     # is "DeepLIFT", "LRP", "Grad-CAM".
     config.attributions = ("gradient", "gradient x input")
@@ -53,7 +51,7 @@ def get_config(settings="digits"):
     # Networks trained side by side: more on an accelerator; on a CPU 1 is the fastest.
     config.at_once = 1
     config.blur = 1.0  # pixels, of the blurred controls
-    if settings == "digits":
+    if settings == "small":
         return config.lock()
     config.update(model="cifar_cnn", learning_rate=0.001, batch_size=100)
     if settings == "cifar10":

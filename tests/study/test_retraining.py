@@ -142,16 +142,18 @@ def test_the_command_goes_on_and_scores_what_is_asked_for(trained, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("settings", "attributions"),
+    ("settings", "fractions", "attributions"),
     [
-        ("paper", ["gradient", "gradient x input"]),
+        ("cifar10", 3, ["gradient", "gradient x input"]),
+        ("paper", 5, ["gradient", "gradient x input"]),
         (
             "proposals",
+            5,
             ["gradient", "gradient x input", "integrated gradients", "DeepLIFT", "LRP", "Grad-CAM"],
         ),
     ],
 )
-def test_the_paper_s_settings_shrunk(settings, attributions, trained, tmp_path):
+def test_settings_shrunk(settings, fractions, attributions, trained, tmp_path):
     command = ["study", f"--config=retraining:{settings}", "--config.more=()"]
     command += ["--config.standard=", f"--config.robust={trained / 'robust'}"]
     command += ["--config.model=tiny", "--config.seeds=(0,)", "--config.epochs=1"]
@@ -160,7 +162,7 @@ def test_the_paper_s_settings_shrunk(settings, attributions, trained, tmp_path):
     rows = runs.read_results(tmp_path)["retraining"]["rows"]
     assert [row["attribution"] for row in rows] == [*attributions, "random"]
     removed = [row["removed"] for row in rows]
-    assert np.shape(removed) == (len(rows), 1, 5)
+    assert np.shape(removed) == (len(rows), 1, fractions)
     message = refused(*command, "--config.attributions=('gradients',)", f"--workdir={tmp_path}")
     assert "attributions=('gradients',)" in message and "'LRP', 'Grad-CAM'" in message
 
