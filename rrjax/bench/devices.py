@@ -6,11 +6,17 @@ The network is not trained: the work does not depend on it. In each round every 
 turn, so that what the machine does besides meets all of them. Two more say what the machine itself
 gains by its devices: products of matrices, which the arithmetic limits, and sums of large arrays,
 which the memory limits.
+
+Devices of a CPU share one pool of threads, so that one of two would have both cores, and a program
+on it be no measure of a device: there it runs on its share of the cores alone.
 """
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -67,12 +73,32 @@ def _program(config: ConfigDict, name: str, count: int) -> Callable[[], None]:
     images = np.random.default_rng(config.seed).random((config.n, *shape), np.float32)
 
     def program() -> None:
-        with devices.first(count):
+        with devices.first(count), _share_of_cores(count):
             WORK[name](config, placed, images)
 
     with devices.first(count):
         placed = models.frozen(model, jax.device_put(variables, devices.replicated()))
     return program
+
+
+@contextlib.contextmanager
+def _share_of_cores(count: int) -> Iterator[None]:
+    """Run the threads of this process on what `count` devices have of a CPU's cores."""
+    if jax.default_backend() != "cpu":
+        yield
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    _pin(cores[: max(len(cores) * count // jax.local_device_count(), 1)])
+    try:
+        yield
+    finally:
+        _pin(cores)
+
+
+def _pin(cores: list[int]) -> None:
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _evaluate(config: ConfigDict, apply: Callable, images: np.ndarray) -> None:
