@@ -5,8 +5,7 @@ import difflib
 import importlib.util
 import os
 import re
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ _WANTED = {
     r"\('Non-boolean argument to boolean flag', .*\)": "give true or false",
     r"invalid literal for int\(\) .*": "give a whole number",
     r"could not convert string to float: .*": "give a number",
+    r"flag --config=None: .*": "give --config=NAME; `rrjax list` names the shipped configs",
 }
 # What ml_collections raises for flags, and Python for a config file.
 _BAD_FLAGS = (flags.Error, AttributeError, KeyError, TypeError, ValueError)
@@ -154,11 +154,16 @@ def _unknown_field(argv: Sequence[str]) -> str:
         if name == field and field in fields:
             return f"--{name}: there is no such flag; did you mean --config.{field}?"
         if name != field and field not in fields:
-            (nearest, *_) = difflib.get_close_matches(field, fields, 1, 0.6) or [""]
             own = ", ".join(each for each in fields if "." not in each)
-            meant = f"did you mean {nearest}?" if nearest else f"choose from {own}"
+            meant = did_you_mean(field, fields, most=1) or f"choose from {own}"
             return f"--{name}: the config has no field {field}; {meant}"
     return ""
+
+
+def did_you_mean(name: str, choices: Iterable[str], most: int = 3) -> str:
+    """Return "did you mean A or B?" for the choices that are nearly `name`; "" without any."""
+    near = difflib.get_close_matches(name, list(choices), most)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
@@ -172,14 +177,14 @@ def _fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
 
 
 def _with_config_files(arguments: Sequence[str]) -> list[str]:
-    """Replace the name of a shipped config by its path."""
-    arguments = list(arguments)
-    for i, (flag, following) in enumerate(pairwise([*arguments, ""])):
-        if flag.startswith("--config="):
-            arguments[i] = f"--config={config_file(flag.removeprefix('--config='))}"
-        elif flag == "--config":
-            arguments[i + 1] = config_file(following)
-    return arguments
+    """Replace the name of a shipped config by its path: --config NAME becomes --config=PATH."""
+    replaced, following = [], iter(arguments)
+    for argument in following:
+        flag, equals, name = argument.partition("=")
+        if flag == "--config":
+            argument = f"--config={config_file(name if equals else next(following, ''))}"
+        replaced.append(argument)
+    return replaced
 
 
 def config_file(name: str) -> str:
@@ -198,9 +203,8 @@ def config_file(name: str) -> str:
         return f"{shipped[stem]}{colon}{argument}"
     if stem.endswith(".py"):
         raise BadInput(f"--config={name}: no such file")
-    raise BadInput(
-        f"--config={name}: neither a file nor a shipped config ({', '.join(sorted(shipped))})"
-    )
+    meant = did_you_mean(stem, shipped) or ", ".join(sorted(shipped))
+    raise BadInput(f"--config={name}: neither a file nor a shipped config; {meant}")
 
 
 def shipped_configs(command: str = "") -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from rrjax import cli
 from rrjax.errors import BadInput
 from rrjax.runs import pretrained
 from rrjax.runs.files import locked, replace_text
@@ -95,10 +96,12 @@ def read_config(path: str | Path) -> ConfigDict:
     try:
         config = ConfigDict(_as_today(json.loads(path.read_text()))).lock()
     except OSError as error:
+        available = pretrained.models_available()
+        meant = cli.did_you_mean(str(path.parent), available)
         raise BadInput(
-            f"{path.parent}: not a run folder (no readable config.json) and not a pretrained model "
-            f"({', '.join(pretrained.models_available())}; docs/published.md has more); make one "
-            "with python -m rrjax.train"
+            f"{path.parent}: not a run folder (no readable config.json) nor a pretrained model: "
+            f"{meant or ', '.join(available)} (docs/published.md has more; python -m rrjax.train "
+            "makes one)"
         ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"{path}: not a config ({error}); restore it or delete the run") from error

@@ -1,7 +1,6 @@
 """A frozen network: what is asked of it, in images as they come, one or many."""
 
 import dataclasses
-import difflib
 import html
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from flax.errors import FlaxError
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
+from rrjax import cli
 from rrjax.core import attack, attribution, checks, objectives, representation, search
 from rrjax.core.objectives import Apply
 from rrjax.core.pgd import SearchResult
@@ -22,6 +22,7 @@ from rrjax.core.vmapped import in_local_parts
 from rrjax.errors import BadInput
 
 ATTACK_STEPS = 20  # of 2.5 * eps / steps, as in the paper's Table 5
+_SHOWN = 20  # classes in an error
 
 
 class Prediction(NamedTuple):
@@ -119,9 +120,10 @@ class Frozen:
         if isinstance(name, str) and name in names:
             return names.index(name)
         if isinstance(name, str) and not name.isdecimal():
-            near = difflib.get_close_matches(name, names, 3) or names[:20]
-            more = ", ..." if len(names) > len(near) else ""
-            raise BadInput(f"no class {name!r}: there are {', '.join(near)}{more}")
+            more = ", ..." if len(names) > _SHOWN else ""
+            meant = cli.did_you_mean(name, names)
+            meant = meant or f"there are {', '.join(names[:_SHOWN])}{more}"
+            raise BadInput(f"no class {name!r}: {meant}")
         number = int(name) if isinstance(name, str) else name
         checks.check_index("class", number, len(names), "classes")
         return int(number)

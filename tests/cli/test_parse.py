@@ -81,7 +81,10 @@ def test_the_home_folder_of_a_workdir(elsewhere, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config=robust_digitz"], "neither a file nor a shipped config (activations, anomaly"),
+        (
+            ["--config=robust_digitz"],
+            "neither a file nor a shipped config; did you mean robust_digits",
+        ),
         (["--config=nothing.py"], "--config=nothing.py: no such file"),
         (["--config=broken.py"], "--config cannot be loaded: NameError"),
         (["--config=mine.py", "--config.m=1"], "no field m; choose from "),
