@@ -1,10 +1,11 @@
-"""The wheel: what it holds, and that it works from a folder that is no clone."""
+"""The sdist and its wheel: what they hold, and that it works from a folder that is no clone."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -24,18 +25,32 @@ def python(*arguments, cwd, path=""):
     return result.stdout
 
 
+FOLDERS = ("rrjax", "configs", "docs", "launch", "tests")
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Build the wheel of a copy of the clone, without a network."""
+def sdist(tmp_path_factory):
+    """Build and unpack the sdist of a copy of the clone; return the folder in it."""
+    clone = tmp_path_factory.mktemp("sdist") / "clone"
+    clone.mkdir()
+    for name in FOLDERS:
+        ignored = shutil.ignore_patterns("__pycache__", "_build", "_generated")
+        shutil.copytree(ROOT / name, clone / name, ignore=ignored)
+    for path in (path for path in ROOT.iterdir() if path.is_file()):
+        shutil.copy(path, clone)
+    python("-c", "from setuptools import build_meta; build_meta.build_sdist('..')", cwd=clone)
+    (file,) = clone.parent.glob("rrjax-*.tar.gz")
+    with tarfile.open(file) as archive:
+        archive.extractall(clone.parent, filter="data")
+    return file.with_suffix("").with_suffix("")
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory):
+    """Build the wheel of the sdist, without a network."""
     folder = tmp_path_factory.mktemp("wheel")
-    (folder / "clone").mkdir()
-    for name in ("rrjax", "configs"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, folder / "clone" / name, ignore=ignored)
-    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "clone")
     command = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    python(*command, "--wheel-dir", folder, folder / "clone", cwd=folder)
+    python(*command, "--wheel-dir", folder, sdist, cwd=folder)
     (file,) = folder.glob("rrjax-*.whl")
     return file
 
@@ -47,6 +62,17 @@ def installed(wheel, tmp_path_factory):
     command = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", folder]
     python(*command, wheel, cwd=folder)
     return folder
+
+
+def test_the_files_of_the_sdist(sdist):
+    for folder in FOLDERS:
+        ours = {
+            path for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".sh", ".md")
+        }
+        ours = {path.relative_to(ROOT) for path in ours if "_generated" not in path.parts}
+        assert ours and not [path for path in ours if not (sdist / path).is_file()], folder
+    for name in ("README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "setup.cfg"):
+        assert (sdist / name).is_file(), name
 
 
 def test_the_files_of_the_wheel(wheel):
