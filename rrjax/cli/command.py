@@ -40,6 +40,7 @@ def run_command(
       usage: what --help prints before the flags.
       own_flags: the command's own, defined and not parsed; None if it has none.
     """
+    processes.start_clock()
     own_flags = own_flags or flags.FlagValues()
     if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file may be no text
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,12 +1,27 @@
 """The processes and the devices that run a command together."""
 
 import resource
+import time
+from contextvars import ContextVar
 
 import jax
 from absl import flags
 
 import rrjax
 from rrjax.errors import BadInput
+
+_started: ContextVar[float | None] = ContextVar("when the command started", default=None)
+
+
+def start_clock() -> None:
+    """Begin to count the seconds of a command."""
+    _started.set(time.monotonic())
+
+
+def seconds_run() -> float | None:
+    """Return for how many seconds the command has run; None where none was started."""
+    started = _started.get()
+    return None if started is None else time.monotonic() - started
 
 
 def process_flags() -> flags.FlagValues:

@@ -14,6 +14,7 @@ Over several folders, a seed each: yes or no where it is that in all of them, el
 python -m rrjax.study --config=configs/claims.py --workdir=runs/small
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -376,6 +377,7 @@ def _section(rows: Sequence[Row], folders: Sequence[str]) -> report.Section:
         name="claims",
         title="Which claims hold?",
         text=[
+            _count(rows),
             "Engstrom et al. (2019), follow-up: Santurkar et al. (2019), Kim et al. (2019), "
             "Rojas-Gomez et al. (2022). A claim says that one number is less than the other. Yes: "
             "the whole 95 % interval of the difference is above 0, and the difference is at least "
@@ -386,7 +388,16 @@ def _section(rows: Sequence[Row], folders: Sequence[str]) -> report.Section:
         header=HEADER,
         rows=[[row["claim"], row["source"], row["study"], *_cells(row)] for row in rows],
         figures=[],
+        verdicts=True,
     )
+
+
+def _count(rows: Sequence[Row]) -> str:
+    """Say how many claims have each verdict."""
+    counts = Counter(row.get("holds", NOT_RUN) for row in rows)
+    verdicts = ("yes", "in part", "no", "too few", NOT_RUN)
+    counted = ", ".join(f"{counts[each]} {each}" for each in verdicts if counts[each])
+    return f"{len(rows)} claims: {counted}."
 
 
 def _cells(row: Row) -> list[str]:
