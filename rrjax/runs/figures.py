@@ -52,7 +52,7 @@ def save_grid(
             gray = image.shape[-1] == 1
             axis.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
         for title, axis in zip((titles or {}).get(label, ()), line, strict=False):
-            axis.set_title(title[:WIDEST], fontsize=7, pad=2)
+            axis.set_title(title[:WIDEST], fontsize=6, pad=2)
         line[0].annotate(label, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center")
     figure.subplots_adjust(
         left=margin / size[0],
@@ -162,7 +162,7 @@ def save_planes(
     whose sign says the side of the boundary, and the attacked points of class 1, (K, 2). Returns
     the name of the PNG.
     """
-    size = (4 * len(panels), 4.6)
+    size = (4 * len(panels), 5.0)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     line = np.linspace(-1.2, 1.2, 121, dtype=np.float32)

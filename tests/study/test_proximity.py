@@ -72,6 +72,6 @@ def test_the_command(trained, tmp_path, every_claim_of):
     pictures = sorted(picture.name for picture in (tmp_path / "figures").iterdir())
     assert pictures == ["proximity.png", "proximity_0.png", "proximity_1.png"]
     for picture in pictures:
-        assert f'src="figures/{picture}"' in page
+        assert f'data-file="{picture}"' in page
         assert np.asarray(Image.open(tmp_path / "figures" / picture)).std() > 1
     assert "radii=(0.0,): give at least one" in refused(*command, "--config.radii=(0.0,)")
