@@ -26,7 +26,7 @@ LARGE = 20_000_000  # bytes of a page, from which it says so: many mail servers 
 TEMPLATE = Path(__file__).with_name("page.html")
 _PICTURE = re.compile(r'<img src="figures/([^"]+)" alt="([^"]*)">')
 _TITLE = re.compile(r"<h2>(.*?)</h2>")
-_NUMBER = re.compile(r"[-+]?[\d.]")
+_NUMBER = re.compile(r"[-+]?\d")
 _FIRST = '<section class="verdicts">'
 _VERDICTS = {"yes": "yes", "in part": "part", "no": "no"}  # and their names in the page's style
 
@@ -157,7 +157,7 @@ def _made() -> str:
     if commit := _commit(Path(__file__).parents[2]):
         facts.insert(1, f"commit {commit}")
     if (seconds := cli.seconds_run()) is not None:
-        facts.append(f"after {timedelta(seconds=round(seconds))}")
+        facts.append(f"took {timedelta(seconds=round(seconds))}")
     return html.escape("; ".join(facts))
 
 

@@ -72,6 +72,13 @@ def test_contents_lead_to_every_study_and_verdicts_come_first(written):
     assert verdicts == ["part"]
 
 
+def test_numbers_are_not_broken_over_lines(tmp_path):
+    cells = ["0.5 [0.4, 0.6]", "-1", "... of a robust one only if", "robust"]
+    table = report.Section("one", "Why?", [], ["a", "b", "c", "d"], [cells], [])
+    found = Elements(page.write_report(tmp_path, table).read_text()).found
+    assert [each.get("class") for each in found["td"]] == ["number", "number", None, None]
+
+
 def test_the_page_is_one_file(written):
     found = Elements(written.read_text()).found
     sources = [each["src"] for elements in found.values() for each in elements if "src" in each]
@@ -116,7 +123,7 @@ def test_the_footer_says_what_made_the_page(written, monkeypatch):
     monkeypatch.setattr(cli, "seconds_run", lambda: 83.4)
     monkeypatch.setattr(page, "_commit", lambda clone: "abc1234-dirty")
     again = page.write_report(written.parent, section("ways", "How?")).read_text()
-    assert "; commit abc1234-dirty; " in again and "UTC; after 0:01:23; 0.0 MB" in again
+    assert "; commit abc1234-dirty; " in again and "UTC; took 0:01:23; 0.0 MB" in again
 
 
 def test_a_folder_of_packages_has_no_commit(tmp_path):
