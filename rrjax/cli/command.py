@@ -40,7 +40,6 @@ def run_command(
       usage: what --help prints before the flags.
       own_flags: the command's own, defined and not parsed; None if it has none.
     """
-    processes.start_clock()
     own_flags = own_flags or flags.FlagValues()
     if isinstance(sys.stdout, io.TextIOWrapper):  # the name of a file may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -73,7 +72,7 @@ def _run_on_devices(run: Run, config: ConfigDict, workdir: str) -> None:
     processes.check_devices()
     say = print if not jax.process_index() else lambda _: None
     say(processes.devices())
-    with _precision(config):
+    with processes.clock(), _precision(config):
         run(config, workdir)
     say(processes.peak_memory())
 
