@@ -31,6 +31,7 @@ def get_config(settings="small"):
     config.random_start = "none"
     config.restarts = 1
     config.n = 0  # test images, drawn by the seed; 0: all
+    config.record = 8  # test images drawn under the last attack of every eps; 0: none
     config.batch_size = 128
     config.seed = 0
     defaults.precision(config)

@@ -25,6 +25,7 @@ def get_config():
     config.random_start = "none"
     config.restarts = 1
     config.n = 5000  # validation images, drawn by the seed; 0: all 50,000
+    config.record = 8  # validation images drawn under the attack of every eps; 0: none
     config.batch_size = 128
     config.seed = 0
     defaults.precision(config)

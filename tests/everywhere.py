@@ -67,7 +67,7 @@ def commands(root: Path) -> dict[str, list[str]]:
 
 def run_all(root: Path, out: Path, names: Iterable[str]) -> None:
     """Run those of some names into one folder, without pictures."""
-    figures._save = lambda _figure, _workdir, name: name
+    figures._save = lambda _figure, _workdir, name, _formats: name
     for name in names:
         command = "evaluate" if name == "evaluate" else "study"
         works(command, f"--config={name}", f"--workdir={out}", *commands(root)[name])

@@ -21,6 +21,7 @@ from rrjax import runs
 from rrjax.bench import cases, chips, hlo, programs
 from rrjax.errors import BadInput
 from rrjax.runs import report
+from rrjax.runs.page import write_report
 
 NAME = "compiled"  # of its part of results.json and of report.html
 # What rows have in common that are made together; they take the place of older ones of the same.
@@ -50,7 +51,7 @@ def run(config: ConfigDict, workdir: str) -> None:
             print(" ".join(_cells(row)), flush=True)
         runs.write_results(workdir, NAME, {"config": config.to_dict(), "rows": rows})
     _write_document(config, rows)
-    report.write_report(workdir, _kernels_section(rows))
+    write_report(workdir, _kernels_section(rows))
     runs.publish(workdir, config, _section(config, rows), {"rows": rows})
 
 

@@ -2,7 +2,7 @@
 
 from rrjax.cli.command import exit_with_error, run_chosen, run_command
 from rrjax.cli.parsing import config_file, did_you_mean, load_config, parse, shipped_configs
-from rrjax.cli.processes import check_devices, devices, join, process_flags
+from rrjax.cli.processes import check_devices, devices, join, process_flags, seconds_run
 from rrjax.cli.programs import cache_folder, enable_compilation_cache
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "process_flags",
     "run_chosen",
     "run_command",
+    "seconds_run",
     "shipped_configs",
 ]

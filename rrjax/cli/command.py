@@ -72,7 +72,7 @@ def _run_on_devices(run: Run, config: ConfigDict, workdir: str) -> None:
     processes.check_devices()
     say = print if not jax.process_index() else lambda _: None
     say(processes.devices())
-    with _precision(config):
+    with processes.clock(), _precision(config):
         run(config, workdir)
     say(processes.peak_memory())
 

@@ -1,12 +1,34 @@
 """The processes and the devices that run a command together."""
 
 import resource
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import jax
 from absl import flags
 
 import rrjax
 from rrjax.errors import BadInput
+
+_started: ContextVar[float | None] = ContextVar("when the command started", default=None)
+
+
+@contextmanager
+def clock() -> Generator[None, None, None]:
+    """Count the seconds of a command, for `seconds_run`."""
+    token = _started.set(time.monotonic())
+    try:
+        yield
+    finally:
+        _started.reset(token)
+
+
+def seconds_run() -> float | None:
+    """Return for how many seconds the command has run; None where none runs."""
+    started = _started.get()
+    return None if started is None else time.monotonic() - started
 
 
 def process_flags() -> flags.FlagValues:

@@ -6,7 +6,11 @@ Engstrom et al. (2019), Tables 4 and 5: accuracy for each eps, PGD of 20 and of 
 python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 """
 
+from functools import partial
+from typing import Any
+
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -29,7 +33,8 @@ def run(config: ConfigDict, workdir: str) -> None:
     networks = runs.load_networks(config)
     runs.make_folder(workdir)
     results = {name: _evaluate(name, network, config) for name, network in networks.items()}
-    runs.publish(workdir, config, _section(config, results, workdir), {"models": results})
+    section = _section(config, results, networks, workdir)
+    runs.publish(workdir, config, section, {"models": results})
 
 
 def _check(config: ConfigDict) -> None:
@@ -43,18 +48,19 @@ def _check(config: ConfigDict) -> None:
         checks.check_sizes("", config.norm, eps, step_size=eps, steps=1)
     if config.n < 0:
         raise BadInput(f"n={config.n}: give a number of test images, or 0 for all of them")
+    if config.record < 0:
+        raise BadInput(f"record={config.record}: give a number of test images, or 0 for none")
 
 
 def _evaluate(name: str, network: runs.Frozen, config: ConfigDict) -> list[dict]:
     """Return a summary of accuracy for each number of steps and each eps."""
     grid = [(steps, eps) for steps in config.steps for eps in config.eps]
-    fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
     batches = data.eval_batches(network.config, config.batch_size, config.n, config.seed)
     masks = robustness.robust_accuracy_mask(
         network.apply,
         tqdm(batches, disable=None, desc=f"accuracy of {name}", unit="batch"),
         jax.random.key(config.seed),
-        [attack.protocol(eps, steps) | fixed for steps, eps in grid],
+        [_attack(config, eps, steps) for steps, eps in grid],
     )
     return [
         {"steps": steps, "eps": eps, **metrics.summarize(correct, config.seed)}
@@ -62,7 +68,60 @@ def _evaluate(name: str, network: runs.Frozen, config: ConfigDict) -> list[dict]
     ]
 
 
-def _section(config: ConfigDict, results: dict, workdir: str) -> report.Section:
+def _attack(config: ConfigDict, eps: float, steps: int) -> dict[str, Any]:
+    fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
+    return attack.protocol(eps, steps) | fixed
+
+
+@partial(jax.jit, static_argnames=attack.STATIC)
+def _attacked(apply, images, labels, keys, **options):
+    """Return adversarial examples (N, H, W, C), and the classes that they are taken for (N,)."""
+
+    def one(image, label, key):
+        adversarial = attack.adversary(apply, image, label, key, **options)
+        return adversarial, apply(adversarial)[0].argmax()
+
+    return jax.vmap(one)(images, labels, keys)
+
+
+def _drawn(network: runs.Frozen, config: ConfigDict) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Attack config.record images by the last attack of every eps; return what `_attacked` does."""
+    n = min(config.record, config.n or config.record)
+    size = -(-n // jax.process_count()) * jax.process_count()
+    key = jax.random.key(config.seed)
+
+    def attacked(images, labels, index):
+        keys = jax.vmap(partial(jax.random.fold_in, key))(index)
+        attacks = [_attack(config, eps, config.steps[-1]) for eps in config.eps]
+        return [_attacked(network.apply, images, labels, keys, **each) for each in attacks]
+
+    batches = data.eval_batches(network.config, size, n, config.seed)
+    return robustness.over_batches(batches, attacked)
+
+
+def _pictures(config: ConfigDict, networks: dict[str, runs.Frozen], workdir: str) -> list:
+    """Draw a few test images under attack, a row an eps, and a slider over eps."""
+    pictures, files = [], {}
+    for number, (name, network) in enumerate(networks.items()):
+        rows = {
+            f"eps {eps:g}": row
+            for eps, row in zip(config.eps, _drawn(network, config), strict=True)
+        }
+        classes = np.stack([seen for _, seen in rows.values()])
+        titles = dict(
+            zip(rows, figures.class_labels(classes, data.class_names(network.config)), strict=True)
+        )
+        grid = {label: images for label, (images, _) in rows.items()}
+        files[name] = figures.save_grid(workdir, f"accuracy_attacked_{number}", grid, titles=titles)
+        pictures.append((files[name], f"{name}: attacked, and the class that it takes them for"))
+    values = [f"{eps:g}" for eps in config.eps]
+    label = f"{config.norm} eps of the attack, pixels in [0,1]"
+    return [report.Slider(label=label, values=values, files=files, axis="row"), *pictures]
+
+
+def _section(
+    config: ConfigDict, results: dict, networks: dict[str, runs.Frozen], workdir: str
+) -> report.Section:
     header = ["network", "PGD steps", *(f"eps {eps:g}" for eps in config.eps)]
     rows, curves = [], {}
     for name, cells in results.items():
@@ -71,8 +130,16 @@ def _section(config: ConfigDict, results: dict, workdir: str) -> report.Section:
             rows.append([name, str(steps), *(report.with_interval(c, 3) for c in line)])
         curves[name] = (config.eps, line)  # of the last, strongest attack
     figure = figures.save_curves(
-        workdir, "accuracy", curves, xlabel=f"{config.norm} eps", ylabel="test accuracy"
+        workdir,
+        "accuracy",
+        curves,
+        xlabel=f"{config.norm} eps, pixels in [0,1]",
+        ylabel="test accuracy, share of images",
     )
+    caption = f"Test accuracy against the radius of a PGD-{config.steps[-1]} attack"
+    pictures = [(figure, caption)]
+    if config.record:
+        pictures += _pictures(config, networks, workdir)
     n = next(iter(results.values()))[0]["n"]
     paths = {"standard": config.standard, "robust": config.robust}
     origin = ", ".join(f"{name}: {path}" for name, path in paths.items() if path)
@@ -85,7 +152,7 @@ def _section(config: ConfigDict, results: dict, workdir: str) -> report.Section:
         ],
         header=header,
         rows=rows,
-        figures=[(figure, f"Test accuracy against the radius of a PGD-{config.steps[-1]} attack")],
+        figures=pictures,
     )
 
 

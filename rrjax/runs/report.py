@@ -1,8 +1,6 @@
-"""Tables, and the HTML report of a folder. Takes text; knows no study."""
+"""What a report is made of: sections, sliders, tables of text. Takes text; knows no study."""
 
 import dataclasses
-import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,46 @@ from rrjax.errors import BadInput
 from rrjax.runs.files import replace_text
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Slider:
+    """A slider over recorded pictures: it shows a row, or a column, of each of some grids.
+
+    label: what changes along it, with its unit. values: of its positions. files: the grids, by what
+    is said above each; file names under figures/, of figures of the same section. axis: "row" or
+    "column", what a position shows. first: the row or column of the first position; those that are
+    no position, before and behind, are shown with every one. start: the position at first.
+    """
+
+    label: str
+    values: Sequence[str]
+    files: Mapping[str, str]
+    axis: str
+    first: int = 0
+    start: int = 0
+
+
+def steps_slider(what: str, files: Mapping[str, str], steps: int, record: int) -> Slider:
+    """Make the slider of grids whose columns are a start and `record` snapshots of `steps` steps.
+
+    what: goes where. files: as a slider's.
+    """
+    values = [str(steps * i // record) for i in range(record + 1)]
+    return Slider(label=f"{what}, steps", values=values, files=files, axis="column", start=record)
+
+
+def weights_slider(files: Mapping[str, str], points: int) -> Slider:
+    """Make the slider of grids whose columns are the points of paths from one image to another."""
+    values = [f"{i / (points - 1):.2f}" for i in range(points)]
+    label, middle = "share of the second image", points // 2
+    return Slider(label=label, values=values, files=files, axis="column", start=middle)
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
     """One study's part of report.html.
 
     text: paragraphs, plain. header, rows: a table of strings. figures: (file name under figures/,
-    caption) pairs.
+    caption) pairs, and sliders over some of them. verdicts: it comes before all others.
     """
 
     name: str
@@ -26,24 +58,8 @@ class Section:
     text: Sequence[str]
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    figures: Sequence[tuple[str, str]]
-
-
-def write_report(workdir: str | Path, section: Section, settings: Mapping | None = None) -> Path:
-    """Put one study's section into the folder's report.html, beside those of other studies.
-
-    settings: the config that repeats it, as a plain dict; shown folded. Return the page's path.
-    """
-    workdir = Path(workdir)
-    sections = workdir / "sections"
-    sections.mkdir(parents=True, exist_ok=True)
-    text = _section(section) + ("" if settings is None else _settings(settings))
-    replace_text(sections / f"{section.name}.html", text)
-    paths = sorted(sections.glob("*.html"))
-    body = "".join(path.read_text(encoding="utf-8") for path in paths)
-    page = workdir / "report.html"
-    replace_text(page, _PAGE.format(title=html.escape(workdir.name), body=body))
-    return page
+    figures: Sequence[tuple[str, str] | Slider]
+    verdicts: bool = False
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -132,46 +148,3 @@ def with_interval(summary: Mapping[str, Any], digits: int = 2) -> str:
     low, high = (f"{summary[end]:.{digits}f}" for end in ("low", "high"))
     few = summary.get("interval") == "range"
     return f"{center(summary):.{digits}f} " + (f"({low} to {high})" if few else f"[{low}, {high}]")
-
-
-def _section(section: Section) -> str:
-    def line(tag, cells):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>\n"
-
-    text = "".join(f"<p>{html.escape(paragraph)}</p>\n" for paragraph in section.text)
-    table = line("th", section.header) + "".join(line("td", row) for row in section.rows)
-    figures = [
-        f'<figure><figcaption>{html.escape(caption)}</figcaption><img src="figures/{name}" '
-        f'alt="{html.escape(caption)}"></figure>\n'
-        for name, caption in section.figures
-    ]
-    # The first picture says what the numbers are about.
-    parts = [f"<h2>{html.escape(section.title)}</h2>\n", text, *figures[:1]]
-    parts += [f'<div class="wide"><table>\n{table}</table></div>\n', *figures[1:]]
-    return f"<section>\n{''.join(parts)}</section>\n"
-
-
-def _settings(settings: Mapping) -> str:
-    text = html.escape(json.dumps(settings, indent=2))
-    return f"<details><summary>Settings</summary><pre>{text}</pre></details>\n"
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>rrjax: {title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; }}
-body {{ padding: 0 1rem; }}
-table {{ border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }}
-th, td {{ border-bottom: 1px solid #ddd; padding: .25rem .7rem; text-align: left; }}
-td {{ font-size: .85rem; white-space: nowrap; }}
-figure {{ margin: 1.5rem 0; }}
-figcaption {{ margin-bottom: .3rem; color: #444; }}
-img {{ max-width: 100%; }}
-.wide, details {{ overflow-x: auto; }}
-</style>
-<h1>{title}</h1>
-{body}</html>
-"""

@@ -13,7 +13,9 @@ from ml_collections import ConfigDict
 
 from rrjax.errors import BadInput
 from rrjax.runs.files import in_turn, replace_text
-from rrjax.runs.report import Section, text_table, write_report
+from rrjax.runs.page import write_report, write_section
+from rrjax.runs.report import Section, text_table
+from rrjax.runs.training_curves import training_section
 
 
 def write_results(workdir: str | Path, name: str, results: dict) -> None:
@@ -47,6 +49,8 @@ def publish(workdir: str | Path, config: ConfigDict, section: Section, results: 
     try:
         with in_turn(Path(workdir) / ".results.lock"):
             write_results(workdir, section.name, {"config": settings} | results)
+            if curves := training_section(workdir, read_results(workdir)):
+                write_section(workdir, curves)
             write_report(workdir, section, settings)
     except OSError as error:
         raise BadInput(

@@ -162,10 +162,10 @@ def _picture(workdir: str, points, labels, panels: dict) -> tuple[str, str]:
     drawn = {}
     for name, (params, attacked) in panels.items():
         apply = _network(params)
-        margin = jax.jit(jax.vmap(lambda point, f=apply: jnp.diff(f(point)[0])[0]))
-        drawn[name] = (margin, attacked[labels == 1])
-    file = figures.save_planes(workdir, "boundary", points, labels, drawn)
-    return file, "The boundary, both classes, and where the attack carries the second (dark)"
+        margin = jax.jit(jax.vmap(lambda point, f=apply: jnp.diff(f((point + 1) / UNIT)[0])[0]))
+        drawn[name] = (margin, UNIT * attacked[labels == 1] - 1)
+    file = figures.save_planes(workdir, "boundary", UNIT * points - 1, labels, drawn)
+    return file, "The boundary, both classes, and where the attack carries class 1: by the arrow"
 
 
 def _text(config) -> list[str]:

@@ -14,6 +14,8 @@ Over several folders, a seed each: yes or no where it is that in all of them, el
 python -m rrjax.study --config=configs/claims.py --workdir=runs/small
 """
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -352,11 +354,14 @@ def _numbers(rows: Sequence[Row], claim: Claim) -> tuple[dict, dict, dict] | Non
 
 
 def _score(rows: Sequence[Row], claim: Claim, network: str, score: str) -> dict | None:
-    """Return a score of the row that the claim is about; None if there is none."""
+    """Return a score of the row that the claim is about; None if there is none.
+
+    What was not finite is null in results.json, and NaN here: of that no claim holds.
+    """
     fields = {"network": network, **claim.where}
     for row in rows:
-        if all(row.get(key) == value for key, value in fields.items()):
-            return row.get(score)
+        if all(row.get(key) == value for key, value in fields.items()) and row.get(score):
+            return {key: math.nan if x is None else x for key, x in row[score].items()}
     return None
 
 
@@ -376,6 +381,7 @@ def _section(rows: Sequence[Row], folders: Sequence[str]) -> report.Section:
         name="claims",
         title="Which claims hold?",
         text=[
+            _count(rows),
             "Engstrom et al. (2019), follow-up: Santurkar et al. (2019), Kim et al. (2019), "
             "Rojas-Gomez et al. (2022). A claim says that one number is less than the other. Yes: "
             "the whole 95 % interval of the difference is above 0, and the difference is at least "
@@ -386,7 +392,16 @@ def _section(rows: Sequence[Row], folders: Sequence[str]) -> report.Section:
         header=HEADER,
         rows=[[row["claim"], row["source"], row["study"], *_cells(row)] for row in rows],
         figures=[],
+        verdicts=True,
     )
+
+
+def _count(rows: Sequence[Row]) -> str:
+    """Say how many claims have each verdict."""
+    counts = Counter(row.get("holds", NOT_RUN) for row in rows)
+    verdicts = ("yes", "in part", "no", "too few", NOT_RUN)
+    counted = ", ".join(f"{counts[each]} {each}" for each in verdicts if counts[each])
+    return f"{len(rows)} claims: {counted}."
 
 
 def _cells(row: Row) -> list[str]:

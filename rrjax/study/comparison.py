@@ -157,7 +157,7 @@ def publish(
     text: Sequence[str],
     rows: Sequence[Row],
     columns: Mapping[str, str],
-    figures: Sequence[tuple[str, str]],
+    figures: Sequence[tuple[str, str] | report.Slider],
     digits: int | Mapping[str, int] = 2,
     **more: Any,
 ) -> None:
@@ -170,7 +170,7 @@ def publish(
       text: its paragraphs: what the pictures show, and what the numbers are.
       rows: of results.json and of the table.
       columns: for each key of a row, in order, the heading of its column.
-      figures: (file name under figures/, caption) pairs.
+      figures: (file name under figures/, caption) pairs, and sliders over some of them.
       digits: after the point, of summaries; a mapping gives them by key (2 where it has none).
       more: what else results.json gets beside "rows".
     """
@@ -184,7 +184,7 @@ def section(
     text: Sequence[str],
     rows: Sequence[Row],
     columns: Mapping[str, str],
-    figures: Sequence[tuple[str, str]],
+    figures: Sequence[tuple[str, str] | report.Slider],
     digits: int | Mapping[str, int] = 2,
 ) -> report.Section:
     """Make a study's part of report.html; for a table of other rows than those of results.json.

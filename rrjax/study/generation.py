@@ -21,7 +21,7 @@ from rrjax.core import gaussian, representation, vmapped
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.vmapped import in_parts, timed
 from rrjax.errors import BadInput
-from rrjax.runs import figures
+from rrjax.runs import figures, report
 from rrjax.study.comparison import require, section, summarized
 
 SHOWN = 3  # pairs of which the paths are shown
@@ -53,7 +53,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     left, right, gallery = np.split(images, [config.n, 2 * config.n])
     examples = data.examples(trained, "train", config.train_n, rng)
     runs.make_folder(workdir)
-    rows, pictures = [], []
+    rows, pictures, between = [], [], {}
     for number, (name, autoencoder) in enumerate(autoencoders.items()):
         flat = _flat(autoencoder)
         middles, paths = _between(flat, left, right, config)
@@ -66,11 +66,12 @@ def run(config: ConfigDict, workdir: str) -> None:
         scored = _rows(autoencoders[evaluator].encoder, gallery, middles, labeled, config)
         names = {"network": name, "evaluator": evaluator}
         rows += [names | {"images": kind} | row for kind, row in scored.items()]
-        grids = {"between": ("between two test images", paths)}
-        grids["samples"] = ("drawn for each class", _by_class(drawn, classes))
-        for file, (caption, grid) in grids.items():
-            file = figures.save_grid(workdir, f"generation_{file}_{number}", grid)
-            pictures.append((file, f"{name}: {caption}"))
+        between[name] = figures.save_grid(workdir, f"generation_between_{number}", paths)
+        pictures.append((between[name], f"{name}: between two test images"))
+        samples = _by_class(drawn, classes)
+        file = figures.save_grid(workdir, f"generation_samples_{number}", samples)
+        pictures.append((file, f"{name}: drawn for each class"))
+    pictures.append(report.weights_slider(between, config.points))
     title = "New images from features"
     shown = [
         row | ({"seconds": f"{row['seconds']:.2g}"} if "seconds" in row else {}) for row in rows

@@ -20,7 +20,7 @@ from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
-from rrjax.runs import figures
+from rrjax.runs import figures, report
 from rrjax.study.comparison import in_saved_parts, part_cache, publish, require, summarized
 
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
@@ -82,6 +82,8 @@ def run(config: ConfigDict, workdir: str) -> None:
         names = {"network": name, "evaluator": evaluator}
         rows.append(names | summarized(scores, config.seed))
         pictures.append(_picture(workdir, name, len(pictures), left, right, paths, config))
+    files = {name: file for name, (file, _) in zip(networks, pictures, strict=True)}
+    pictures.append(report.weights_slider(files, config.points))
     publish(workdir, config, "Between two images", _text(config), rows, COLUMNS, pictures)
 
 

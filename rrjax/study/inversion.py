@@ -20,7 +20,7 @@ from rrjax.core.vmapped import Rows, in_parts
 from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures
+from rrjax.runs import figures, report
 from rrjax.study.comparison import (
     Row,
     in_pairs,
@@ -66,6 +66,8 @@ def run(config: ConfigDict, workdir: str) -> None:
         }
         rows += _rows(target, inversions, config)
         pictures += _pictures(workdir, target, goals[:SHOWN], starts, inversions)
+        if config.record:
+            pictures += _ways(workdir, target, goals[:SHOWN], starts, inversions, config)
     columns = {key: heading for key, heading in COLUMNS.items() if key in rows[0]}
     publish(workdir, config, "Representation inversion", _text(config), rows, columns, pictures)
 
@@ -161,23 +163,33 @@ def _agreement(images: metrics.Array, others: Sequence[metrics.Array]) -> np.nda
 
 
 def _pictures(workdir, target: str, goals, starts: Mapping, inversions: Mapping) -> list[tuple]:
-    """Draw grids of inversions and, where snapshots were recorded, strips of the way to them."""
+    """Draw a grid of inversions from each start."""
     pictures = []
     for start, rows in starts.items():
-        begun = rows[:SHOWN]
         images = {name: outputs[f"{start}, image"] for name, outputs in inversions.items()}
-        name = f"inversion_{target}_from_{start}".replace(" ", "_")
-        file = figures.save_grid(workdir, name, {"target": goals, "start": begun} | images)
+        grid = {"target": goals, "start": rows[:SHOWN]} | images
+        file = figures.save_grid(workdir, _name(target, start), grid)
         pictures.append((file, f"{target}, started from {start}"))
-        ways = [(each, outputs.get(f"{start}, way")) for each, outputs in inversions.items()]
-        for number, (network, way) in enumerate(ways):
-            if way is not None:
-                strips = {
-                    f"{i + 1}": np.concatenate([begun[i : i + 1], way[i], goals[i : i + 1]])
-                    for i in range(len(way))
-                }
-                file = figures.save_grid(workdir, f"{name}_way_{number}", strips)
-                pictures.append((file, f"{network}, {target}: from {start} to the target, last"))
+    return pictures
+
+
+def _name(target: str, start: str) -> str:
+    return f"inversion_{target}_from_{start}".replace(" ", "_")
+
+
+def _ways(workdir, target: str, goals, starts: Mapping, inversions: Mapping, config) -> list:
+    """Draw strips of the recorded ways from each start, and a slider over their steps."""
+    pictures = []
+    for start, rows in starts.items():
+        strips = {}
+        for number, (network, outputs) in enumerate(inversions.items()):
+            ways = zip(rows[:SHOWN], outputs[f"{start}, way"], goals, strict=True)
+            grid = {f"{i}": [begun, *way, goal] for i, (begun, way, goal) in enumerate(ways, 1)}
+            file = figures.save_grid(workdir, f"{_name(target, start)}_way_{number}", grid)
+            strips[network] = (file, f"{network}, {target}: from {start} to the target, last")
+        files = {f"{network}; below, the targets": file for network, (file, _) in strips.items()}
+        slider = report.steps_slider(f"{target} from {start}", files, config.steps, config.record)
+        pictures += [slider, *strips.values()]
     return pictures
 
 

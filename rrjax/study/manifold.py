@@ -79,7 +79,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     ]
     # Of all directions, where there are more latents than pixels.
     chance = min(1.0, learned.encode(jnp.asarray(images[0])).size / images[0].size)
-    text = _text(config, summaries[0]["distance"]["n"], chance)
+    text = _text(config, rows[0]["distance"], summaries[0]["distance"]["n"], chance)
     shown = [row | {"mode": f"{row['mode']:.2f}"} for row in summaries]
     part = section(config, "How far from the data's manifold?", text, shown, COLUMNS, pictures)
     runs.publish(workdir, config, part, {"rows": summaries, "chance": chance})
@@ -237,28 +237,38 @@ def _scaled(distance, clean) -> np.ndarray:
 AXIS = np.linspace(-0.2, 2.0, 221)
 
 
-def _density(scaled) -> np.ndarray:
-    return stats.gaussian_kde(scaled, 0.25)(AXIS)
+def _density(values: np.ndarray, axis: np.ndarray) -> list[figures.Summary]:
+    """Estimate the density of n values at each point of an axis, with a 95 % interval.
+
+    A Gaussian at each value, of a quarter of their standard deviation, as the paper's. The density
+    at a point is a mean over the values, and has the interval of a mean.
+    """
+    heights = stats.norm.pdf(axis[:, None], values, 0.25 * values.std(ddof=1))
+    mean, reach = heights.mean(1), 1.96 * heights.std(1, ddof=1) / np.sqrt(len(values))
+    return [
+        {"mean": m, "low": max(m - r, 0.0), "high": m + r, "interval": "normal"}
+        for m, r in zip(mean, reach, strict=True)
+    ]
 
 
 def _mode(scaled) -> float:
-    return float(AXIS[_density(scaled).argmax()])
+    return float(AXIS[np.argmax([point["mean"] for point in _density(scaled, AXIS)])])
 
 
 def _curves(workdir: str, rows: list[dict], counted, config) -> str:
     clean = rows[0]["distance"]
+    axis = clean.min() + AXIS * (clean.max() - clean.min())
     curves = {}
     for row, of_row in zip(rows, counted, strict=True):
         if row["loss"] in ("", config.losses[0]):
-            density = _density(_scaled(row["distance"][of_row], clean))
             label = row["network"] if row["loss"] else "clean images"
-            curves[label] = (AXIS, [{"mean": d, "low": d, "high": d} for d in density])
+            curves[label] = (axis, _density(row["distance"][of_row], axis))
     return figures.save_curves(
         workdir,
         "manifold_distance",
         curves,
-        xlabel="distance from the manifold; clean images from 0 to 1",
-        ylabel="density",
+        xlabel="l2 distance from the manifold, pixels in [0,1]",
+        ylabel="density of images, per unit of l2",
         ylim=None,
     )
 
@@ -277,7 +287,7 @@ def _heat(gradients, percentiles) -> np.ndarray:
     return colormaps["bwr"](0.5 + cut / np.where(most > 0, 2 * most, 1))[..., :3]
 
 
-def _text(config, n: int, chance: float) -> list[str]:
+def _text(config, clean: np.ndarray, n: int, chance: float) -> list[str]:
     points = {"projection": "its encoding decoded", "nearest": "the nearest that a search reached"}
     point = points.get(config.point, "a sample of those it may stand for")
     return [
@@ -287,5 +297,6 @@ def _text(config, n: int, chance: float) -> list[str]:
         f"image; by chance {chance:.3f}.",
         f"{n} test images; l2 attacks of {config.steps} steps of {config.step_size:g} in a ball of "
         f"{config.eps:g}; mean and 95 % interval over images. Mode: of the density, on "
-        "the axis on which clean images lie from 0 to 1, as in the paper's figures.",
+        f"the axis of the paper's figures, on which the clean images' distances, {clean.min():.2f} "
+        f"to {clean.max():.2f}, lie from 0 to 1.",
     ]

@@ -175,7 +175,7 @@ def _foolbox(network, config) -> dict[str, Callable]:
 def _section(config, results: dict, workdir: str) -> report.Section:
     curves = {path: (config.curve, result["loss"]) for path, result in results.items()}
     figure = figures.save_curves(
-        workdir, "masking", curves, xlabel="attack steps", ylabel="cross-entropy, nats", ylim=None
+        workdir, "masking", curves, xlabel="steps of PGD", ylabel="cross-entropy, nats", ylim=None
     )
     keys = list(next(iter(results.values()))["accuracy"])
     n = next(iter(results.values()))["accuracy"]["clean"]["n"]

@@ -23,7 +23,7 @@ from rrjax.core.vmapped import in_parts
 from rrjax.data import Images
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
-from rrjax.runs import figures
+from rrjax.runs import figures, report
 from rrjax.study.comparison import (
     Row,
     in_pairs,
@@ -79,7 +79,14 @@ def run(config: ConfigDict, workdir: str) -> None:
             rows.append(row | in_pairs(scores, first, config.seed))
         grid["target"] = targets[:SHOWN]
         pictures.append(_picture(workdir, name, len(pictures), grid))
-    pictures.insert(0, _curves(workdir, rows))
+    slider = report.Slider(
+        label="radius about the source, l2, pixels in [0,1]",
+        values=[_label(search.radius) for search in searches],
+        files={name: file for name, (file, _) in zip(networks, pictures, strict=True)},
+        axis="row",
+        first=1,  # under the sources
+    )
+    pictures = [_curves(workdir, rows), slider, *pictures]
     title = "How near can representations be brought?"
     publish(workdir, config, title, _text(config), rows, COLUMNS, pictures)
 
@@ -155,8 +162,8 @@ def _curves(workdir, rows: Sequence[Row]) -> tuple[str, str]:
             radii, distances = curves.setdefault(row["network"], ([], []))
             radii.append(row["radius"])
             distances.append(row["distance"])
-    axes = {"xlabel": "l2 radius", "ylabel": "normalized distance of R", "ylim": None}
-    file = figures.save_curves(workdir, "proximity", curves, **axes)
+    axes = {"xlabel": "l2 radius, pixels in [0,1]", "ylabel": "normalized distance of R(x)"}
+    file = figures.save_curves(workdir, "proximity", curves, **axes, ylim=None)
     return file, "The distance that is left, by radius"
 
 

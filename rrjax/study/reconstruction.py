@@ -222,7 +222,7 @@ def _curve(workdir: str, rows: list[dict]) -> tuple[str, str]:
         workdir,
         "reconstruction_ladder",
         curve,
-        xlabel="eps of the encoder's training",
+        xlabel="eps of the encoder's training, pixels in [0,1]",
         ylabel="PSNR, dB",
         ylim=None,
     )

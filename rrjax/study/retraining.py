@@ -347,7 +347,7 @@ def _picture(workdir: str, score: str, shown: set[str], curves: dict, config) ->
     }
     axes = {
         "xlabel": "% of pixels removed",
-        "ylabel": f"accuracy {'above' if keep else 'below'} that with random pixels",
+        "ylabel": f"accuracy {'above' if keep else 'below'} random pixels', share",
     }
     file = figures.save_curves(workdir, f"retraining_{score}", lines, **axes, ylim=None)
     what = "all but the first-ranked" if keep else "the first-ranked"
@@ -366,13 +366,17 @@ def _by_strength(workdir: str, scores: Sequence[str], rows: list[dict]) -> list[
         points = {
             # As the paper's axis is: the strongest training of a series is at 1.
             label: [
-                (row["eps"] / max(r["eps"] for r in line), report.center(row[roar.SCORES[score]]))
-                for row in line
+                (row["eps"] / max(r["eps"] for r in line), row[roar.SCORES[score]]) for row in line
             ]
             for label, line in series.items()
         }
-        axes = {"xlabel": "strength of training / the strongest", "ylabel": score}
-        file = figures.save_points(workdir, f"retraining_{score}_strength", points, **axes)
+        file = figures.save_points(
+            workdir,
+            f"retraining_{score}_strength",
+            points,
+            xlabel="strength of training / the strongest",
+            ylabel=f"{score}, difference of accuracy",
+        )
         pictures.append((file, f"{score} against the strength of training: a point a network"))
     return pictures
 

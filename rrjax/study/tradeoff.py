@@ -82,7 +82,7 @@ def _series(rows: list[dict]) -> dict[tuple[str, str], list[dict]]:
 
 
 def _fit(line: list[dict], score: str) -> dict[str, float]:
-    accuracy, scores = _coordinates(line, score)
+    accuracy, scores = ([center(row[key]) for row in line] for key in ("accuracy", score))
     fit = stats.linregress(accuracy, scores)
     return {
         "n": len(line),
@@ -93,17 +93,16 @@ def _fit(line: list[dict], score: str) -> dict[str, float]:
     }
 
 
-def _coordinates(line: list[dict], score: str) -> tuple[list[float], list[float]]:
-    """Return the networks' accuracies, and the medians of their scores."""
-    return [center(row["accuracy"]) for row in line], [center(row[score]) for row in line]
-
-
 def _picture(workdir: str, score: str, series: dict) -> tuple[str, str]:
     points = {
-        f"{each}, {norm}": list(zip(*_coordinates(line, roar.SCORES[score]), strict=True))
+        f"{each}, {norm}": [(row["accuracy"], row[roar.SCORES[score]]) for row in line]
         for (each, norm), line in series.items()
     }
     file = figures.save_points(
-        workdir, f"tradeoff_{score}", points, xlabel="accuracy", ylabel=score
+        workdir,
+        f"tradeoff_{score}",
+        points,
+        xlabel="test accuracy, share of images",
+        ylabel=f"{score}, difference of accuracy",
     )
     return file, f"{score}: a point a network"

@@ -21,7 +21,11 @@ from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures
 from rrjax.study.comparison import require, section
 
-SCORES = ("correlation", "distance")  # of inversions, beside the accuracies
+# Of inversions, beside the accuracies, each with what its axis says.
+SCORES = {
+    "correlation": "correlation of pixels with the target's",
+    "distance": "normalized distance of R(x)",
+}
 
 
 def run(config: ConfigDict, workdir: str) -> None:
@@ -47,14 +51,14 @@ def run(config: ConfigDict, workdir: str) -> None:
     bar = tqdm(zip(cells, networks, strict=True), "training eps", len(cells), disable=None)
     rows = [{"eps": e, "seed": s, **_measure(network, config)} for (e, s), network in bar]
     curves = _over_seeds(rows, config)
-    picture = _picture(workdir, curves, config)
+    pictures = _pictures(workdir, curves, config)
     shown = [
         {"eps": f"{eps:g}"} | {name: curve[i] for name, curve in curves.items()}
         for i, eps in enumerate(config.train_eps)
     ]
     columns = {"eps": "trained with eps"} | {name: name for name in curves}
     title = "What the radius of training gives"
-    part = section(config, title, _text(config), shown, columns, [picture], digits=3)
+    part = section(config, title, _text(config), shown, columns, pictures, digits=3)
     runs.publish(workdir, config, part, {"rows": rows})
 
 
@@ -106,12 +110,17 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "low": min(values), "high": max(values)}
 
 
-def _picture(workdir: str, curves: dict[str, list], config) -> tuple[str, str]:
-    shares = {name: (config.train_eps, c) for name, c in curves.items() if name != "distance"}
-    file = figures.save_curves(
-        workdir, "training_eps", shares, xlabel="l2 eps of training", ylabel="on the test set"
-    )
-    return file, "Accuracy and pixel correlation against the eps of training"
+def _pictures(workdir: str, curves: dict[str, list], config) -> list[tuple[str, str]]:
+    """Draw the accuracies, and each score of inversions on a scale of its own."""
+    lines = {name: (config.train_eps, curve) for name, curve in curves.items()}
+    accuracies = {name: line for name, line in lines.items() if name not in SCORES}
+    draw = partial(figures.save_curves, workdir, xlabel="l2 eps of training, pixels in [0,1]")
+    file = draw("training_eps", accuracies, ylabel="test accuracy, share of images")
+    pictures = [(file, "Accuracy against the eps of training")]
+    for score, ylabel in SCORES.items():
+        file = draw(f"training_eps_{score}", {score: lines[score]}, ylabel=ylabel, ylim=None)
+        pictures.append((file, f"Inversions from noise: {score}, against the eps of training"))
+    return pictures
 
 
 def _text(config) -> list[str]:

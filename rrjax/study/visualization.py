@@ -19,7 +19,7 @@ from rrjax import data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
-from rrjax.runs import figures
+from rrjax.runs import figures, report
 from rrjax.study.comparison import (
     choose_units,
     in_saved_parts,
@@ -53,7 +53,7 @@ def run(config: ConfigDict, workdir: str) -> None:
     before = np.concatenate(list(starts.values()))
     labels = [f"{kind} {i + 1}" for kind, stack in starts.items() for i in range(len(stack))]
     runs.make_folder(workdir)
-    rows, pictures = [], []
+    rows, pictures, strips = [], [], {}
     for number, (name, network) in enumerate(networks.items()):
         units, observed = choose_units(network, images, config.units, config)
         cached = part_cache(workdir, config, name, network)
@@ -70,9 +70,12 @@ def run(config: ConfigDict, workdir: str) -> None:
         listed = ", ".join(map(str, units[:SHOWN]))
         pictures.append((file, f"{name}: a start a row; {config.stage}, units {listed}"))
         if config.record:
-            strips = {f"unit {unit}": way for unit, way in zip(units[:SHOWN], ways, strict=True)}
-            file = figures.save_grid(workdir, f"visualization_way_{number}", strips)
-            pictures.append((file, f"{name}: from {labels[0]}, on the way"))
+            grid = {f"unit {unit}": way for unit, way in zip(units[:SHOWN], ways, strict=True)}
+            strips[name] = figures.save_grid(workdir, f"visualization_way_{number}", grid)
+            pictures.append((strips[name], f"{name}: from {labels[0]}, on the way"))
+    if config.record:
+        slider = report.steps_slider(f"from {labels[0]}", strips, config.steps, config.record)
+        pictures.append(slider)
     publish(workdir, config, "What single units stand for", _text(config), rows, COLUMNS, pictures)
 
 

@@ -15,7 +15,10 @@ def test_two_networks_are_evaluated(trained, tmp_path):
     assert {name: len(cells) for name, cells in models.items()} == {"standard": 4, "robust": 4}
     assert all(cell["n"] == 360 for cells in models.values() for cell in cells)
     assert "| robust" in shown.stdout
-    assert "Accuracy under attack" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Accuracy under attack</h2>" in page
+    for number in (0, 1):  # test images of each network, attacked, for the slider over eps
+        assert f'data-file="accuracy_attacked_{number}.png"' in page
 
 
 def test_an_evaluation_of_a_part_of_the_test_set_becomes_a_model_card(trained, tmp_path):

@@ -43,10 +43,11 @@ def test_evaluate(trained, tmp_path):
 
 
 def test_study(tmp_path):
-    scores = {key: {"median": 0.1} for key in ("roar", "kar", "diff_roar")}
+    median = {"median": 0.1, "low": 0.0, "high": 0.2}
+    scores = dict.fromkeys(("roar", "kar", "diff_roar"), median)
     facts = {"attribution": "gradient", "norm": "l2"}
     rows = [
-        {**facts, **scores, "eps": eps, "accuracy": {"mean": accuracy}}
+        {**facts, **scores, "eps": eps, "accuracy": {"mean": accuracy, "low": 0, "high": 1}}
         for eps, accuracy in ((0.0, 0.9), (1.0, 0.8), (2.0, 0.6))
     ]
     (tmp_path / "results.json").write_text(json.dumps({"retraining": {"rows": rows}}))

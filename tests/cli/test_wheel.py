@@ -84,7 +84,7 @@ def test_the_files_of_the_wheel(wheel):
             f"{inside}/{p.relative_to(ROOT / folder)}" for p in (ROOT / folder).rglob("*.py")
         }
         assert expected <= names
-    assert "rrjax/py.typed" in names
+    assert {"rrjax/py.typed", "rrjax/runs/page.html"} <= names
     pretrained = [p for p in (ROOT / "rrjax/runs/pretrained").iterdir() if p.is_file()]
     assert {f"rrjax/runs/pretrained/{path.name}" for path in pretrained} <= names
 

@@ -47,6 +47,6 @@ def test_the_command_over_the_whole_test_set(trained, tmp_path, every_claim_of):
     page = (tmp_path / "report.html").read_text()
     assert "360 test images" in page  # all there are
     for picture in ("activations_0.png", "activations_1.png"):
-        assert f'src="figures/{picture}"' in page
+        assert f'data-file="{picture}"' in page
         assert np.asarray(Image.open(tmp_path / "figures" / picture)).std() > 1
     assert "n=3: give n of at least 4" in refused(*command, "--config.shown=2", "--config.n=3")

@@ -178,6 +178,13 @@ def test_the_table_is_put_into_a_document(tmp_path):
     assert document.read_text() == once
 
 
+def test_of_numbers_that_are_not_finite_no_claim_holds(tmp_path):
+    nan = float("nan")
+    runs.write_results(tmp_path, "proximity", {"rows": proximity(nan, nan, nan)})
+    rows = evaluated(tmp_path, tmp_path)
+    assert rows["proximity"]["holds"] == "no"
+
+
 def test_verdicts_are_put_into_a_column_of_a_scoreboard(tmp_path):
     document = tmp_path / "README.md"
     row = "| No regularizer is needed for a unit's images to agree | yes, 0.3 | not run |"

@@ -63,5 +63,5 @@ def test_the_command(trained, tmp_path, every_claim_of):
     pictures = sorted((tmp_path / "figures").glob("manipulation_*.png"))
     assert len(pictures) == 4
     for picture in pictures:
-        assert f'src="figures/{picture.name}"' in page
+        assert f'data-file="{picture.name}"' in page
         assert np.asarray(Image.open(picture)).std() > 1

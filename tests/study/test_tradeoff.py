@@ -11,9 +11,14 @@ from rrjax.study import tradeoff
 
 def row(eps, accuracy, score, norm="l2", attribution="gradient"):
     """A network's row, as the study of retraining leaves it: scores are medians over seeds."""
-    scores = {key: {"median": score} for key in ("roar", "kar", "diff_roar")}
+    median = {"median": score, "low": score - 0.1, "high": score + 0.1}
+    scores = dict.fromkeys(("roar", "kar", "diff_roar"), median)
     facts = {"attribution": attribution, "norm": norm, "eps": eps}
-    return {**facts, **scores, "accuracy": {"mean": accuracy}}
+    return {**facts, **scores, "accuracy": interval(accuracy)}
+
+
+def interval(mean):
+    return {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "interval": "binomial"}
 
 
 ROWS = [row(0.0, 0.9, 0.1), row(1.0, 0.8, 0.2), row(2.0, 0.6, 0.4)]

@@ -81,7 +81,7 @@ def test_the_command(settings, stage, units, trained, tmp_path, every_claim_of):
     page = (tmp_path / "report.html").read_text()
     names = [f"visualization{way}_{i}.png" for i in range(2) for way in ("", "_way")]
     for picture in names:
-        assert f'src="figures/{picture}"' in page
+        assert f'data-file="{picture}"' in page
         assert np.asarray(Image.open(tmp_path / "figures" / picture)).std() > 1
     message = refused(*command, *networks(trained), *small, "--config.stage=layer1")
     assert "stage='layer1': this network has block1, block2, logits, representation" in message
