@@ -1,6 +1,7 @@
 """report.html: one file with its pictures inside, verdicts first, links that lead somewhere."""
 
 import base64
+import io
 import html
 import json
 import re
@@ -83,10 +84,13 @@ def test_the_page_is_one_file(written):
     found = Elements(written.read_text()).found
     sources = [each["src"] for elements in found.values() for each in elements if "src" in each]
     assert len(sources) == 2 and "link" not in found
-    for source, file in zip(sources, ("curves.svg", "grid.png"), strict=True):
-        kind, content = source.split(";base64,")
-        assert kind == f"data:image/{file[-3:].replace('svg', 'svg+xml')}"
-        assert base64.b64decode(content) == (written.parent / "figures" / file).read_bytes()
+    lines, picture = (source.split(";base64,") for source in sources)
+    assert (lines[0], picture[0]) == ("data:image/svg+xml", "data:image/webp")
+    figures = written.parent / "figures"
+    assert base64.b64decode(lines[1]) == (figures / "curves.svg").read_bytes()
+    shown = Image.open(io.BytesIO(base64.b64decode(picture[1])))
+    png = Image.open(figures / "grid.png").convert("RGB")
+    np.testing.assert_allclose(np.asarray(shown).astype(int), np.asarray(png), atol=24)
     assert "url(" not in written.read_text() and "@import" not in written.read_text()
 
 
