@@ -221,7 +221,7 @@ def test_the_nearest_of_a_gallery_by_hand():
     gallery = np.zeros((2, *SHAPE), np.float32)
     gallery[0, 0, 0], gallery[1, 0, 0] = 0.5, 0.2
     observed = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
-    result = vmapped.nearest_distance(observed, gallery * 2, gallery, batch_size=2)
+    result = vmapped.nearest_distance(observed, gallery * 2, gallery[:, 0, 0], batch_size=2)
     np.testing.assert_allclose(result, [1.0, 0.2], rtol=1e-6)  # |1 - .5| / .5, |.4 - .5| / .5
     with pytest.raises(BadInput, match="representations of all 2 gallery images are zero"):
-        vmapped.nearest_distance(observed, gallery, np.zeros_like(gallery), batch_size=2)
+        vmapped.nearest_distance(observed, gallery, np.zeros((2, 1), np.float32), batch_size=2)
