@@ -11,6 +11,7 @@ from test_docs import PAGES, process_flags, table
 
 from paths import ROOT
 from rrjax.cli import parsing
+from rrjax.study.interpolation import SHOWN
 
 PAGE = PAGES["docs/papers.md"]
 PAPERS = ("representations", "gradients", "autoencoder")
@@ -33,7 +34,7 @@ TEST = {"$RIN": 10_150, "$IMAGENET": 50_000}
 COUNTS = {
     "inversion": lambda c: c.n * len(c.targets) * len(c.starts) * c.steps,
     "proximity": lambda c: c.n * (len(c.radii) * c.steps + c.free_steps),
-    "interpolation": lambda c: c.n * (c.points + 1) * c.steps,
+    "interpolation": lambda c: (min(SHOWN, c.n) * c.points + c.n) * c.steps,
     "visualization": lambda c: (2 * c.n + 1) * c.units * c.steps,
     "regularized": lambda c: 2 * c.units * (c.steps + c.regularized_steps),
     "manipulation": lambda c: c.n * c.units * 2 * c.steps,

@@ -24,6 +24,7 @@ from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import in_saved_parts, part_cache, publish, require, summarized
 
+Pairs = tuple[np.ndarray, np.ndarray]  # of images, (k, H, W, C) each
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
 
 
@@ -48,7 +49,8 @@ def run(config: ConfigDict, workdir: str) -> None:
     rng = np.random.default_rng(config.seed)
     trained = next(iter(networks.values())).config
     images = data.open_images(trained, 2 * config.n + config.gallery, rng, config.first_images)
-    ends = [images.part(slice(first, first + config.n)) for first in (0, config.n)]
+    left, right = (images.part(slice(first, first + config.n)) for first in (0, config.n))
+    shown = left[:SHOWN], right[:SHOWN]
     gallery = images[2 * config.n :]
     runs.make_folder(workdir)
     rows, pictures = [], []
@@ -61,12 +63,11 @@ def run(config: ConfigDict, workdir: str) -> None:
             vmapped.nearest_distance, apply, references=references, batch_size=config.batch_size
         )
         halfway = partial(_halfway, network, nearest, config)
-        scores = saved(f"half way, {name}", halfway, config.batch_size, *ends)
+        scores = saved(f"half way, {name}", halfway, config.batch_size, left, right)
         names = {"network": name, "evaluator": evaluator}
         rows.append(names | summarized(scores, config.seed))
-        shown = [each[:SHOWN] for each in ends]
-        paths = _paths(partial(saved, f"paths, {name}"), network, *shown, config)
-        pictures.append(_picture(workdir, name, len(pictures), *shown, paths, config))
+        paths = _paths(partial(saved, f"paths, {name}"), network, shown, config)
+        pictures.append(_picture(workdir, name, len(pictures), shown, paths, config))
     publish(workdir, config, "Between two images", _text(config), rows, COLUMNS, pictures)
 
 
@@ -93,7 +94,7 @@ def _halfway(network: runs.Frozen, nearest: Callable, config, left, right) -> di
     middle = _search(network, config, left, right, np.full(len(left), 0.5, np.float32))
     midpoint_to_real, blend_to_real = nearest(middle.x), nearest(blend)
     return {
-        "distance_reached": middle.value,
+        "distance_reached": np.asarray(middle.value),
         "midpoint_to_blend": np.asarray(metrics.l2_distance(middle.x, blend)),
         "midpoint_to_real": midpoint_to_real,
         "blend_to_real": blend_to_real,
@@ -101,23 +102,24 @@ def _halfway(network: runs.Frozen, nearest: Callable, config, left, right) -> di
     }
 
 
-def _paths(saved: Callable, network: runs.Frozen, left, right, config) -> np.ndarray:
+def _paths(saved: Callable, network: runs.Frozen, pairs: Pairs, config) -> np.ndarray:
     """Return the images of every path, (k, points, H, W, C)."""
-    weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), len(left))
-    starts, ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
+    n = len(pairs[0])
+    weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), n)
+    starts, ends = (np.repeat(images, config.points, axis=0) for images in pairs)
 
     def part(*rows):
         return {"image": _search(network, config, *rows).x}
 
     images = saved(part, config.batch_size, starts, ends, weights)["image"]
-    return images.reshape(len(left), config.points, *images.shape[1:])
+    return images.reshape(n, config.points, *images.shape[1:])
 
 
-def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, str]:
+def _picture(workdir, name, number, pairs: Pairs, paths, config) -> tuple[str, str]:
     weights = np.linspace(0, 1, config.points)[:, None, None, None]
     grid = {}
-    for i in range(len(left)):
-        grid[f"pixels {i + 1}"] = (1 - weights) * left[i] + weights * right[i]
+    for i, (left, right) in enumerate(zip(*pairs, strict=True)):
+        grid[f"pixels {i + 1}"] = (1 - weights) * left + weights * right
         grid[f"R(x) {i + 1}"] = paths[i]
     file = figures.save_grid(workdir, f"interpolation_{number}", grid)
     return file, f"{name}: mixtures of pixels, and images of mixed representations"

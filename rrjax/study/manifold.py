@@ -25,7 +25,14 @@ from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import in_saved_parts, part_cache, require, section, summarized
+from rrjax.study.comparison import (
+    Row,
+    in_saved_parts,
+    part_cache,
+    require,
+    section,
+    summarized,
+)
 
 LOSSES = {"cross_entropy": objectives.cross_entropy, "margin": objectives.margin}
 POINTS = ("projection", "nearest", "sample")
@@ -64,16 +71,16 @@ def run(config: ConfigDict, workdir: str) -> None:
     stacks = np.arange(len(images)), images, images.labels
     cached = runs.disk_cache(workdir, config.study, config, decisive)
     clean = partial(_clean, learned, config)
-    rows = [in_saved_parts(cached, "clean images", clean, config.batch_size, *stacks)]
-    rows[0] |= {"network": "none", "loss": ""}
-    grid = {"image": images[:SHOWN], "its point": rows[0]["point"]}
+    measured = in_saved_parts(cached, "clean images", clean, config.batch_size, *stacks)
+    rows: list[Row] = [{"network": "none", "loss": "", **measured}]
+    grid = {"image": images[:SHOWN], "its point": measured["point"]}
     for name, network in networks.items():
         cached = part_cache(workdir, config, name, network, decisive)
         for loss in config.losses:
             attacked = partial(_measured, network, learned, standard, loss, config)
             label = f"attacks on {name}, {loss}"
             measured = in_saved_parts(cached, label, attacked, config.batch_size, *stacks)
-            rows.append(measured | {"network": name, "loss": loss})
+            rows.append({"network": name, "loss": loss, **measured})
         first = rows[-len(config.losses)]
         grid[f"{name}: gradient"] = _heat(first["gradient"], config.percentiles)
         grid[f"{name}: attacked"] = first["attacked"]
