@@ -15,6 +15,7 @@ def get_config(settings="small"):
     config = defaults.study("proximity", settings, SETTINGS)
     config.stage = "representation"  # or an earlier one, as "layer3", or "logits"
     config.n = 32  # pairs of test images of different classes; of photographs any
+    config.first_images = ()  # sources that come first, as in configs/visualization.py
     config.radii = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # l2, in units of pixels in [0,1]
     config.steps = 100  # of size 2.5 * radius / steps
     config.free_steps = 500  # of the search that no radius holds

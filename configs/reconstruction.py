@@ -27,6 +27,9 @@ def get_config(settings="small"):
     config.searched = 32
     config.step_size = 0.1
     config.steps = 500
+    # A network, as `rrjax.load` takes it, that says how far apart images look: by the distance of
+    # their representations, each of length 1. Best a robust one that no decoder is of; empty: none.
+    config.perceptual = ""
     if settings == "paper":
         config.standard = "runs/decoders/standard_conv5"
         config.robust = "runs/decoders/robust_conv5"

@@ -115,7 +115,7 @@ def write_pages(folder: Path) -> None:
     """Write every generated page into a folder, which they are included from."""
     folder.mkdir(exist_ok=True)
     pages = {"fields": fields_page(), "configs": configs_page(), "api": public_page()}
-    pages |= {"commands": commands_page(), "papers": papers_page()}
+    pages["commands"] = commands_page()
     pages |= {f"api_{room}": room_page(room) for room in ROOMS}
     for name, text in pages.items():
         path = folder / f"{name}.md"
@@ -281,13 +281,6 @@ def commands_page() -> str:
         if name not in COMMANDS:
             lines += [f"### rrjax {name}", "", "```text", parser.format_help().strip(), "```", ""]
     return "\n".join(lines)
-
-
-def papers_page() -> str:
-    """Return a table of contents of docs/papers*.md, the papers item by item."""
-    names = [path.stem for path in sorted((ROOT / "docs").glob("papers*.md"))]
-    lines = ["```{toctree}", ":maxdepth: 1", "", *(f"../{name}" for name in names), "```"]
-    return "\n".join(lines) + "\n" if names else ""
 
 
 def plain_to_rst(lines: list[str]) -> list[str]:

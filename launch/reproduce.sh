@@ -19,7 +19,7 @@
 # ladder of configs/imagenet_zoo.py. On a GPU give EXTRAS=cuda,hub. "gradients" is Kim et
 # al. (2019) on CIFAR-10, in the reduced protocol of configs/retraining.py:cifar10: seven networks, a
 # VAE-GAN and three studies, for an accelerator. "gradients-paper" is all of that paper in its own
-# protocol, with the ways out that it proposes: docs/papers_gradients.md; MNIST and FASHION_MNIST are
+# protocol, with the ways out that it proposes: docs/papers.md; MNIST and FASHION_MNIST are
 # folders of their four idx files, and without them section 2.1 is of CIFAR-10 alone. On a cluster
 # train its 91 networks of CIFAR-10 with gradients.sbatch first. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by

@@ -11,6 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from rrjax.core import checks, objectives
+from rrjax.core.direction import unit
 from rrjax.core.pgd import SearchResult, Stop, l2_search
 from rrjax.errors import BadInput
 
@@ -225,6 +226,22 @@ def is_enough(representation: jax.Array, unit: jax.Array, stop: str, threshold: 
         return representation[unit] >= threshold
     others = jnp.where(jnp.arange(len(representation)) == unit, -jnp.inf, representation)
     return representation[unit] > others.max()
+
+
+def distance(apply: objectives.Apply, image: jax.Array, other: jax.Array) -> jax.Array:
+    """Return how far apart two images look to a network, a robust one above all.
+
+    The l2 distance of their representations, each of length 1 (or 0), from 0 to 2: as LPIPS (Zhang
+    et al. 2018), but of the last representation alone, and without weights learned from people.
+    Images of one robust representation look alike (Engstrom et al. 2019), of a standard one not.
+
+    Args:
+      apply: image -> (logits, reps), such as a `Frozen` network's.
+      image: (H, W, C), float in [0,1].
+      other: an image of the same shape.
+    """
+    one, two = (unit(apply(x)[1]["representation"]) for x in (image, other))
+    return jnp.linalg.norm((one - two).ravel())
 
 
 def of_features(encode: Callable[[jax.Array], Any]) -> objectives.Apply:

@@ -91,24 +91,25 @@ def represent_images(
 
 
 def nearest_distance(
-    apply: objectives.Apply, images: np.ndarray, gallery: np.ndarray, batch_size: int
+    apply: objectives.Apply, images: np.ndarray, references: np.ndarray, batch_size: int
 ) -> np.ndarray:
     """Return the least normalized representation distance of each image to a gallery's: (N,).
 
     It is normalized by the gallery image's representation; one that is zero is passed over.
 
+    references: the representations of the gallery's images under `apply`, (M, D).
+
     Raises:
-      BadInput: if all of them are.
+      BadInput: if all of them are zero.
     """
     _, queries = represent_images(apply, images, batch_size)
-    _, references = represent_images(apply, gallery, batch_size)
-    references = references[references.any(1)]
-    if not len(references):
+    nonzero = references[references.any(1)]
+    if not len(nonzero):
         raise BadInput(
-            f"the representations of all {len(gallery)} gallery images are zero, so no distance to "
-            "them can be normalized: use another network or a larger gallery"
+            f"the representations of all {len(references)} gallery images are zero, so no distance "
+            "to them can be normalized: use another network or a larger gallery"
         )
-    return in_parts(partial(_nearest, references), batch_size, queries)
+    return in_parts(partial(_nearest, nonzero), batch_size, queries)
 
 
 @jax.jit

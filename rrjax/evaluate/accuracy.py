@@ -3,9 +3,13 @@
 Engstrom et al. (2019), Tables 4 and 5: accuracy for each eps, PGD of 20 and of 100 steps of
 2.5 * eps / steps, on the whole test set.
 
+A batch that is done is saved: the same command goes on behind it, and ends with the same numbers.
+
 python -m rrjax.evaluate --config=configs/evaluate.py --workdir=runs/quickstart
 """
 
+import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,7 +19,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from rrjax import data, runs
-from rrjax.core import attack, checks
+from rrjax.core import attack, checks, devices
+from rrjax.data.augment import Batch
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
@@ -32,7 +37,11 @@ def run(config: ConfigDict, workdir: str) -> None:
     _check(config)
     networks = runs.load_networks(config)
     runs.make_folder(workdir)
-    results = {name: _evaluate(name, network, config) for name, network in networks.items()}
+    results = {}
+    for name, network in networks.items():
+        identity = (network.config.to_json(sort_keys=True), network.variables)
+        cached = runs.disk_cache(workdir, "accuracy", config, identity)
+        results[name] = _evaluate(name, network, config, cached)
     section = _section(config, results, networks, workdir)
     runs.publish(workdir, config, section, {"models": results})
 
@@ -52,25 +61,42 @@ def _check(config: ConfigDict) -> None:
         raise BadInput(f"record={config.record}: give a number of test images, or 0 for none")
 
 
-def _evaluate(name: str, network: runs.Frozen, config: ConfigDict) -> list[dict]:
+def _evaluate(name: str, network: runs.Frozen, config: ConfigDict, cached: Callable) -> list[dict]:
     """Return a summary of accuracy for each number of steps and each eps."""
     grid = [(steps, eps) for steps in config.steps for eps in config.eps]
     batches = data.eval_batches(network.config, config.batch_size, config.n, config.seed)
-    masks = robustness.robust_accuracy_mask(
-        network.apply,
-        tqdm(batches, disable=None, desc=f"accuracy of {name}", unit="batch"),
-        jax.random.key(config.seed),
-        [_attack(config, eps, steps) for steps, eps in grid],
-    )
+    attacks = [_attack(config, eps, steps) for steps, eps in grid]
+    parts = []
+    for batch in tqdm(batches, disable=None, desc=f"accuracy of {name}", unit="batch"):
+        masks = partial(_masks, network, batch, attacks, config)
+        parts.append(cached(_digest(batch), masks)["correct"])
     return [
         {"steps": steps, "eps": eps, **metrics.summarize(correct, config.seed)}
-        for (steps, eps), correct in zip(grid, masks, strict=True)
+        for (steps, eps), correct in zip(grid, np.concatenate(parts, axis=1), strict=True)
     ]
 
 
 def _attack(config: ConfigDict, eps: float, steps: int) -> dict[str, Any]:
     fixed = {"norm": config.norm, "random_start": config.random_start, "restarts": config.restarts}
     return attack.protocol(eps, steps) | fixed
+
+
+def _masks(
+    network: runs.Frozen, batch: Batch, attacks: list[dict], config: ConfigDict
+) -> dict[str, np.ndarray]:
+    """Return which examples of a batch are classified right, (attacks, N), of all processes."""
+    key = jax.random.key(config.seed)
+    masks = robustness.robust_accuracy_mask(network.apply, [batch], key, attacks)
+    return {"correct": np.stack(masks)}
+
+
+def _digest(batch: Batch) -> str:
+    """Name a batch by what it holds, and the other processes' batches at its place."""
+    content = hashlib.sha256()
+    for field in sorted(batch):
+        content.update(f"{field} {batch[field].shape} ".encode() + batch[field].tobytes())
+    mine = np.frombuffer(content.digest(), np.uint8)
+    return devices.gathered(mine).tobytes().hex()
 
 
 @partial(jax.jit, static_argnames=attack.STATIC)

@@ -82,14 +82,21 @@ def choose_units(
 
 
 def part_cache(
-    workdir: str, config: ConfigDict, name: str, network: runs.Frozen | runs.Autoencoder
+    workdir: str,
+    config: ConfigDict,
+    name: str,
+    network: runs.Frozen | runs.Autoencoder,
+    *more: Any,
 ) -> Callable:
-    """Return the cache of `in_saved_parts`, of what a study makes with one network."""
+    """Return the cache of `in_saved_parts`, of what a study makes with one network.
+
+    more: pytrees of whatever else decides it, as `runs.disk_cache` takes them.
+    """
     if isinstance(network, runs.Autoencoder):
         arrays = (network.encode, network.decode, network.compare)
     else:
         arrays = network.variables
-    identity = (name, network.config.to_json(sort_keys=True), arrays)
+    identity = (name, network.config.to_json(sort_keys=True), arrays, more)
     return runs.disk_cache(workdir, config.study, config, identity)
 
 

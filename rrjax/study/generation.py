@@ -175,9 +175,10 @@ def _by_class(drawn, classes) -> dict[str, np.ndarray]:
 
 def _rows(evaluator: runs.Frozen, gallery, middles: dict, labeled: dict, config) -> dict[str, dict]:
     """Score all that was made as another network sees it, by kind."""
+    _, references = vmapped.represent_images(evaluator.apply, gallery, config.batch_size)
 
     def distances(images):
-        return vmapped.nearest_distance(evaluator.apply, images, gallery, config.batch_size)
+        return vmapped.nearest_distance(evaluator.apply, images, references, config.batch_size)
 
     def correct(images, labels):
         logits, _ = vmapped.represent_images(evaluator.apply, images, config.batch_size)

@@ -18,11 +18,13 @@ from ml_collections import ConfigDict
 
 from rrjax import data, runs
 from rrjax.core import representation, vmapped
+from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_parts
 from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 from rrjax.study.comparison import in_saved_parts, part_cache, publish, require, summarized
 
+Pairs = tuple[np.ndarray, np.ndarray]  # of images, (k, H, W, C) each
 SHOWN = 4  # pairs of which the paths are shown; the numbers are over all of them
 
 
@@ -46,42 +48,26 @@ def run(config: ConfigDict, workdir: str) -> None:
     searched = {name: network.at_stage(config.stage) for name, network in networks.items()}
     rng = np.random.default_rng(config.seed)
     trained = next(iter(networks.values())).config
-    images = data.eval_images(trained, 2 * config.n + config.gallery, rng, config.first_images)
-    left, right, gallery = np.split(images, [config.n, 2 * config.n])
+    images = data.open_images(trained, 2 * config.n + config.gallery, rng, config.first_images)
+    left, right = (images.part(slice(first, first + config.n)) for first in (0, config.n))
+    shown = left[:SHOWN], right[:SHOWN]
+    gallery = images[2 * config.n :]
     runs.make_folder(workdir)
     rows, pictures = [], []
     for name, network in searched.items():
-        between = partial(
-            in_saved_parts,
-            part_cache(workdir, config, name, network),
-            f"interpolation, {name}",
-            partial(_search, network, config),
-            config.batch_size,
-        )
-        paths = _walk(between, left, right, config)
         evaluator = runs.other_network(name, networks)
-        to_real = partial(
-            vmapped.nearest_distance,
-            networks[evaluator].apply,
-            gallery=gallery,
-            batch_size=config.batch_size,
+        apply = networks[evaluator].apply
+        _, references = vmapped.represent_images(apply, gallery, config.batch_size)
+        saved = partial(in_saved_parts, part_cache(workdir, config, name, network, references))
+        nearest = partial(
+            vmapped.nearest_distance, apply, references=references, batch_size=config.batch_size
         )
-        blend = (left + right) / 2
-        # Not of the path: one of an even number of points has no middle, and its ends are images
-        # whose distance is 0.
-        half = np.full(config.n, 0.5, np.float32)
-        middle = between(left, right, half)
-        midpoint_to_real, blend_to_real = to_real(middle["image"]), to_real(blend)
-        scores = {
-            "distance_reached": middle["distance"],
-            "midpoint_to_blend": metrics.l2_distance(middle["image"], blend),
-            "midpoint_to_real": midpoint_to_real,
-            "blend_to_real": blend_to_real,
-            "midpoint_nearer": blend_to_real - midpoint_to_real,
-        }
+        halfway = partial(_halfway, network, nearest, config)
+        scores = saved(f"half way, {name}", halfway, config.batch_size, left, right)
         names = {"network": name, "evaluator": evaluator}
         rows.append(names | summarized(scores, config.seed))
-        pictures.append(_picture(workdir, name, len(pictures), left, right, paths, config))
+        paths = _paths(partial(saved, f"paths, {name}"), network, shown, config)
+        pictures.append(_picture(workdir, name, len(pictures), shown, paths, config))
     files = {name: file for name, (file, _) in zip(networks, pictures, strict=True)}
     pictures.append(report.weights_slider(files, config.points))
     publish(workdir, config, "Between two images", _text(config), rows, COLUMNS, pictures)
@@ -92,28 +78,50 @@ def _interpolate(apply, left, right, weights, **options):
     return jax.vmap(partial(representation.interpolate, apply, **options))(left, right, weights)
 
 
-def _search(network: runs.Frozen, config, left, right, weights) -> dict[str, np.ndarray]:
-    """Return images between pairs (k, H, W, C) by weights (k,), and the distances reached (k,)."""
+def _search(network: runs.Frozen, config, left, right, weights) -> SearchResult:
+    """Search for images between pairs (k, H, W, C) by weights (k,)."""
     apply = network.differentiable_apply(config.straight_through)
     options = {"step_size": config.step_size, "steps": config.steps}
     interpolate = partial(_interpolate, apply, **options)
-    result = in_parts(interpolate, config.batch_size, left, right, weights)
-    return {"image": result.x, "distance": result.value}
+    return in_parts(interpolate, config.batch_size, left, right, weights)
 
 
-def _walk(between: Callable, left, right, config) -> np.ndarray:
-    """Return the images of every path, (n, points, H, W, C)."""
-    weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), config.n)
-    starts, ends = (np.repeat(images, config.points, axis=0) for images in (left, right))
-    images = between(starts, ends, weights)["image"]
-    return images.reshape(config.n, config.points, *images.shape[1:])
+def _halfway(network: runs.Frozen, nearest: Callable, config, left, right) -> dict[str, np.ndarray]:
+    """Score the images half way between pairs (k, H, W, C): (k,) each.
+
+    Not of a path: one of an even number of points has no middle, and its ends are images whose
+    distance is 0. nearest: images -> their distances to a real one.
+    """
+    blend = (left + right) / 2
+    middle = _search(network, config, left, right, np.full(len(left), 0.5, np.float32))
+    midpoint_to_real, blend_to_real = nearest(middle.x), nearest(blend)
+    return {
+        "distance_reached": np.asarray(middle.value),
+        "midpoint_to_blend": np.asarray(metrics.l2_distance(middle.x, blend)),
+        "midpoint_to_real": midpoint_to_real,
+        "blend_to_real": blend_to_real,
+        "midpoint_nearer": blend_to_real - midpoint_to_real,
+    }
 
 
-def _picture(workdir, name, number, left, right, paths, config) -> tuple[str, str]:
+def _paths(saved: Callable, network: runs.Frozen, pairs: Pairs, config) -> np.ndarray:
+    """Return the images of every path, (k, points, H, W, C)."""
+    n = len(pairs[0])
+    weights = np.tile(np.linspace(0, 1, config.points, dtype=np.float32), n)
+    starts, ends = (np.repeat(images, config.points, axis=0) for images in pairs)
+
+    def part(*rows):
+        return {"image": _search(network, config, *rows).x}
+
+    images = saved(part, config.batch_size, starts, ends, weights)["image"]
+    return images.reshape(n, config.points, *images.shape[1:])
+
+
+def _picture(workdir, name, number, pairs: Pairs, paths, config) -> tuple[str, str]:
     weights = np.linspace(0, 1, config.points)[:, None, None, None]
     grid = {}
-    for i in range(min(SHOWN, config.n)):
-        grid[f"pixels {i + 1}"] = (1 - weights) * left[i] + weights * right[i]
+    for i, (left, right) in enumerate(zip(*pairs, strict=True)):
+        grid[f"pixels {i + 1}"] = (1 - weights) * left + weights * right
         grid[f"R(x) {i + 1}"] = paths[i]
     file = figures.save_grid(workdir, f"interpolation_{number}", grid)
     return file, f"{name}: mixtures of pixels, and images of mixed representations"

@@ -25,7 +25,14 @@ from rrjax.core.vmapped import in_parts
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
-from rrjax.study.comparison import require, section, summarized
+from rrjax.study.comparison import (
+    Row,
+    in_saved_parts,
+    part_cache,
+    require,
+    section,
+    summarized,
+)
 
 LOSSES = {"cross_entropy": objectives.cross_entropy, "margin": objectives.margin}
 POINTS = ("projection", "nearest", "sample")
@@ -57,28 +64,36 @@ def run(config: ConfigDict, workdir: str) -> None:
     trained = next(iter(networks.values())).config
     learned = _manifold(trained, config)
     rng = np.random.default_rng(config.seed)
-    images, labels = data.examples(trained, "test", config.n, rng)
+    images = data.open_split(trained, "test", config.n, rng)
     runs.make_folder(workdir)
-    points = _points(learned, images, config)
-    rows = [{"network": "none", "loss": "", "distance": metrics.l2_distance(points, images)}]
-    grid = {"image": images, "its point": points}
+    standard = networks["standard"] if config.where_standard_fails else None
+    decisive = learned, standard and standard.variables
+    stacks = np.arange(len(images)), images, images.labels
+    cached = runs.disk_cache(workdir, config.study, config, decisive)
+    clean = partial(_clean, learned, config)
+    measured = in_saved_parts(cached, "clean images", clean, config.batch_size, *stacks)
+    rows: list[Row] = [{"network": "none", "loss": "", **measured}]
+    grid = {"image": images[:SHOWN], "its point": measured["point"]}
     for name, network in networks.items():
+        cached = part_cache(workdir, config, name, network, decisive)
         for loss in config.losses:
-            measured = _measured(network, learned, images, labels, loss, config)
+            attacked = partial(_measured, network, learned, standard, loss, config)
+            label = f"attacks on {name}, {loss}"
+            measured = in_saved_parts(cached, label, attacked, config.batch_size, *stacks)
             rows.append({"network": name, "loss": loss, **measured})
         first = rows[-len(config.losses)]
-        grid[f"{name}: gradient"] = _heat(first["gradient"][:SHOWN], config.percentiles)
+        grid[f"{name}: gradient"] = _heat(first["gradient"], config.percentiles)
         grid[f"{name}: attacked"] = first["attacked"]
-        grid[f"{name}: its point"] = _points(learned, first["attacked"], config)
-    counted = [_counted(networks, row, images, config) for row in rows]
+        grid[f"{name}: its point"] = first["point"]
+    counted = [_counted(row, config) for row in rows]
     summaries = [_summary(row, rows, c, config) for row, c in zip(rows, counted, strict=True)]
-    grid = {label: stack[:SHOWN] for label, stack in grid.items()}
     pictures = [
         (_curves(workdir, rows, counted, config), "How far from the manifold: densities"),
         (figures.save_grid(workdir, "manifold", grid), "Gradients, large attacks, their points"),
     ]
     # Of all directions, where there are more latents than pixels.
-    chance = min(1.0, learned.encode(jnp.asarray(images[0])).size / images[0].size)
+    (image,) = images[:1]
+    chance = min(1.0, learned.encode(jnp.asarray(image)).size / image.size)
     text = _text(config, rows[0]["distance"], summaries[0]["distance"]["n"], chance)
     shown = [row | {"mode": f"{row['mode']:.2f}"} for row in summaries]
     part = section(config, "How far from the data's manifold?", text, shown, COLUMNS, pictures)
@@ -129,10 +144,10 @@ def _project(learned, images, index, *, point: str, steps: int, seed: int):
     return jax.vmap(one)(images, index)
 
 
-def _points(learned: Manifold, images, config) -> np.ndarray:
+def _points(learned: Manifold, images, index, config) -> np.ndarray:
     options = {"point": config.point, "steps": config.refine_steps, "seed": config.seed}
     project = partial(_project, learned, **options)
-    return in_parts(project, config.batch_size, images, np.arange(len(images)))
+    return in_parts(project, config.batch_size, images, index)
 
 
 def _attacked(network: runs.Frozen, images, labels, loss: str, config) -> np.ndarray:
@@ -175,35 +190,55 @@ def _predictions(network: runs.Frozen, images, config) -> np.ndarray:
     return logits.argmax(-1)
 
 
-def _measured(network, learned: Manifold, images, labels, loss: str, config) -> dict:
-    """Return what one attack on one network does, an array (n, ...) each."""
+def _clean(learned: Manifold, config, index, images, _labels) -> dict[str, np.ndarray]:
+    """Return the distances of a part's images, (k,), and the points of the first SHOWN of all."""
+    points = _points(learned, images, index, config)
+    distance = np.asarray(metrics.l2_distance(points, images))
+    return {"distance": distance, "point": points[index < SHOWN]}
+
+
+def _measured(
+    network: runs.Frozen,
+    learned: Manifold,
+    standard: runs.Frozen | None,
+    loss: str,
+    config,
+    *part: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return what one attack on one network does to a part: index, images and labels, k rows each.
+
+    standard: the network whose predictions the attack has to move, which is then told. Numbers are
+    (k,); gradients, images and points those of the first SHOWN of all.
+    """
+    index, images, labels = part
     attacked = _attacked(network, images, labels, loss, config)
     gradients = _gradients(network, images, labels, loss, config)
     energies = in_parts(
         partial(_energies, learned), config.batch_size, images, gradients, attacked - images
     )
-    return {
-        "distance": metrics.l2_distance(_points(learned, attacked, config), attacked),
+    points = _points(learned, attacked, index, config)
+    measured = {
+        "distance": np.asarray(metrics.l2_distance(points, attacked)),
         "success": _predictions(network, attacked, config) != labels,
         "gradient_energy": energies[0],
         "attack_energy": energies[1],
-        "gradient": gradients,
-        "attacked": attacked,
     }
+    if standard:
+        before, after = (_predictions(standard, stack, config) for stack in (images, attacked))
+        measured["standard_moved"] = before != after
+    shown = {"gradient": gradients, "attacked": attacked, "point": points}
+    return measured | {name: stack[index < SHOWN] for name, stack in shown.items()}
 
 
-def _counted(networks: dict, row: dict, images, config) -> np.ndarray:
+def _counted(row: dict, config) -> np.ndarray:
     """Say of each image whether it counts in a row: (n,)."""
     if not config.where_standard_fails or not row["loss"]:
-        return np.full(len(images), True)
-    before, after = (
-        _predictions(networks["standard"], stack, config) for stack in (images, row["attacked"])
-    )
-    counted = before != after
+        return np.full(len(row["distance"]), True)
+    counted = row["standard_moved"]
     if counted.sum() < 2:
         raise BadInput(
             f"the attack on {row['network']} moves the standard network's prediction of "
-            f"{counted.sum()} images of {len(images)}: set --config.where_standard_fails=False"
+            f"{counted.sum()} images of {len(counted)}: set --config.where_standard_fails=False"
         )
     return counted
 

@@ -9,7 +9,7 @@ python -m rrjax.study --config=configs/masking.py --workdir=runs/quickstart
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from rrjax import data, runs
 from rrjax.core import attack, losses
+from rrjax.data.augment import Batch
 from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
@@ -96,21 +97,23 @@ def _evaluate(network: runs.Frozen, source: runs.Frozen, config, path: str) -> d
     """Return a summary of accuracy for each attack, and of the loss for each number of steps."""
     attacks = _attacks(config)
     key = jax.random.key(config.seed)
-    batches = list(data.eval_batches(network.config, config.batch_size, config.n, config.seed))
-    bar = partial(tqdm, disable=None, unit="batch")
+
+    def batches(label: str) -> Iterable[Batch]:  # read anew for every attack: no list holds them
+        opened = data.eval_batches(network.config, config.batch_size, config.n, config.seed)
+        return tqdm(opened, disable=None, unit="batch", desc=label)
+
     masks = robustness.robust_accuracy_mask(
-        network.apply, bar(batches, path), key, list(attacks.values())
+        network.apply, batches(path), key, list(attacks.values())
     )
     accuracy = dict(zip(attacks, masks, strict=True))
     others = {"transfer": partial(_correct_after_transfer, network, source, config)}
     others |= _foolbox(network, config)
     for name, correct in others.items():
-        accuracy[name] = robustness.over_batches(
-            bar(batches, f"{path}, {attack_labels(config)[name]}"), correct
-        )
+        label = f"{path}, {attack_labels(config)[name]}"
+        accuracy[name] = robustness.over_batches(batches(label), correct)
     loss = [
         robustness.over_batches(
-            bar(batches, f"{path}, {steps} steps"), partial(_loss, network, config, steps)
+            batches(f"{path}, {steps} steps"), partial(_loss, network, config, steps)
         )
         for steps in config.curve
     ]

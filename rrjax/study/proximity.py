@@ -56,7 +56,8 @@ class Search(NamedTuple):
 
 def run(config: ConfigDict, workdir: str) -> None:
     """Search within every radius of config.radii, and without one, with every network."""
-    require(config, n=2, steps=1, free_steps=1, batch_size=1)
+    pairs = max(2, len(config.first_images))
+    require(config, n=pairs, steps=1, free_steps=1, batch_size=1)
     if not config.radii or min(config.radii) <= 0:
         raise BadInput(f"radii={config.radii}: give at least one, all above 0")
     networks = runs.load_networks(config)
@@ -93,23 +94,34 @@ def run(config: ConfigDict, workdir: str) -> None:
 
 def _pairs(trained: ConfigDict, config) -> tuple[Images, Images]:
     """Draw sources and targets, n rows each: of different classes, where there are any."""
-    rng = np.random.default_rng(config.seed)
+    rng, given = np.random.default_rng(config.seed), config.first_images
     if not data.class_names(trained):
-        images = data.open_images(trained, 2 * config.n, rng)
+        images = data.open_images(trained, 2 * config.n, rng, given)
         return images.part(slice(config.n)), images.part(slice(config.n, None))
     half = 2 * config.n
-    images = data.open_examples(trained, 2 * half, rng)
+    images = data.open_examples(trained, 2 * half, rng, given)
     labels = images.labels
-    chosen = _of_different_classes(labels[:half], labels[half:], config.n)
-    return images.part(chosen), images.part(half + chosen)
+    pairs = _of_different_classes(labels[:half], labels[half:], config.n, len(given))
+    return images.part(pairs[0]), images.part(half + pairs[1])
 
 
-def _of_different_classes(labels: np.ndarray, others: np.ndarray, n: int) -> np.ndarray:
-    """Return the first `n` places where two rows of labels differ."""
-    differ = np.flatnonzero(labels != others)[:n]
+def _of_different_classes(
+    labels: np.ndarray, others: np.ndarray, n: int, given: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first `n` pairs of places where two rows of labels differ.
+
+    A pair is of one place in both, but the first `given` are in some pair whatever lies at theirs.
+    """
+    partners = np.arange(len(others))
+    for place in range(given):
+        differ = np.flatnonzero(others[partners[place:]] != labels[place])
+        if len(differ):  # exchanged with its own, which may be it
+            taken = place + differ[0]
+            partners[[place, taken]] = partners[[taken, place]]
+    differ = np.flatnonzero(labels != others[partners])[:n]
     if len(differ) < n:
         raise BadInput(f"only {len(differ)} pairs of different classes: set a smaller --config.n")
-    return differ
+    return differ, partners[differ]
 
 
 def _searches(config) -> list[Search]:

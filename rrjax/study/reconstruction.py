@@ -22,10 +22,11 @@ from rrjax.data import outside
 from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures
+from rrjax.runs.frozen import takes
 from rrjax.study.comparison import in_saved_parts, part_cache, require, section, summarized
 
 SHOWN = 10  # images a grid shows; the numbers are over all of them
-SCORES = ("psnr", "ssim", "lpips")
+SCORES = ("psnr", "ssim", "lpips", "perceptual")
 NET = "alexnet"  # of LPIPS
 SEARCHED = "test images, searched"
 
@@ -37,6 +38,7 @@ COLUMNS = {
     "psnr": "psnr",
     "ssim": "ssim",
     "lpips": "lpips",
+    "perceptual": "distance, as config.perceptual sees it",
     "pair": "pair",
     "psnr_more": "psnr more",
     "ssim_more": "ssim more",
@@ -68,14 +70,22 @@ def run(config: ConfigDict, workdir: str) -> None:
     for autoencoder in autoencoders.values():
         for stack in stacks.values():
             autoencoder.check((stack.side, stack.side, len(autoencoder.config.model.mean)))
+    observer = _observer(stacks, config)
     runs.make_folder(workdir)
-    caches = {name: part_cache(workdir, config, name, a) for name, a in autoencoders.items()}
+    decisive = observer and observer.variables
+    caches = {n: part_cache(workdir, config, n, a, decisive) for n, a in autoencoders.items()}
     rows, pictures = [], []
     for kind, stack in stacks.items():
         methods = ("decoder", "search") if kind == SEARCHED else ("decoder",)
         arms = {
             (name, method): _outputs(
-                caches[name], f"{kind}, {name}, {method}", autoencoder, method, stack, config
+                caches[name],
+                f"{kind}, {name}, {method}",
+                autoencoder,
+                method,
+                stack,
+                partial(_scores, observer=observer),
+                config,
             )
             for name, autoencoder in autoencoders.items()
             for method in methods
@@ -88,7 +98,8 @@ def run(config: ConfigDict, workdir: str) -> None:
         pictures.insert(0, _curve(workdir, rows))
     shown = [_shown(row) for row in rows]
     title, text = "Images from features", _text(config, len(stacks["test images"].rows))
-    part = section(config, title, text, shown, COLUMNS, pictures, DIGITS)
+    columns = {k: heading for k, heading in COLUMNS.items() if observer or k != "perceptual"}
+    part = section(config, title, text, shown, columns, pictures, DIGITS)
     runs.publish(workdir, config, part, {"rows": rows})
 
 
@@ -121,10 +132,30 @@ def _stacks(first: runs.Autoencoder, config) -> dict[str, Stack]:
     return stacks
 
 
+def _observer(stacks: dict[str, Stack], config) -> runs.Frozen | None:
+    """Load the network of config.perceptual, which has to take all images; of an empty one none."""
+    if not config.perceptual:
+        return None
+    observer = runs.load(config.perceptual, config.checkpoint, dtype=config.dtype)
+    for kind, stack in stacks.items():
+        shape = stack.rows[:1].shape[1:]
+        if shape[2] != len(observer.config.model.mean) or not takes(observer.apply, shape):
+            raise BadInput(f"perceptual={config.perceptual}: takes no {kind} of shape {shape}")
+    return observer
+
+
 def _outputs(
-    cached: Callable, label: str, autoencoder: runs.Autoencoder, method: str, stack: Stack, config
+    cached: Callable,
+    label: str,
+    autoencoder: runs.Autoencoder,
+    method: str,
+    stack: Stack,
+    score: Callable,
+    config: ConfigDict,
 ) -> dict[str, np.ndarray]:
     """Make and score images by one method, a part at a time.
+
+    score: images and originals, (k, H, W, C) each -> scores (k,) by name.
 
     Returns scores (n,) by name; "image", of the first SHOWN; and "seconds" an image (1,), those of
     the first part.
@@ -140,7 +171,7 @@ def _outputs(
         first = index == 0
         made, seconds = make(autoencoder, config, first.any(), images, *starts)
         seconds = np.full(first.sum(), seconds / len(images))
-        return _scores(made, images) | {"image": made[index < SHOWN], "seconds": seconds}
+        return score(made, images) | {"image": made[index < SHOWN], "seconds": seconds}
 
     return in_saved_parts(cached, label, part, config.batch_size, *stacks)
 
@@ -198,11 +229,19 @@ def _rows(kind: str, side: int, arms: dict, config) -> list[dict]:
     return rows
 
 
-def _scores(decoded, images) -> dict[str, np.ndarray]:
+@jax.jit
+def _distances(apply, images, others):
+    return jax.vmap(partial(representation.distance, apply))(images, others)
+
+
+def _scores(decoded, images, observer: runs.Frozen | None = None) -> dict[str, np.ndarray]:
     """Score each image; without LPIPS where it cannot be had."""
     scores = metrics.image_similarity(decoded, images)
     if not lpips.why_not(NET, *images.shape[1:3]):
         scores["lpips"] = in_parts(partial(lpips.distance, net=NET), 32, decoded, images)
+    if observer:
+        distances = partial(_distances, observer.apply)
+        scores["perceptual"] = in_parts(distances, 32, decoded, images)
     return {score: np.asarray(scores[score]) for score in SCORES if score in scores}
 
 

@@ -12,7 +12,7 @@ from commands import logged, works
 from paths import ROOT
 from rrjax.configs import manifold, retraining
 
-# The better linf training of docs/papers_gradients.md.
+# The better linf training of docs/papers.md.
 TRADES = ["--config.loss.name=trades", "--config.attack.loss=kl"]
 TRADES += ["--config.attack.random_start=gaussian"]
 

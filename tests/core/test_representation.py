@@ -217,11 +217,23 @@ def test_features_of_any_tree_are_a_representation():
     np.testing.assert_array_equal(features(image)[1]["representation"], expected)
 
 
+def test_the_distance_of_two_images_is_that_of_directions():
+    observed = jax.tree_util.Partial(
+        lambda image: (image.sum(), {"representation": image[:, 0, 0]})
+    )
+    image = jnp.zeros((3, 1, 1)).at[0].set(0.2)
+    others = {0.0: 4 * image, 2**0.5: image[::-1], 1.0: 0 * image}
+    others[(2 - 2**0.5) ** 0.5] = image + image[::-1]  # at 45 degrees
+    for expected, other in others.items():
+        distance = representation.distance(observed, image, other)
+        np.testing.assert_allclose(distance, expected, atol=1e-6)
+
+
 def test_the_nearest_of_a_gallery_by_hand():
     gallery = np.zeros((2, *SHAPE), np.float32)
     gallery[0, 0, 0], gallery[1, 0, 0] = 0.5, 0.2
     observed = jax.tree_util.Partial(lambda image: (image.sum(), {"representation": image[0, 0]}))
-    result = vmapped.nearest_distance(observed, gallery * 2, gallery, batch_size=2)
+    result = vmapped.nearest_distance(observed, gallery * 2, gallery[:, 0, 0], batch_size=2)
     np.testing.assert_allclose(result, [1.0, 0.2], rtol=1e-6)  # |1 - .5| / .5, |.4 - .5| / .5
     with pytest.raises(BadInput, match="representations of all 2 gallery images are zero"):
-        vmapped.nearest_distance(observed, gallery, np.zeros_like(gallery), batch_size=2)
+        vmapped.nearest_distance(observed, gallery, np.zeros((2, 1), np.float32), batch_size=2)

@@ -1,8 +1,8 @@
 """report.html: one file with its pictures inside, verdicts first, links that lead somewhere."""
 
 import base64
-import io
 import html
+import io
 import json
 import re
 from html.parser import HTMLParser

@@ -1,9 +1,8 @@
 """What several studies' tests look at, made once for all workers."""
 
-import numpy as np
 import pytest
 
-from commands import results, works
+from commands import works
 from rrjax.study import claims
 
 
@@ -30,53 +29,3 @@ def every_claim_of():
         return numbers
 
     return read
-
-
-class Killed(BaseException):
-    """A kill: no handler of exceptions stops it."""
-
-
-def _without(value, left_out):
-    """Return plain values without the entries of a name."""
-    if isinstance(value, dict):
-        return {k: _without(v, left_out) for k, v in value.items() if k != left_out}
-    return [_without(v, left_out) for v in value] if isinstance(value, list) else value
-
-
-@pytest.fixture
-def ends_as_one_left_alone(tmp_path, monkeypatch):
-    """Return a check of a command: killed twice, it ends with the same bits, but for seconds.
-
-    It is killed while it saves its second part, and then the fifth that it saves in all; at either
-    it loses that part alone.
-    """
-
-    def check(*command):
-        works(*command, f"--workdir={tmp_path / 'alone'}")
-        saved = np.savez
-        left = []
-
-        def save(file, **arrays):
-            saved(file, **arrays)
-            left.append(None)
-            if len(left) in (2, 5):
-                raise Killed
-
-        with monkeypatch.context() as patched:
-            patched.setattr(np, "savez", save)
-            for _ in range(2):
-                with pytest.raises(Killed):
-                    works(*command, f"--workdir={tmp_path / 'killed'}")
-            works(*command, f"--workdir={tmp_path / 'killed'}")
-        alone, killed = (
-            sorted(path.name for path in (tmp_path / name).glob("cells/*/*.npz"))
-            for name in ("alone", "killed")
-        )
-        # What was being saved at a kill was made again; nothing else was.
-        assert alone == killed and len(left) == len(alone) + 2
-        one, other = (_without(results(tmp_path / each), "seconds") for each in ("alone", "killed"))
-        assert one == other
-        for picture in (tmp_path / "alone/figures").iterdir():
-            assert picture.read_bytes() == (tmp_path / "killed/figures" / picture.name).read_bytes()
-
-    return check

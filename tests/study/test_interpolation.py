@@ -1,12 +1,41 @@
 """Between two images: paths of every network, and what other networks see half way."""
 
 import json
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from PIL import Image
 
+import memory
 from commands import networks, refused, works
+from rrjax.core import vmapped
+from rrjax.runs import Frozen
+from rrjax.study import interpolation
+from rrjax.study.comparison import in_saved_parts
+
+
+def test_many_pairs_are_walked_between_with_a_part_of_them_in_memory():
+    apply = jax.tree_util.Partial(lambda image: (image[0, 0], {"representation": image[0, 0]}))
+    network = Frozen(None, None, None, apply, apply)
+    options = {"straight_through": False, "step_size": 0.1, "steps": 1}
+    config = ConfigDict({"batch_size": 16} | options)
+    _, references = vmapped.represent_images(apply, memory.synthetic(8), 16)
+    nearest = partial(vmapped.nearest_distance, apply, references=references, batch_size=16)
+
+    def scored(n):
+        images = memory.synthetic(2 * n)
+        part = partial(interpolation._halfway, network, nearest, config)
+        ends = images.part(slice(n)), images.part(slice(n, None))
+        scores = in_saved_parts(lambda _key, make: make(), "", part, 16, *ends)
+        assert {len(values) for values in scores.values()} == {n}
+
+    scored(32)  # what is imported and compiled once
+    few, many = (memory.peak(scored, n) for n in (32, 160))
+    # 128 pairs more are 12 MiB of pixels, and half as much each of what is between them.
+    assert many - few < 2**20
 
 
 @pytest.mark.slow

@@ -84,16 +84,3 @@ def test_unseen_classes_with_the_settings_of_the_paper(trained, tmp_path):
     pictures = sorted(picture.name for picture in (tmp_path / "out/figures").iterdir())
     start = "inversion_unseen_classes_from_noise"
     assert pictures == [f"{start}.png", f"{start}_way_0.png", f"{start}_way_1.png"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("study", ["inversion", "interpolation"])
-def test_a_study_that_is_killed_twice_ends_as_one_left_alone(
-    study, trained, ends_as_one_left_alone
-):
-    flags = {
-        "inversion": ["--config.targets=('test images',)", "--config.stage=block1"],
-        "interpolation": ["--config.points=3", "--config.gallery=3", "--config.stage=block2"],
-    }
-    small = [*networks(trained), "--config.n=3", "--config.steps=2", "--config.batch_size=2"]
-    ends_as_one_left_alone("study", f"--config={study}", *small, *flags[study])

@@ -1,5 +1,7 @@
 """Distances from a manifold: their axis, their mode, and what is compared in pairs."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,14 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+import memory
 from commands import networks, refused, works
 from rrjax import runs
-from rrjax.core.manifold import Manifold
+from rrjax.core.manifold import Manifold, principal
 from rrjax.errors import BadInput
 from rrjax.runs import Frozen
 from rrjax.study import manifold
+from rrjax.study.comparison import in_saved_parts
 
 CONFIG = ConfigDict({"seed": 0, "batch_size": 2, "where_standard_fails": False})
 
@@ -60,19 +64,58 @@ def test_a_row_is_compared_in_pairs():
 
 
 def test_only_where_the_standard_network_fails():
+    config = ConfigDict({"where_standard_fails": True})
+    moved = np.array([True, False, True, False])
+    row = {"network": "robust", "loss": "margin", "standard_moved": moved, "distance": np.ones(4)}
+    assert manifold._counted(row, config).tolist() == moved.tolist()
+    with pytest.raises(BadInput, match="prediction of 1 images of 4"):
+        manifold._counted(row | {"standard_moved": moved & (np.arange(4) < 1)}, config)
+    assert manifold._counted(row | {"loss": ""}, config).all()
+
+
+def test_what_an_attack_does_to_a_part(monkeypatch):
+    """The standard network sees what the attack moved; only what is shown is returned as images."""
+
     def apply(image):  # of the class of a pixel above 1/2
         return jnp.array([0.5, 0]) + image.sum() * jnp.array([0, 1]), {"representation": image[0]}
 
     standard = Frozen(None, None, None, jax.tree_util.Partial(apply), None)
     images = np.array([0.1, 0.2, 0.9, 0.8], np.float32).reshape(4, 1, 1, 1)
-    moved = np.array([0.7, 0.3, 0.2, 0.6], np.float32).reshape(4, 1, 1, 1)
-    config = ConfigDict({"where_standard_fails": True, "batch_size": 4})
-    row = {"network": "robust", "loss": "margin", "attacked": moved}
-    counted = manifold._counted({"standard": standard}, row, images, config)
-    assert counted.tolist() == [True, False, True, False]
-    with pytest.raises(BadInput, match="prediction of 0 images of 4"):
-        manifold._counted({"standard": standard}, row | {"attacked": images}, images, config)
-    assert manifold._counted({}, row | {"loss": ""}, images, config).all()
+    attacked = np.array([0.7, 0.3, 0.2, 0.6], np.float32).reshape(4, 1, 1, 1)
+    monkeypatch.setattr(manifold, "_attacked", lambda *_: attacked)
+    identity = jax.tree_util.Partial(jnp.ravel)
+    back = jax.tree_util.Partial(lambda code: code.reshape(1, 1, 1))
+    config = ConfigDict({"batch_size": 4, "point": "projection", "refine_steps": 1, "seed": 0})
+    part = np.arange(6, 10), images, np.array([0, 0, 1, 1])
+    learned = Manifold(identity, back, None)
+    done = manifold._measured(standard, learned, standard, "margin", config, *part)
+    assert done["standard_moved"].tolist() == [True, False, True, False]
+    assert done["success"].tolist() == [True, False, True, False]
+    np.testing.assert_array_equal(done["attacked"], attacked[:2])  # SHOWN is 8
+    np.testing.assert_allclose(done["distance"], 0, atol=1e-6)
+    assert "standard_moved" not in manifold._measured(
+        standard, learned, None, "margin", config, *part
+    )
+
+
+def test_many_images_are_attacked_with_a_part_of_them_in_memory():
+    apply = jax.tree_util.Partial(lambda image: (image[0, 0, :2], {"representation": image[0, 0]}))
+    network = Frozen(None, None, None, apply, None)
+    learned = principal(jnp.asarray(memory.synthetic(8)[:]), 2)
+    options = {"eps": 1.0, "step_size": 0.1, "steps": 1, "point": "projection"}
+    config = ConfigDict({"seed": 0, "batch_size": 16, "refine_steps": 1} | options)
+
+    def measured(n):
+        stacks = np.arange(n), memory.synthetic(n), np.zeros(n, int)
+        part = partial(manifold._measured, network, learned, network, "margin", config)
+        done = in_saved_parts(lambda _key, make: make(), "", part, 16, *stacks)
+        assert {len(done[name]) for name in ("distance", "attack_energy", "success")} == {n}
+        assert {len(done[name]) for name in ("gradient", "attacked", "point")} == {manifold.SHOWN}
+
+    measured(32)  # what is imported and compiled once
+    few, many = (memory.peak(measured, n) for n in (32, 160))
+    # 128 images more are 6 MiB of pixels, and as much attacked, as gradients and as points.
+    assert many - few < 2**20
 
 
 def test_heat_is_red_where_brighter_pixels_lessen_the_loss():

@@ -16,10 +16,23 @@ from rrjax.study import proximity
 
 def test_pairs_are_the_first_of_different_classes():
     labels, others = np.array([0, 1, 2, 3, 4]), np.array([0, 2, 2, 1, 5])
-    assert proximity._of_different_classes(labels, others, 2).tolist() == [1, 3]
-    assert proximity._of_different_classes(labels, others, 3).tolist() == [1, 3, 4]
+    for n, expected in ((2, [1, 3]), (3, [1, 3, 4])):
+        sources, targets = proximity._of_different_classes(labels, others, n)
+        assert sources.tolist() == targets.tolist() == expected
     with pytest.raises(BadInput, match=r"only 3 pairs .*: set a smaller --config\.n"):
         proximity._of_different_classes(labels, others, 4)
+
+
+def test_a_chosen_source_comes_first_with_a_target_of_another_class():
+    labels, others = np.array([0, 1, 2, 3]), np.array([0, 1, 0, 5])
+    sources, targets = proximity._of_different_classes(labels, others, 2, given=2)
+    assert sources.tolist() == [0, 1] and targets.tolist() == [1, 0]
+    trained = robust_digits.get_config()
+    config = ConfigDict({"n": 3, "seed": 0, "first_images": (7, "4")})
+    sources, targets = proximity._pairs(trained, config)
+    assert sources.chosen[0] == 7 and sources.labels[1] == 4
+    assert (sources.labels != targets.labels).all()
+    assert len({*sources.chosen, *targets.chosen}) == 6
 
 
 def test_pairs_of_photographs_are_any_two(tmp_path):
@@ -27,7 +40,7 @@ def test_pairs_of_photographs_are_any_two(tmp_path):
         Image.fromarray(np.full((8, 8), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
     trained = robust_digits.get_config()
     trained.data.update(name="photographs", path=str(tmp_path))
-    pairs = proximity._pairs(trained, ConfigDict({"n": 3, "seed": 0}))
+    pairs = proximity._pairs(trained, ConfigDict({"n": 3, "seed": 0, "first_images": ()}))
     assert [len(images) for images in pairs] == [3, 3]
     values = np.concatenate([images[:] for images in pairs])[:, 0, 0, 0] * 255 / 40
     assert sorted(np.rint(values).astype(int)) == [0, 1, 2, 3, 4, 5]

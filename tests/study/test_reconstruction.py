@@ -53,15 +53,18 @@ def test_a_table_says_why_there_is_no_lpips():
 
 
 @pytest.mark.slow
-def test_the_command(decoders, tmp_path, every_claim_of):
+def test_the_command(decoders, trained, tmp_path, every_claim_of):
     command = ["study", "--config=reconstruction:paper", f"--workdir={tmp_path}"]
     command += networks(decoders)
     small = ["--config.n=4", "--config.steps=2", "--config.batch_size=4", "--config.searched=2"]
     small += ["--config.photographs=2", "--config.times=(1.0,)"]
-    works(*command, *small, f"--config.more=('{decoders / 'standard'}',)")
+    small.append(f"--config.more=('{decoders / 'standard'}',)")
+    shown = works(*command, *small, f"--config.perceptual={trained / 'robust'}").stdout
+    assert "distance, as config.perceptual sees it" in shown
     rows = runs.read_results(tmp_path)["reconstruction"]["rows"]
     every_claim_of("reconstruction", rows)
     assert [row["psnr"]["n"] for row in rows] == [4] * 3 + [2] * (3 + 2 * 3)
+    assert all(0 < row["perceptual"]["mean"] < 2 for row in rows)
     assert [row["eps"] for row in rows[:3]] == [0.0, 2.0, 0.0]
     assert rows[2]["psnr_more"]["mean"] == rows[0]["psnr_more"]["mean"] == 0
     searched = [row["pair"] for row in rows if row["method"] == "search"]
@@ -93,7 +96,9 @@ def test_many_images_are_scored_with_a_part_of_them_in_memory(monkeypatch):
     def scored(n):
         stack = reconstruction.Stack(64, memory.synthetic(n))
         cached = lambda _key, make: make()  # noqa: E731
-        outputs = reconstruction._outputs(cached, "", autoencoder, "decoder", stack, config)
+        outputs = reconstruction._outputs(
+            cached, "", autoencoder, "decoder", stack, reconstruction._scores, config
+        )
         assert {name: len(values) for name, values in outputs.items()} == {
             **{"psnr": n, "ssim": n},
             **{"image": reconstruction.SHOWN, "seconds": 1},
