@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 from string import Template
 
-from PIL import Image
-
 from rrjax import cli
 from rrjax.runs.files import replace_text
 from rrjax.runs.report import Section, Slider
@@ -137,13 +135,12 @@ def _with_pictures(text: str, workdir: Path) -> str:
         png = workdir / "figures" / html.unescape(file)
         if not png.is_file():
             return f"<em>figures/{file} could not be written</em>"
-        svg = png.with_suffix(".svg")
-        with Image.open(png) as image:
-            inches = image.width / image.info["dpi"][0]
-            grid = html.escape(image.info.get("grid", ""))
-            kind, data = ("svg+xml", svg.read_bytes()) if svg.is_file() else ("webp", _webp(image))
+        data, inches, grid = _compressed(png)
+        kind = "webp"
+        if (svg := png.with_suffix(".svg")).is_file():
+            kind, data = "svg+xml", svg.read_bytes()
         content = base64.b64encode(data).decode()
-        places = f' data-grid="{grid}"' if grid else ""
+        places = f' data-grid="{html.escape(grid)}"' if grid else ""
         return (
             f'<img src="data:image/{kind};base64,{content}" alt="{alt}" data-file="{file}"{places} '
             f'style="--inches: {inches:.2f}">'
@@ -152,11 +149,14 @@ def _with_pictures(text: str, workdir: Path) -> str:
     return _PICTURE.sub(embedded, text)
 
 
-def _webp(image: Image.Image) -> bytes:
-    """Compress a picture to a fifth of its PNG, which lies beside the page."""
+def _compressed(png: Path) -> tuple[bytes, float, str]:
+    """Return a picture as WebP, a fifth of the PNG, its width in inches, and its cells as JSON."""
+    from PIL import Image  # here: a bench writes a page without pictures, and needs no Pillow
+
     data = io.BytesIO()
-    image.convert("RGB").save(data, "WEBP", quality=90, method=0)
-    return data.getvalue()
+    with Image.open(png) as image:
+        image.convert("RGB").save(data, "WEBP", quality=90, method=0)
+        return data.getvalue(), image.width / image.info["dpi"][0], image.info.get("grid", "")
 
 
 def _made() -> str:
