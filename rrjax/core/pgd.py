@@ -137,7 +137,7 @@ def l2_search(
 ) -> SearchResult:
     """Minimize an objective by l2 steps from `begin` on, in the l2 ball about `center`.
 
-    **options: `pgd`'s, but for the set and the step.
+    options: those of `pgd` but its set and its step.
     """
     ball, step = l2_ball(center, eps), l2_step(step_size)
     return pgd(objective, begin, project=ball, step=step, **options)
