@@ -3,7 +3,7 @@
 python -m rrjax.train --config=configs/autoencoder_alexnet.py --config.data.path=DATA \
   --config.model.encoder=runs/robust_alexnet --workdir=runs/robust_alexnet_decoder
 
-Rojas-Gomez et al. (2022), arXiv:2106.06927, as their code has them: inversion of conv5 by pixels,
+Rojas-Gomez et al. (2021), arXiv:2106.06927, as their code has them: inversion of conv5 by pixels,
 features and a discriminator. Other trainings of theirs by a word behind a colon, as
 configs/autoencoder_alexnet.py:denoising: denoising; anomaly, of one class of CIFAR-10, which
 --config.data.groups says; conv2 and conv1, which style transfer needs beside conv5. The encoder:

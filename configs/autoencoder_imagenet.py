@@ -3,7 +3,7 @@
 python -m rrjax.train --config=configs/autoencoder_imagenet.py:resnet50 --config.data.path=DATA \
   --workdir=runs/resnet50_decoder
 
-Behind the colon: resnet18, resnet34, resnet50, vgg16 or vgg16_bn. Rojas-Gomez et al. (2022) invert
+Behind the colon: resnet18, resnet34, resnet50, vgg16 or vgg16_bn. Rojas-Gomez et al. (2021) invert
 such networks too, but their code has AlexNet alone: the losses and optimizers are those of its
 script (configs/autoencoder_alexnet.py), and the rest is chosen here. What is inverted is the last
 map before the network pools it, 7x7; the decoder mirrors it; the encoder sees pixels standardized,

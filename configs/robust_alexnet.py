@@ -1,4 +1,4 @@
-"""Adversarially trained AlexNet on ImageNet: the encoder of Rojas-Gomez et al. (2022).
+"""Adversarially trained AlexNet on ImageNet: the encoder of Rojas-Gomez et al. (2021).
 
 python -m rrjax.train --config=configs/robust_alexnet.py --config.data.path=DATA \
   --workdir=runs/robust_alexnet

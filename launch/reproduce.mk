@@ -451,7 +451,7 @@ $(P)/rin/logs/inversion.done: flags := --config.unseen.name=imagenet2012 \
   --config.unseen.path="$$DATA" \
   --config.targets="('test images','photographs','patterns','unseen classes')"
 
-# decoders: Rojas-Gomez et al. (2022) at 224 pixels. Settings and folders are the configs' :paper.
+# decoders: Rojas-Gomez et al. (2021) at 224 pixels. Settings and folders are the configs' :paper.
 A := runs/decoders
 ALEXNETS := $(A)/standard/.done $(A)/robust/.done
 $(A)/standard/.done: flags := --config.attack.eps=0

@@ -24,7 +24,7 @@
 # train its 91 networks of CIFAR-10 with gradients.sbatch first. "paper" prepares ImageNet from the
 # two tars in TARS into DATA, trains the six networks (days each on one GPU: start the trainings by
 # themselves with gpu_node.sh, slurm.sbatch or tpu_pod.sh where there are more), then makes Tables 4
-# and 5 and the figures. "decoders" is Rojas-Gomez et al. (2022) at 224 pixels, of the same data:
+# and 5 and the figures. "decoders" is Rojas-Gomez et al. (2021) at 224 pixels, of the same data:
 # two AlexNets, their decoders and their studies, and decoders of published ResNets and VGG16; CIFAR10 is
 # a folder as that of "cifar10"; PETS, if given, one of Cats and Dogs, {train,test}/{cat,dog}/*.jpg;
 # CONTENTS and STYLES, if given, folders of images whose style is transferred. "ladder" is for

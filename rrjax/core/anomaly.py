@@ -1,6 +1,6 @@
 """How badly a decoder of one class can make an image: anomaly detection, one image each.
 
-Rojas-Gomez et al. (2022), arXiv:2106.06927.
+Rojas-Gomez et al. (2021), arXiv:2106.06927.
 """
 
 from collections.abc import Callable

@@ -21,7 +21,7 @@ def transfer(
 ) -> jax.Array:
     """Give a feature map (H, W, C) the style of another, (h, w, C).
 
-    The defaults and the clip to the content's range are those of Rojas-Gomez et al. (2022),
+    The defaults and the clip to the content's range are those of Rojas-Gomez et al. (2021),
     arXiv:2106.06927.
 
     Args:
@@ -41,7 +41,7 @@ def stylize(
 ) -> jax.Array:
     """Carry an image (H, W, C) through every level, giving its features the style's there.
 
-    levels: (encode, decode) of one image each, the deepest first, as Rojas-Gomez et al. (2022) go.
+    levels: (encode, decode) of one image each, the deepest first, as Rojas-Gomez et al. (2021) go.
     options: `transfer`'s; with alpha 0 the levels only reconstruct.
     """
     for encode, decode in levels:

@@ -27,7 +27,7 @@ class AlexNet(nn.Module):
 
     With `haar` a stage's LL band takes the place of its max-pool, of the same size, and reps have
     LH, HL and HH as details1, details2 and details5, (N, 3, H, W, C): the same parameters, for
-    denoising (Rojas-Gomez et al. 2022).
+    denoising (Rojas-Gomez et al. 2021).
     """
 
     classes: int

@@ -1,4 +1,4 @@
-"""A stage of a frozen network, and the decoder that inverts it (Rojas-Gomez et al. 2022).
+"""A stage of a frozen network, and the decoder that inverts it (Rojas-Gomez et al. 2021).
 
 The encoder is inverted; the comparator is the same network as it was trained, whose features of an
 image the feature loss and the discriminator use. Both take one image.

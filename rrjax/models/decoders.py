@@ -1,6 +1,6 @@
 """Decoders: from the features of a network's stage back to the image.
 
-Those of Rojas-Gomez et al. (2022), arXiv:2106.06927, as released for AlexNet, and `mirror`, their
+Those of Rojas-Gomez et al. (2021), arXiv:2106.06927, as released for AlexNet, and `mirror`, their
 like for a stage of any network. `(features, train) -> images`, float (N, H, W, C) in [0, 1]. A
 decoder is a table of rows, each a convolution with spectral norm and no bias, BN and ReLU.
 """

@@ -17,7 +17,7 @@ class Discriminator(nn.Module):
     """Tell images (N, H, W, C), float in [0, 1], from decoded ones, by the features (N, ...).
 
     Returns logits (N,), positive for true images. The features are the true image's in both cases.
-    Of Dosovitskiy and Brox (2016), with the spectral norm of Rojas-Gomez et al. (2022). `stride`
+    Of Dosovitskiy and Brox (2016), with the spectral norm of Rojas-Gomez et al. (2021). `stride`
     is the first convolution's: the published 4 takes images from 61 pixels on, 1 from 19.
 
     Raises:

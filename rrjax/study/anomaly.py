@@ -1,6 +1,6 @@
 """Is an image that a decoder of one class cannot make an anomaly?
 
-Rojas-Gomez et al. (2022), their anomaly detection: a decoder of a frozen network's features is
+Rojas-Gomez et al. (2021), their anomaly detection: a decoder of a frozen network's features is
 trained on one class alone, and a test image of any class is scored by how badly the decoder makes
 it from the best code of a search, which starts at noise. They do not say which error is the
 score: all three are here. Not in the paper: the decoder of the image's own features, without a

@@ -383,7 +383,7 @@ def _section(rows: Sequence[Row], folders: Sequence[str]) -> report.Section:
         text=[
             _count(rows),
             "Engstrom et al. (2019), follow-up: Santurkar et al. (2019), Kim et al. (2019), "
-            "Rojas-Gomez et al. (2022). A claim says that one number is less than the other. Yes: "
+            "Rojas-Gomez et al. (2021). A claim says that one number is less than the other. Yes: "
             "the whole 95 % interval of the difference is above 0, and the difference is at least "
             "what the column says; in part: it is above 0, but smaller; no: the interval holds 0 "
             "or lies below it. Over several folders: what all of them say, else in part. "

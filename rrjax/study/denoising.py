@@ -1,6 +1,6 @@
 """Does a decoder of a robust network's features take noise away?
 
-Rojas-Gomez et al. (2022), their denoising: a decoder trained to make the clean image of what a
+Rojas-Gomez et al. (2021), their denoising: a decoder trained to make the clean image of what a
 frozen encoder sees of the noisy one. AlexNet with Haar pooling hands its decoder what the pooling
 split off; a decoder of the same stage without that is the ablation. The paper's noise is of 50/255,
 clipped to [0,1], its test set CBSD68 at its own sizes.

@@ -1,6 +1,6 @@
 """What can a decoder of features make that was not there? What lies between images; new ones.
 
-Beyond Rojas-Gomez et al. (2022): the mixture of two images' features, decoded, beside the image
+Beyond Rojas-Gomez et al. (2021): the mixture of two images' features, decoded, beside the image
 that gradient steps find for the same mixture; and, for each class, features drawn from a Gaussian
 that was fitted to those of its training images, decoded. *Another* encoder, the standard one for
 the robust one's images and the other way round, says how far they are from real test images, and

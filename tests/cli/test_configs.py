@@ -44,7 +44,7 @@ PICTURES |= {"fill_eps": 21.6, "fill_step_size": 0.1, "fill_steps": 720, "fill_w
 PICTURES |= {"coarse": 8, "coarse_eps": 8.0, "coarse_step_size": 1.0, "coarse_steps": 40}
 PICTURES |= {"paint_eps": 70.0, "paint_step_size": 1.0, "paint_steps": 140}
 
-# Rojas-Gomez et al. (2022): the scripts of their code.
+# Rojas-Gomez et al. (2021): the scripts of their code.
 DECODER = {"epochs": 90, "batch_size": 128, "data.image_size": 224, "data.flip": False}
 DECODER |= {"loss.norm": "l1", "loss.pixel": 2e-6, "loss.feature": 0.01, "loss.adversarial": 100.0}
 DECODER |= {"loss.discriminator": 100.0, "loss.discriminator_stride": 4, "noise": 0.0}

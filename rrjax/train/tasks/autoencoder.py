@@ -1,4 +1,4 @@
-"""Train a decoder to invert a stage of a frozen network (Rojas-Gomez et al. 2022).
+"""Train a decoder to invert a stage of a frozen network (Rojas-Gomez et al. 2021).
 
 Losses of pixels, of features and of a discriminator that is trained in turn, in that paper's order:
 its step comes first. As in the authors' code all are sums, over pixels, features and images.
