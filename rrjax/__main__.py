@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -43,8 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         given = _parser().parse_args(argv[1:])
         given.run(given)
+        sys.stdout.flush()
     except BadInput as error:
         cli.exit_with_error(error)
+    except BrokenPipeError:  # rrjax list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

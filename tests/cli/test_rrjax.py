@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -185,3 +186,14 @@ def test_a_mistake_is_answered_by_one_line(arguments, message, trained, photo, r
     assert code == 2
     (line,) = shown.err.strip().splitlines()
     assert line.startswith("error: ") and message in line
+
+
+def test_a_reader_of_a_list_may_stop():
+    """As `head` does: `rrjax list | head -n 1`."""
+    command = [sys.executable, "-m", "rrjax", "list"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
