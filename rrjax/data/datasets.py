@@ -282,7 +282,8 @@ def _drawn(
     """Draw `n` different records, the first as `open_images` has them; return where they lie."""
     if n > len(source):
         raise BadInput(
-            f"{source.name} holds {len(source)} images, {n} are asked for: set a smaller --config.n"
+            f"{source.name} holds {len(source)} images, {n} are asked for: set a smaller "
+            "--config.n, or --config.gallery of a study that has one"
         )
     drawn = rng.choice(len(source), n, replace=False)
     if not first:
