@@ -135,10 +135,7 @@ def _with_pictures(text: str, workdir: Path) -> str:
         png = workdir / "figures" / html.unescape(file)
         if not png.is_file():
             return f"<em>figures/{file} could not be written</em>"
-        data, inches, grid = _compressed(png)
-        kind = "webp"
-        if (svg := png.with_suffix(".svg")).is_file():
-            kind, data = "svg+xml", svg.read_bytes()
+        kind, data, inches, grid = _picture(png)
         content = base64.b64encode(data).decode()
         places = f' data-grid="{html.escape(grid)}"' if grid else ""
         return (
@@ -149,14 +146,20 @@ def _with_pictures(text: str, workdir: Path) -> str:
     return _PICTURE.sub(embedded, text)
 
 
-def _compressed(png: Path) -> tuple[bytes, float, str]:
-    """Return a picture as WebP, a fifth of the PNG, its width in inches, and its cells as JSON."""
+def _picture(png: Path) -> tuple[str, bytes, float, str]:
+    """Return a picture's type and bytes, its width in inches, and its cells as JSON.
+
+    It is the SVG beside the PNG, or WebP, a fifth of the PNG.
+    """
     from PIL import Image  # here: a bench writes a page without pictures, and needs no Pillow
 
-    data = io.BytesIO()
     with Image.open(png) as image:
+        facts = image.width / image.info["dpi"][0], image.info.get("grid", "")
+        if (svg := png.with_suffix(".svg")).is_file():
+            return "svg+xml", svg.read_bytes(), *facts
+        data = io.BytesIO()
         image.convert("RGB").save(data, "WEBP", quality=90, method=0)
-        return data.getvalue(), image.width / image.info["dpi"][0], image.info.get("grid", "")
+        return "webp", data.getvalue(), *facts
 
 
 def _made() -> str:
