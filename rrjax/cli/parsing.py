@@ -1,11 +1,10 @@
 """A command line becomes a config and a workdir; what does not fit is said in one line."""
 
 import ast
-import difflib
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import tuple_parser
 
-from rrjax.errors import BadInput
+from rrjax.errors import BadInput, did_you_mean
 
 # What absl and Python say of a value of the wrong type, and what is wanted.
 _WANTED = {
@@ -158,12 +157,6 @@ def _unknown_field(argv: Sequence[str]) -> str:
             meant = did_you_mean(field, fields, most=1) or f"choose from {own}"
             return f"--{name}: the config has no field {field}; {meant}"
     return ""
-
-
-def did_you_mean(name: str, choices: Iterable[str], most: int = 3) -> str:
-    """Return "did you mean A or B?" for the choices that are nearly `name`; "" without any."""
-    near = difflib.get_close_matches(name, list(choices), most)
-    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def _fields(config: ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Sets in TFDS' array_record form, read without TensorFlow: `records` opens one as a source."""
 
-import difflib
 import os
 import shlex
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from rrjax.data.decode import decode
 from rrjax.data.folder import ask, expanded
 from rrjax.data.sources import Source
-from rrjax.errors import BadInput
+from rrjax.errors import BadInput, did_you_mean
 
 # TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
 # holds protobuf back.
@@ -183,8 +182,8 @@ def _absent(name: str, parsed: str, data_dir: Path) -> str:
     elif versions:
         fix = "choose one that is there"
     else:
-        near = difflib.get_close_matches(parsed, {*NAMES, *published, *_folders(data_dir)}, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "tfds.list_builders() lists them"
+        hint = did_you_mean(parsed, {*NAMES, *published, *_folders(data_dir)})
+        hint = hint or "tfds.list_builders() lists them"
         return f"no data set is called {name!r}, in {data_dir} or in TFDS: {hint}"
     others = f" (only {', '.join(versions)})" if versions else ""
     return f"{name} is not prepared in {data_dir}{others}: {fix}"

@@ -10,8 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from rrjax import cli
-from rrjax.errors import BadInput
+from rrjax.errors import BadInput, did_you_mean
 from rrjax.runs import pretrained
 from rrjax.runs.files import locked, replace_text
 from rrjax.runs.results import read_results
@@ -97,7 +96,7 @@ def read_config(path: str | Path) -> ConfigDict:
         config = ConfigDict(_as_today(json.loads(path.read_text()))).lock()
     except OSError as error:
         available = pretrained.models_available()
-        meant = cli.did_you_mean(str(path.parent), available)
+        meant = did_you_mean(str(path.parent), available)
         raise BadInput(
             f"{path.parent}: not a run folder (no readable config.json) nor a pretrained model: "
             f"{meant or ', '.join(available)} (docs/published.md has more; python -m rrjax.train "

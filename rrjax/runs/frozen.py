@@ -14,12 +14,11 @@ from flax.errors import FlaxError
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from rrjax import cli
 from rrjax.core import attack, attribution, checks, objectives, representation, search
 from rrjax.core.objectives import Apply
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_local_parts
-from rrjax.errors import BadInput
+from rrjax.errors import BadInput, did_you_mean
 
 ATTACK_STEPS = 20  # of 2.5 * eps / steps, as in the paper's Table 5
 _SHOWN = 20  # classes in an error
@@ -121,7 +120,7 @@ class Frozen:
             return names.index(name)
         if isinstance(name, str) and not name.isdecimal():
             more = ", ..." if len(names) > _SHOWN else ""
-            meant = cli.did_you_mean(name, names)
+            meant = did_you_mean(name, names)
             meant = meant or f"there are {', '.join(names[:_SHOWN])}{more}"
             raise BadInput(f"no class {name!r}: {meant}")
         number = int(name) if isinstance(name, str) else name
