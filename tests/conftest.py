@@ -1,6 +1,5 @@
 """Strict by default: two CPU devices, no silent rank promotion, warnings are errors."""
 
-import gc
 import importlib
 import os
 import shutil
@@ -27,8 +26,6 @@ from rrjax import cli
 
 cli.enable_compilation_cache()
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tracing makes many small objects, and Python would look through them every 700.
-gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_sessionstart(session):
