@@ -6,11 +6,11 @@ photographs, the modules `attack`, `attribution`, `objectives` and `representati
 packages that they lie in. All of it is imported at its first use.
 """
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-from rrjax.errors import BadInput
 
 # Each name and the module that defines it.
 _PUBLIC = {
@@ -36,12 +36,26 @@ _PUBLIC = {
 _MODULES = ("attack", "attribution", "objectives", "representation")
 _PACKAGES = ("core", "data", "evaluate", "models", "runs")
 
-__all__ = ["BadInput", "__version__", *_MODULES, *_PACKAGES, *_PUBLIC]
+__all__ = ["BadInput", "Stopped", "__version__", *_MODULES, *_PACKAGES, *_PUBLIC]
 
 # The shipped configs are rrjax.configs. A wheel holds them inside the package; a clone beside it,
 # where people edit them.
 if not Path(__file__).with_name("configs").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
+
+
+class BadInput(ValueError):
+    """Say in one line which value is invalid and how to fix it; commands print it, exit code 2."""
+
+
+class Stopped(Exception):
+    """Say that the run was interrupted and has saved: the same command resumes it, exit code 75."""
+
+
+def did_you_mean(name: str, choices: Iterable[str], most: int = 3) -> str:
+    """Return "did you mean A or B?" for the choices that are nearly `name`; "" without any."""
+    near = difflib.get_close_matches(name, list(choices), most)
+    return f"did you mean {' or '.join(near)}?" if near else ""
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import rrjax
-from rrjax import cli
-from rrjax.errors import BadInput
+from rrjax import BadInput, cli
 
 # Commands with --config, each `python -m rrjax.NAME`.
 MODULES = {

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from rrjax import runs
-from rrjax.errors import EXIT_STOPPED
+from rrjax.cli.command import EXIT_STOPPED
 from rrjax.runs import checkpoints
 from rrjax.train import loop
 from rrjax.train.tasks import classifier

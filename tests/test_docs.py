@@ -8,9 +8,8 @@ from absl import flags
 
 import generate
 from paths import ROOT
+from rrjax import BadInput, cli
 from rrjax import __main__ as command
-from rrjax import cli
-from rrjax.errors import BadInput
 from rrjax.study import claims
 
 README = (ROOT / "README.md").read_text()

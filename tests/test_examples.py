@@ -1,4 +1,4 @@
-"""The examples of the public functions, the README's and the tutorials', run as they are written.
+"""The examples of public functions, of the README, the tutorials and a guide, run as they are written.
 
 Their searches take fewer steps here.
 """
@@ -16,6 +16,7 @@ from rrjax.runs import networks, own
 
 TUTORIALS = sorted((ROOT / "docs/tutorials").glob("*.md"))
 PAGES = ["README.md", *(f"docs/tutorials/{path.name}" for path in TUTORIALS)]
+PAGES += ["docs/guides/own_models.md"]
 BLOCK = re.compile("```python\n(.*?)```", re.DOTALL)
 EXAMPLES = {page: BLOCK.findall((ROOT / page).read_text()) for page in PAGES}
 

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from rrjax import models
-from rrjax.errors import BadInput
+from rrjax import BadInput, models
 
 FIELDS = ("kind", "name", "variant", "size", "n")
 KINDS = ("adversarial", "standard", "evaluation", "inversion")

@@ -13,8 +13,8 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
+from rrjax import BadInput
 from rrjax.cli.programs import cache_setting
-from rrjax.errors import BadInput
 
 NODE = 8  # the devices of each topology
 

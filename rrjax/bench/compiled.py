@@ -17,9 +17,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.bench import cases, chips, hlo, programs
-from rrjax.errors import BadInput
 from rrjax.runs import report
 from rrjax.runs.page import write_report
 

@@ -19,10 +19,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.data import folder, pipeline, sources, transforms
 from rrjax.data.decode import decode
-from rrjax.errors import BadInput
 from rrjax.runs import report
 
 BASELINE = "Pillow loop"

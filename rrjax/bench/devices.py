@@ -23,10 +23,9 @@ import numpy as np
 from jax import lax
 from ml_collections import ConfigDict
 
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.bench.speed import times
 from rrjax.core import attack, devices, vmapped
-from rrjax.errors import BadInput
 from rrjax.evaluate import robustness
 from rrjax.runs import report
 

@@ -17,11 +17,10 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.core import attribution, losses
 from rrjax.data import sources
 from rrjax.data.augment import pixels
-from rrjax.errors import BadInput
 from rrjax.evaluate import roar
 from rrjax.runs import report
 

@@ -20,12 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.bench import cases
 from rrjax.cli.programs import cache_setting
 from rrjax.core import devices, vmapped
 from rrjax.data.augment import pixels
-from rrjax.errors import BadInput
 from rrjax.runs import report
 from rrjax.train import parallel
 from rrjax.train.tasks import classifier

@@ -12,11 +12,13 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
+from rrjax import BadInput, Stopped
 from rrjax.cli import parsing, processes
 from rrjax.cli.programs import enable_compilation_cache
-from rrjax.errors import EXIT_BAD_INPUT, EXIT_STOPPED, BadInput, Stopped
 
 Run = Callable[[ConfigDict, str], None]
+EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 75  # sysexits' EX_TEMPFAIL, "try again": the launch scripts requeue on it
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a limit
 PRECISIONS = ("default", "high", "highest")
 

@@ -12,7 +12,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import tuple_parser
 
-from rrjax.errors import BadInput, did_you_mean
+from rrjax import BadInput, did_you_mean
 
 # What absl and Python say of a value of the wrong type, and what is wanted.
 _WANTED = {

@@ -10,7 +10,7 @@ import jax
 from absl import flags
 
 import rrjax
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 _started: ContextVar[float | None] = ContextVar("when the command started", default=None)
 

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from rrjax import cli
+from rrjax import BadInput, cli
 from rrjax.convert import hub_folder, model_card, networks
-from rrjax.errors import BadInput
 
 CONVERSIONS = {
     "import": networks.import_network,

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.convert import networks
-from rrjax.errors import BadInput
 from rrjax.runs import hub, network_files, torch_files
 from rrjax.runs.files import replace_text
 

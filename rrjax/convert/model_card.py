@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from rrjax import cli, runs
-from rrjax.errors import BadInput
+from rrjax import BadInput, cli, runs
 from rrjax.runs import pretrained, report
 from rrjax.runs.files import replace_text
 from rrjax.study import masking

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.data import sources
-from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
 from rrjax.runs import (
     checkpoints,

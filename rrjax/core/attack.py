@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rrjax import BadInput
 from rrjax.core import checks, direction, objectives
 from rrjax.core.pgd import (
     Projection,
@@ -22,7 +23,6 @@ from rrjax.core.pgd import (
     within_l2,
     within_linf,
 )
-from rrjax.errors import BadInput
 
 NORMS = ("l2", "linf", "unconstrained")
 BALLS = {"l2": (within_l2, l2_step), "linf": (within_linf, linf_step)}

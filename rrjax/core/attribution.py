@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
 
+from rrjax import BadInput
 from rrjax.core import checks, objectives, rules
 from rrjax.core.objectives import Apply
-from rrjax.errors import BadInput
 
 Objective = Callable[[jax.Array], jax.Array]
 Attribution = Callable[[jax.Array], jax.Array]

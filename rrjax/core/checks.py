@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 _ROUNDING = 1e-5  # of pixels that were resized or decoded
 

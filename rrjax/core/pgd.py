@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rrjax import BadInput
 from rrjax.core import direction
-from rrjax.errors import BadInput
 
 Objective = Callable[[jax.Array], jax.Array]
 Projection = Callable[[jax.Array], jax.Array]

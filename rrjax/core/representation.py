@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from rrjax import BadInput
 from rrjax.core import checks, objectives
 from rrjax.core.direction import unit
 from rrjax.core.pgd import SearchResult, Stop, l2_search
-from rrjax.errors import BadInput
 
 
 def invert(

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from rrjax import BadInput
 from rrjax.core.objectives import Apply, Objective
-from rrjax.errors import BadInput
 
 
 class Both(NamedTuple):

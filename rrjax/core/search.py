@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from rrjax import BadInput
 from rrjax.core import checks, objectives
 from rrjax.core.pgd import SearchResult, better, l2_search
 from rrjax.core.vmapped import in_local_parts
-from rrjax.errors import BadInput
 
 # What is minimized in one image: (apply, target) -> image -> scalar.
 ObjectiveOf = Callable[[objectives.Apply, Any], objectives.Objective]

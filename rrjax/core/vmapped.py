@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rrjax import BadInput
 from rrjax.core import checks, devices, objectives
 from rrjax.core.pgd import SearchResult
 from rrjax.core.representation import invert, visualize
-from rrjax.errors import BadInput
 
 # An array, or what reads or draws its rows when they are asked for, as `data.Images`.
 Rows = Any

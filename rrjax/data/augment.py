@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 Batch = dict[str, np.ndarray]
 

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from rrjax import BadInput
 from rrjax.data import folder, idx, imagenet, npy, pipeline, records, sources, transforms
 from rrjax.data.augment import Batch, pixels
-from rrjax.errors import BadInput
 
 
 class Data(NamedTuple):

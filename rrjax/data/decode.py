@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 # Pillow turns these into RGB as torchvision's ImageFolder does; the others (16 or 32 bits a
 # channel) it would cut off at 255.

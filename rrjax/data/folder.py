@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from rrjax import BadInput
 from rrjax.data.decode import Corrupt, decode
 from rrjax.data.sources import Source
-from rrjax.errors import BadInput
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rrjax import BadInput
 from rrjax.data.folder import ask, expanded
 from rrjax.data.sources import Source, arrays
-from rrjax.errors import BadInput
 
 PREFIXES = {"train": "train", "test": "t10k"}
 UBYTE = 8  # the code of the one type of entries that is read

@@ -6,8 +6,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from tensorflow_datasets.datasets.imagenet2012 import imagenet2012_dataset_builder as stock
 
+from rrjax import BadInput
 from rrjax.data.sources import Source, grouped
-from rrjax.errors import BadInput
 
 # Restricted ImageNet (Tsipras et al., 2019): class -> its indices among ImageNet's 1,000.
 RESTRICTED = {

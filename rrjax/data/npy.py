@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rrjax import BadInput
 from rrjax.data.folder import SPLITS, ask, expanded
 from rrjax.data.sources import Source, arrays
-from rrjax.errors import BadInput
 
 IMAGES, LABELS, CLASSES = "images.npy", "labels.npy", "classes.txt"
 

@@ -17,10 +17,10 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from rrjax import BadInput
 from rrjax.data.augment import Batch
 from rrjax.data.decode import Corrupt
 from rrjax.data.sources import Source
-from rrjax.errors import BadInput
 
 Record = dict[str, Any]
 _SHARED_MEMORY = "/dev/shm"

@@ -11,10 +11,10 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import naming, read_only_builder
 from tqdm import tqdm
 
+from rrjax import BadInput, did_you_mean
 from rrjax.data.decode import decode
 from rrjax.data.folder import ask, expanded
 from rrjax.data.sources import Source
-from rrjax.errors import BadInput, did_you_mean
 
 # TFDS' command line imports all of these even to print its help. In a venv of its own: Apache Beam
 # holds protobuf back.

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 
 @dataclass(frozen=True, eq=False)

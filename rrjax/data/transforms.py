@@ -16,7 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 Record = dict[str, Any]
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jax.scipy.stats import rankdata
 
+from rrjax import BadInput
 from rrjax.core import attribution, direction
 from rrjax.core.attribution import Attribution, Objective
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 # The package's module of each network, and the fewest pixels a side that it takes.
 NETS = {"alexnet": ("AlexNet", 31), "vgg16": ("VGG16", 16)}

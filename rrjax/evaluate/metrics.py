@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
+from rrjax import BadInput
 from rrjax.core import direction
 from rrjax.core.vmapped import in_local_parts
-from rrjax.errors import BadInput
 
 Array = np.ndarray | jax.Array
 Summary = dict[str, float | int | str]  # "mean", "low", "high", "n", "interval"

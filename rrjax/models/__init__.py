@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax.errors import ScopeParamShapeError
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models import folding, layers, own
 from rrjax.models.alexnet import AlexNet
 from rrjax.models.densenet import DenseNet

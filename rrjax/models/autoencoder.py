@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models import decoders, layers
 from rrjax.models.discriminator import Discriminator
 

@@ -12,17 +12,18 @@ whatever the host that it is traced on:
 | "dilated" | a dilated image (transposed convolutions) | lax's     | the image as the kernel      |
 | "product" | a 1x1 kernel; a small one; one of more    | a product | of the product               |
 |           | places than the output has                |           |                              |
-| "patches" | a large output, of few channels           | lax's     | of the product               |
-| "each"    | a large output, of more channels          | lax's     | "whole"'s, an image a time   |
-| "whole"   | all others                                | lax's     | in the layout that is fast   |
+| "places"  | many channels; an image of many outputs   | lax's     | a product a place of it      |
+| "parts"   | all others                                | lax's     | in the layout that is fast,  |
+|           |                                           |           | a part of the images a time  |
 
 Why: a matrix product is faster than XLA:CPU's convolution where the kernel is small. Where it has
 more places than the image, as 3x3 on 2x2 pixels, XLA lets the two change roles, which takes 25
 times as long as a product. XLA:CPU brings convolutions into the layout it is fast in outside of
 loops only, and all of rrjax's searches are loops; so from "dilated" on, other than the product,
 derivatives are written in that layout (`_transposable`). The gradient of a kernel is a convolution
-of which the output's cotangent is the kernel: where that is larger than the caches, an image at a
-time is faster. The gradient of the images of a strided convolution has as few channels as they
+of which the output's cotangent is the kernel: it is fast while that fits into a cache, so a part of
+the images at a time. Where the kernel has many channels, or one image many outputs, products of the
+image, shifted to each place of the kernel, and the cotangent are faster. The gradient of the images of a strided convolution has as few channels as they
 have: blocks of pixels have more (`_along_blocks`). A channel by itself is a sum of shifted images,
 each times one number of the kernel (`_shifts`): of 4 images of 32x32 with 96 channels, 2 apart, it
 takes a tenth of XLA:CPU's time, and its gradient of the kernel in a loop body a sixtieth.
@@ -48,11 +49,16 @@ _SMALL_INPUTS, _SMALL_OUTPUTS = 36, 16
 # The most channels of which a strided convolution takes the gradient in blocks: those of an image.
 _FEW_CHANNELS = 4
 
-# The size of an output from which on its cotangent is too large a kernel for a CPU's caches to
-# convolve with. Of 128 images, an image at a time took 0.16 of the whole with 32 or 64 channels of
-# 32x32, and 0.27 with 128 of 16x16; a product took 0.7 with 16 of 32x32, and longer than the whole
-# with 32 of 16x16, 1.0 million numbers.
-_LARGE = 2_000_000
+# The most numbers of a cotangent that a CPU convolves with, half a MiB, an image's at least: of 32
+# images of 16x16 and 128 channels, 2 or 4 a time took a third of the time of all at once, of 128 of
+# 32x32 and 16 channels 8 or 16 a time a seventh.
+_PART = 2**17
+
+# The inputs times outputs of a kernel from which on products are faster than that (1.1 to 1.8 times
+# from 128 to 256 channels on, 0.9 of 128 to 128), and an image's outputs, from 64 inputs on (1.2
+# times at 112x112; 0.6 at 56x56).
+_MANY_CHANNELS = 2**15
+_MANY_OUTPUTS, _THEIR_INPUTS = 2**19, 64
 
 Padding = str | tuple[tuple[int, int], ...]
 # (image, kernel[, dimension numbers]) -> outputs, of one geometry.
@@ -137,9 +143,8 @@ def _on_cpu(
         return _transposable(shifts, partial(_along_shifts, strides, pads), shifts)
     along_kernel = {
         "dilated": partial(_across_dilated, pads, image_dilation or (1, 1), precise),
-        "patches": product,
-        "each": partial(_across_each, stock),
-        "whole": partial(_across, stock),
+        "places": partial(_across_places, strides, pads, precise),
+        "parts": partial(_across_parts, stock),
     }[form]
     along_image = partial(_along, stock)
     if in_blocks:
@@ -171,16 +176,15 @@ def _form(
     """Choose the row of the module's table, of those below "stock"."""
     if image_dilated:
         return "dilated"
-    *inputs, outputs = kernel_shape
-    few = outputs <= _SMALL_OUTPUTS
-    if inputs[:2] == [1, 1] or (few and math.prod(inputs) <= _SMALL_INPUTS):
+    *window, inputs, outputs = kernel_shape
+    small = outputs <= _SMALL_OUTPUTS and math.prod(window) * inputs <= _SMALL_INPUTS
+    if window == [1, 1] or small:
         return "product"
-    shape = output_shape()
-    if math.prod(inputs[:2]) > math.prod(shape[1:3]) > 0:
+    places = output_shape()[1:3]
+    if math.prod(window) > math.prod(places) > 0:
         return "product"
-    if math.prod(shape) < _LARGE:
-        return "whole"
-    return "patches" if few else "each"
+    large = math.prod(places) * outputs >= _MANY_OUTPUTS and inputs >= _THEIR_INPUTS
+    return "places" if large or inputs * outputs >= _MANY_CHANNELS else "parts"
 
 
 def _product(
@@ -191,15 +195,25 @@ def _product(
     precise: tuple[Any, Any],
 ) -> jax.Array:
     """Convolve as a matrix product: each pixel's patch times the kernel."""
-    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
-    padded = lax.pad(image, jnp.zeros((), image.dtype), edges)
+    padded = _padded(image, pads)
     patches = jnp.concatenate(_shifted(padded, kernel.shape[:2], strides), axis=-1)
-    return jnp.matmul(
-        patches,
-        kernel.reshape(-1, kernel.shape[3]),
-        precision=precise[0],
-        preferred_element_type=precise[1],
-    )
+    return _multiplied(patches, kernel.reshape(-1, kernel.shape[3]), precise)
+
+
+def _padded(image: jax.Array, pads: Sequence[tuple[int, int]]) -> jax.Array:
+    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
+    return lax.pad(image, jnp.zeros((), image.dtype), edges)
+
+
+def _multiplied(x: jax.Array, matrix: jax.Array, precise: tuple[Any, Any]) -> jax.Array:
+    """Multiply (..., C) with a matrix (C, D), as one of two axes.
+
+    Of more axes the transpose, along which gradients of kernels go, is a product for which XLA:CPU
+    turns the cotangent around: a third of ResNet-50's standard step.
+    """
+    flat = x.reshape(-1, x.shape[-1])
+    product = jnp.matmul(flat, matrix, precision=precise[0], preferred_element_type=precise[1])
+    return product.reshape(*x.shape[:-1], matrix.shape[1])
 
 
 def _shifted(padded: jax.Array, window: Sequence[int], strides: Sequence[int]) -> list[jax.Array]:
@@ -330,9 +344,35 @@ def _across(stock: Stock, image: jax.Array, d_kernel: jax.Array) -> jax.Array:
     return along.transpose(2, 0, 1, 3)
 
 
-def _across_each(stock: Stock, images: jax.Array, d_kernel: jax.Array) -> jax.Array:
-    """Do `_across` an image at a time: its transpose's kernels are small."""
-    return lax.map(lambda image: _across(stock, image[None], d_kernel)[0], images)
+def _across_parts(stock: Stock, images: jax.Array, d_kernel: jax.Array) -> jax.Array:
+    """Do `_across` a part of the images at a time: its transpose's kernels are small."""
+    n, *rest = images.shape
+    outputs = math.prod(jax.eval_shape(stock, images, d_kernel).shape[1:])
+    sizes = (size for size in range(n, 0, -1) if not n % size)
+    size = next((size for size in sizes if size * outputs <= _PART), min(n, 1))
+    if size == n:
+        return _across(stock, images, d_kernel)
+    parts = images.reshape(-1, size, *rest)
+    along = lax.map(lambda part: _across(stock, part, d_kernel), parts)
+    return along.reshape(n, *along.shape[2:])
+
+
+def _across_places(
+    strides: Sequence[int],
+    pads: Sequence[tuple[int, int]],
+    precise: tuple[Any, Any],
+    image: jax.Array,
+    d_kernel: jax.Array,
+) -> jax.Array:
+    """Convolve with a kernel's tangent: a product for each of the kernel's places, added.
+
+    Its transpose is a product of the cotangent and the image, shifted to that place.
+    """
+    padded = lax.optimization_barrier(_padded(image, pads))
+    places = d_kernel.reshape(-1, *d_kernel.shape[2:])
+    shifted = _shifted(padded, d_kernel.shape[:2], strides)
+    terms = [_multiplied(x, place, precise) for x, place in zip(shifted, places, strict=True)]
+    return sum(terms[1:], terms[0])
 
 
 def _across_dilated(

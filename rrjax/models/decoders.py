@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models import layers, wavelets
 
 _normal = nn.initializers.normal(0.02)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models import layers
 
 # Channels, kernel size, stride and padding.

@@ -19,7 +19,7 @@ import numpy as np
 from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models import layers
 
 # Of a stage's largest number. Rounding moves it by 2e-6, a BN in a wrong place by a tenth or more,

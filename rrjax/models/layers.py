@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models.convolution import convolution
 
 BN_EPSILON = 1e-5  # torch's

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from rrjax import cli
-from rrjax.errors import BadInput
+from rrjax import BadInput, cli
 from rrjax.prepare import folder, imagenet
 
 

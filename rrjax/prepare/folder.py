@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from rrjax import BadInput
 from rrjax.data import records
 from rrjax.data.decode import decode
 from rrjax.data.folder import SPLITS, ask, expanded, files, split_folder
 from rrjax.data.sources import describe
-from rrjax.errors import BadInput
 from rrjax.prepare.writer import THREADS, Split, building, write
 
 

@@ -23,9 +23,9 @@ from tensorflow_datasets.core.hashing import Hasher
 from tensorflow_datasets.datasets.imagenet2012 import imagenet2012_dataset_builder as stock
 from tqdm import tqdm
 
+from rrjax import BadInput
 from rrjax.data import folder, records
 from rrjax.data.imagenet import VALIDATION, validation_labels, wnids
-from rrjax.errors import BadInput
 from rrjax.prepare import writer
 
 REENCODED = {*stock.CMYK_IMAGES, *stock.PNG_IMAGES}

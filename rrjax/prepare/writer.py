@@ -15,8 +15,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.core.utils import shard_utils
 from tqdm import tqdm
 
+from rrjax import BadInput
 from rrjax.data.records import one_line
-from rrjax.errors import BadInput
 from rrjax.runs.files import locked
 
 T = TypeVar("T")

@@ -65,7 +65,8 @@ def _summary(config: ConfigDict) -> dict[str, str]:
     fields |= {"images": size, "classes": str(model.classes), "data": data.name}
     if "attack" in config:
         attack = config.attack
-        fields["trained against"] = f"{attack.norm}, eps {attack.eps:g}" if attack.eps else "nobody"
+        nobody = "nobody" if config.epochs else "unknown"
+        fields["trained against"] = f"{attack.norm}, eps {attack.eps:g}" if attack.eps else nobody
     return fields
 
 

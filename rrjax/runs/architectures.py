@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.models import STANDARD_WIDTH
 from rrjax.runs import defaults
 

@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 ITEMS = ("variables", "training")
 

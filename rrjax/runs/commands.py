@@ -10,9 +10,8 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from rrjax import cli
+from rrjax import BadInput, cli
 from rrjax.core import attribution, search
-from rrjax.errors import BadInput
 from rrjax.runs import frozen, networks, photographs
 
 Columns = dict[str, np.ndarray]  # what is drawn: images (N, H, W, C) by their titles

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 # What a file system without flock answers (a Lustre without -o flock, some network mounts).
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP)

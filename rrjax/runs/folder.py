@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput, did_you_mean
+from rrjax import BadInput, did_you_mean
 from rrjax.runs import pretrained
 from rrjax.runs.files import locked, replace_text
 from rrjax.runs.results import read_results

@@ -14,11 +14,11 @@ from flax.errors import FlaxError
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
+from rrjax import BadInput, did_you_mean
 from rrjax.core import attack, attribution, checks, objectives, representation, search
 from rrjax.core.objectives import Apply
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_local_parts
-from rrjax.errors import BadInput, did_you_mean
 
 ATTACK_STEPS = 20  # of 2.5 * eps / steps, as in the paper's Table 5
 _SHOWN = 20  # classes in an error
@@ -307,12 +307,12 @@ class Frozen:
 
     def _facts(self) -> dict[str, str]:
         model, trained, size = self.config.model, self.config.attack, self.image_size
-        adversary = f"{trained.norm} eps {trained.eps:g}" if trained.eps else "standard training"
+        known = "standard training" if self.config.epochs else "training unknown"
         return {
             "network": model.module or model.name,
             "classes": str(len(self.classes)),
             "images": f"{size}x{size}x{len(model.mean)}",
-            "training": adversary,
+            "training": f"{trained.norm} eps {trained.eps:g}" if trained.eps else known,
         }
 
     def __repr__(self) -> str:

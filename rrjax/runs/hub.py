@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 PREFIX = "hf:"
 _ADDRESS = re.compile(r"hf:(?P<repository>[^/@]+/[^/@]+)(/(?P<file>[^@]+))?(@(?P<revision>.+))?")

@@ -10,8 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import models
-from rrjax.errors import BadInput
+from rrjax import BadInput, models
 from rrjax.runs import architectures, defaults, torch_checkpoint, torch_files
 from rrjax.runs.torch_checkpoint import Unwrapped
 
@@ -183,10 +182,10 @@ def _normalize(model: ConfigDict, network: Unwrapped, chosen: Mapping[str, Any])
 
 
 def _training(model: ConfigDict) -> ConfigDict:
-    """Return the config of a training, of which only the model is known."""
+    """Return the config of a training, of which only the model is known: it has no epochs."""
     config = defaults.get_config().unlock()
     size = _image_size(model)
     config.model.update({field: value for field, value in model.items() if field != "dtype"})
     config.data.update(name="folder", image_size=size, resize=256 if size == 224 else size)
-    config.attack.eps = 0.0
+    config.attack.eps, config.epochs = 0.0, 0
     return config.lock()

@@ -13,11 +13,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.core import devices
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.vmapped import in_local_parts
-from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding, vaegan
 from rrjax.models.layers import straight_through
 from rrjax.runs import checkpoints, defaults, hub, network_files, own, pretrained, published

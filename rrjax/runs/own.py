@@ -12,7 +12,7 @@
 ...     stages={"representation": "features", "conv": "conv"},
 ... )
 >>> network
-<Frozen Net, 3 classes, images 32x32x3, standard training>
+<Frozen Net, 3 classes, images 32x32x3, training unknown>
 >>> network.invert(jnp.full((32, 32, 3), 0.3), steps=2).x.shape
 (32, 32, 3)
 """
@@ -31,8 +31,8 @@ from flax import nnx
 from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict
 
+from rrjax import BadInput
 from rrjax.core import devices
-from rrjax.errors import BadInput
 from rrjax.models.layers import at_least_float32
 from rrjax.models.own import imported as imported_object
 from rrjax.runs import defaults, hub
@@ -91,7 +91,7 @@ def wrap(
     config.model.update(name=name, classes=n, mean=statistics[0], std=statistics[1])
     config.data.update(name="folder", image_size=image_size, resize=image_size)
     config.data.update(class_names=tuple(classes), lighting=0.0)  # that is for three channels
-    config.attack.eps = 0.0
+    config.attack.eps, config.epochs = 0.0, 0  # how it was trained is not known
     return Frozen(config.lock(), None, arrays, apply, apply)
 
 

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import ExifTags, Image
 
+from rrjax import BadInput
 from rrjax.core import checks
 from rrjax.data import npy
 from rrjax.data.decode import decode
 from rrjax.data.folder import SUFFIXES, ask, expanded
 from rrjax.data.transforms import resize_center_crop
-from rrjax.errors import BadInput
 
 SIDE = 2.2  # inches of an image
 # EXIF's orientations whose rows, or columns, are backwards, once those from 5 on are transposed.

@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import cli
-from rrjax.errors import BadInput
+from rrjax import BadInput, cli
 from rrjax.runs import defaults, hub, network_files, report, torch_checkpoint, torch_files
 from rrjax.runs.files import in_turn, replace_text, sha256
 

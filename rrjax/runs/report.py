@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs.files import replace_text
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs.files import in_turn, replace_text
 from rrjax.runs.page import write_report, write_section
 from rrjax.runs.report import Section, text_table

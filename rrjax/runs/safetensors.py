@@ -12,7 +12,7 @@ from typing import BinaryIO
 import ml_dtypes
 import numpy as np
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 _DTYPES = {
     "F64": np.dtype("<f8"),

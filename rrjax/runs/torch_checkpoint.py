@@ -16,7 +16,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import torch_files
 
 _LEAVES = {

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeGuard
 
 import numpy as np
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import safetensors, torch_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 import ml_dtypes
 import numpy as np
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 
 DTYPES = {
     "torch.DoubleStorage": np.dtype("<f8"),

@@ -14,10 +14,9 @@ from functools import partial
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import vmapped
 from rrjax.core.vmapped import in_parts
-from rrjax.errors import BadInput
 from rrjax.runs import figures
 from rrjax.study.comparison import choose_units, publish, require, summarized, times_largest
 

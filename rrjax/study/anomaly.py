@@ -19,10 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import anomaly
 from rrjax.core.vmapped import Rows, in_parts
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import in_saved_parts, part_cache, require, section

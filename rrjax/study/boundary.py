@@ -17,9 +17,8 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.core import attack, direction, losses, manifold, objectives
-from rrjax.errors import BadInput
 from rrjax.runs import figures, report
 from rrjax.study.comparison import publish, require
 

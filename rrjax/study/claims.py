@@ -23,8 +23,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from rrjax import runs
-from rrjax.errors import BadInput
+from rrjax import BadInput, runs
 from rrjax.evaluate import metrics
 from rrjax.runs import report
 from rrjax.study.comparison import Row

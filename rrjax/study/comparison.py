@@ -15,9 +15,8 @@ import numpy.typing as npt
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.core import vmapped
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import report
 

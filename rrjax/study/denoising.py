@@ -15,11 +15,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core.vmapped import Rows, in_parts
 from rrjax.data import folder, outside
 from rrjax.data.augment import pixels
-from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import section, summarized

@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import gaussian, representation, vmapped
 from rrjax.core.manifold import Manifold, flattened
 from rrjax.core.vmapped import in_parts, timed
-from rrjax.errors import BadInput
 from rrjax.runs import figures, report
 from rrjax.study.comparison import require, section, summarized
 

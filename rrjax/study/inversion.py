@@ -13,12 +13,11 @@ from functools import partial
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import Rows, in_parts
 from rrjax.data import outside
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 from rrjax.study.comparison import (

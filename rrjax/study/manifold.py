@@ -17,12 +17,11 @@ from matplotlib import colormaps
 from ml_collections import ConfigDict
 from scipy import stats
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import attack, manifold, objectives, vmapped
 from rrjax.core.devices import on_each
 from rrjax.core.manifold import Manifold
 from rrjax.core.vmapped import in_parts
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import (

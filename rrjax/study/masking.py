@@ -19,10 +19,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import attack, losses
 from rrjax.data.augment import Batch
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures, report
 from rrjax.study.comparison import require

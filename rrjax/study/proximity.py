@@ -16,12 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import vmapped
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_parts
 from rrjax.data import Images
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures, report
 from rrjax.study.comparison import (

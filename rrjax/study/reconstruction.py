@@ -15,11 +15,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import representation, vmapped
 from rrjax.core.vmapped import Rows, in_parts, timed
 from rrjax.data import outside
-from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures
 from rrjax.runs.frozen import takes

@@ -16,9 +16,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import objectives, regularization, representation, vmapped
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import (

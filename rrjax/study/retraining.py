@@ -19,10 +19,9 @@ from ml_collections import ConfigDict
 from scipy import stats
 from tqdm import tqdm
 
-from rrjax import data, models, runs
+from rrjax import BadInput, data, models, runs
 from rrjax.core import attribution, objectives, vmapped
 from rrjax.core.vmapped import in_parts
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, roar
 from rrjax.runs import figures, report
 from rrjax.study.comparison import by_norm, require, section

@@ -15,12 +15,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.core import stylization
 from rrjax.core.devices import on_each
 from rrjax.core.vmapped import in_parts
 from rrjax.data import outside
-from rrjax.errors import BadInput
 from rrjax.evaluate import lpips, metrics
 from rrjax.runs import figures
 from rrjax.study.comparison import require, section, summarized

@@ -10,8 +10,7 @@ python -m rrjax.study --config=configs/tradeoff.py --workdir=runs/quickstart
 from ml_collections import ConfigDict
 from scipy import stats
 
-from rrjax import runs
-from rrjax.errors import BadInput
+from rrjax import BadInput, runs
 from rrjax.evaluate import roar
 from rrjax.runs import figures
 from rrjax.runs.report import center

@@ -14,9 +14,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import attack, representation, vmapped
-from rrjax.errors import BadInput
 from rrjax.evaluate import metrics, robustness
 from rrjax.runs import figures
 from rrjax.study.comparison import require, section

@@ -15,10 +15,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rrjax import data, runs
+from rrjax import BadInput, data, runs
 from rrjax.core import vmapped
 from rrjax.data import outside
-from rrjax.errors import BadInput
 from rrjax.runs import figures
 from rrjax.study.comparison import in_pairs, publish, require
 

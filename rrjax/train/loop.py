@@ -12,11 +12,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from rrjax import BadInput, Stopped, runs
 from rrjax.core import devices
 from rrjax.data import Data
 from rrjax.data.augment import Batch
-from rrjax.errors import BadInput, Stopped
 from rrjax.runs import checkpoints
 from rrjax.train import parallel
 from rrjax.train.log import Log, open_log

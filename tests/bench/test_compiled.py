@@ -7,8 +7,8 @@ from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from commands import refused, results, works
+from rrjax import BadInput
 from rrjax.bench import chips, compiled
-from rrjax.errors import BadInput
 
 CONFIG = "--config=configs/bench_compiled.py"
 

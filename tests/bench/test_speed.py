@@ -12,8 +12,8 @@ import pytest
 
 from commands import results, works
 from paths import ROOT
+from rrjax import BadInput
 from rrjax.bench import speed
-from rrjax.errors import BadInput
 
 pytestmark = pytest.mark.slow
 

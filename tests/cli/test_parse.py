@@ -14,8 +14,7 @@ from absl import flags, logging
 import rrjax
 from commands import refused
 from paths import ROOT
-from rrjax import cli
-from rrjax.errors import BadInput, Stopped
+from rrjax import BadInput, Stopped, cli
 
 OWN = """
 from ml_collections import ConfigDict

@@ -11,7 +11,7 @@ import hub as loopback
 import rrjax
 from commands import refused, works
 from paths import GOLDEN
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import network_files, torch_checkpoint, torch_files
 
 EXPORT = ("convert", "--config=configs/export_hub.py")

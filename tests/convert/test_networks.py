@@ -12,10 +12,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from paths import GOLDEN
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.configs import export_torch, import_lpips, import_torch, untrained
 from rrjax.convert import networks
-from rrjax.errors import BadInput
 from rrjax.evaluate import lpips
 from rrjax.runs import checkpoints, torch_checkpoint, torch_files
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rrjax import BadInput
 from rrjax.core import attack as attack_module
 from rrjax.core.attack import adversary
 from rrjax.data.augment import pixels
-from rrjax.errors import BadInput
 from rrjax.evaluate import robustness
 
 SHAPE = (6, 6, 1)

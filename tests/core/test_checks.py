@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.configs import robust_digits
 from rrjax.core import attack, attribution, objectives, representation, vmapped
 from rrjax.data.augment import pixels
-from rrjax.errors import BadInput
 from rrjax.runs import networks
 from rrjax.train.tasks import adversaries
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rrjax import BadInput
 from rrjax.core.pgd import l2_ball, l2_step, linf_ball, linf_step, pgd, raw_step, unit_cube
-from rrjax.errors import BadInput
 
 SHAPE = (4, 4, 3)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rrjax import BadInput
 from rrjax.core import representation, vmapped
-from rrjax.errors import BadInput
 
 SHAPE = (4, 4, 1)
 SEEN = jax.random.normal(jax.random.key(0), (6, 16))

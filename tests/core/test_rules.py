@@ -9,9 +9,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from golden.weights import SMALL, draw
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.core import attribution, objectives
-from rrjax.errors import BadInput
 from rrjax.models import layers
 from rrjax.runs import torch_checkpoint
 

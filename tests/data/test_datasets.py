@@ -5,9 +5,9 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
+from rrjax import BadInput
 from rrjax.configs import robust_digits
 from rrjax.data import datasets
-from rrjax.errors import BadInput
 
 DIGITS = ConfigDict({"name": "digits", "path": ""})
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from paths import SHARED
+from rrjax import BadInput
 from rrjax.data import outside
 from rrjax.data.folder import files, folder, photographs, pictures
-from rrjax.errors import BadInput
 
 CIFAR = SHARED / "cifar10_test.tar.gz"
 

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rrjax import data
-from rrjax.errors import BadInput
+from rrjax import BadInput, data
 
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
 LABELS = np.array([2, 0, 1], np.uint8)

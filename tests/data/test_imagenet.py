@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from rrjax import BadInput
 from rrjax.data import imagenet
 from rrjax.data.sources import Source, describe
-from rrjax.errors import BadInput
 
 
 def test_restricted_imagenet_is_the_papers():

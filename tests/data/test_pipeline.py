@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from rrjax import BadInput
 from rrjax.data import pipeline, sources
 from rrjax.data.decode import Corrupt
-from rrjax.errors import BadInput
 
 N = 50
 

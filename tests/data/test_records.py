@@ -14,8 +14,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from golden.pets import write_tree
+from rrjax import BadInput
 from rrjax.data import records
-from rrjax.errors import BadInput
 from rrjax.prepare import writer
 from rrjax.prepare.folder import prepare_folder
 

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from rrjax import data
+from rrjax import BadInput, data
 from rrjax.data import outside, sources
-from rrjax.errors import BadInput
 
 
 def test_arrays_gives_back_what_it_was_given():

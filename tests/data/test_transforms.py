@@ -17,8 +17,8 @@ from PIL import Image, ImageEnhance
 from scipy import stats
 
 from paths import GOLDEN, SHARED
+from rrjax import BadInput
 from rrjax.data import augment, decode, transforms
-from rrjax.errors import BadInput
 
 REFERENCE = json.loads((GOLDEN / "transforms.json").read_text())
 PHOTOGRAPHS = SHARED / "imagenet_samples"

@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 
 from paths import GOLDEN
+from rrjax import BadInput
 from rrjax.core import attribution
-from rrjax.errors import BadInput
 from rrjax.evaluate import interpretability
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.evaluate import lpips
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import roc_auc_score
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.evaluate import metrics
 
 RNG = np.random.default_rng(0)

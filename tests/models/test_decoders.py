@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import models
-from rrjax.errors import BadInput
+from rrjax import BadInput, models
 from rrjax.models import decoders, layers
 from rrjax.models.decoders import Decoder, WaveletDecoder, mirror
 from rrjax.models.discriminator import Discriminator

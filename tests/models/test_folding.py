@@ -14,8 +14,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from golden.weights import SMALL
-from rrjax import models, runs
-from rrjax.errors import BadInput
+from rrjax import BadInput, models, runs
 from rrjax.models import folding, layers
 from rrjax.runs import checkpoints, defaults
 from rrjax.train.tasks import classifier

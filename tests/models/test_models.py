@@ -16,8 +16,7 @@ from ml_collections import ConfigDict
 
 from golden.weights import SMALL, WIDTH, draw
 from paths import GOLDEN
-from rrjax import models
-from rrjax.errors import BadInput
+from rrjax import BadInput, models
 from rrjax.models import convolution, layers
 from rrjax.runs import torch_checkpoint
 
@@ -393,7 +392,7 @@ ONE_FORM = [
     ((1, 1), (3, 2), "SAME", None),
     ((1, 1), (1, 1), ((1, 0), (0, 2)), None),
 ]
-# ... and of a form for few outputs, one for many, and two more where they are called large.
+# ... and of a product for few outputs, parts for more, and places where they are called many.
 FOUR_FORMS = [
     ((2, 2), (1, 1), "VALID", None),
     ((2, 4), (2, 2), "SAME", None),
@@ -405,7 +404,8 @@ FOUR_FORMS = [
     ((7, 7), (2, 2), ((3, 3), (3, 3)), None),
     ((6, 6), (4, 4), ((2, 2), (2, 2)), None),
 ]
-CHANNELS = [(3, 4, 2_000_000), (3, 17, 2_000_000), (3, 17, 1), (5, 16, 1)]
+# Inputs, outputs, the most numbers of a part, and how many channels are many.
+CHANNELS = [(3, 4, 2**17, 2**15), (3, 17, 2**17, 2**15), (3, 17, 1, 2**15), (5, 16, 1, 1)]
 CONVOLUTIONS = [
     *itertools.product(ONE_FORM, CHANNELS[:2]),
     *itertools.product(FOUR_FORMS, CHANNELS),
@@ -417,8 +417,9 @@ CONVOLUTIONS = [
 def test_convolution_is_the_stock_one_to_the_second_derivative(
     geometry, channels, float64, monkeypatch
 ):
-    inputs, outputs, large = channels
-    monkeypatch.setattr(convolution, "_LARGE", large)
+    inputs, outputs, part, many = channels
+    monkeypatch.setattr(convolution, "_PART", part)
+    monkeypatch.setattr(convolution, "_MANY_CHANNELS", many)
     actual = derivatives(convolution.convolution, geometry, inputs, outputs)
     expected = stock_derivatives(repr(geometry), inputs, outputs)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
@@ -457,7 +458,7 @@ def test_only_a_depthwise_convolution_is_a_sum_on_a_cpu(groups, outputs):
     assert ("stablehlo.convolution" not in program) == (groups == outputs)
 
 
-@cache  # in the cases that differ in what is called large
+@cache  # in the cases that differ in what is called a part, or many
 def stock_derivatives(geometry, inputs, outputs):
     return derivatives(lax.conv_general_dilated, ast.literal_eval(geometry), inputs, outputs)
 
@@ -529,14 +530,43 @@ def test_gradient_of_images_of_few_channels_is_of_blocks_on_a_cpu(inputs, dilate
     assert ("lhs_dilate = [2, 2]" in program) == dilated
 
 
-@pytest.mark.parametrize(("outputs", "form"), [(16, "dot_general"), (20, "while")])
-def test_kernel_of_many_outputs_has_a_gradient_of_another_form(outputs, form):
+def gradient_of_kernel(images, inputs, outputs, side=16):
+    """Return the program of a CPU for the gradient of a 3x3 kernel."""
+
     def f(w, x):
         return jnp.sum(convolution.convolution(x, w, (1, 1), "SAME", dimension_numbers=NHWC))
 
-    w, x = jnp.ones((3, 3, 5, outputs)), jnp.ones((100_000 // outputs, 20, 1, 5))
-    for images, large in ((x, True), (x[1:], False)):
-        assert (form in on_a_cpu(jax.grad(f), w, images)) == large
+    shapes = (3, 3, inputs, outputs), (images, side, side, inputs)
+    return on_a_cpu(jax.grad(f), *(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes))
+
+
+@pytest.mark.parametrize(("images", "size"), [(4, 4), (8, 4), (6, 3), (7, 1)])
+def test_kernels_gradient_is_of_as_many_images_as_fit_into_a_part(images, size):
+    """128 outputs of 16x16 pixels are 2**15 numbers; parts are of equal size."""
+    program = gradient_of_kernel(images, 8, 128)
+    assert ("while" in program) == (size < images) and "dot_general" not in program
+    assert f"tensor<{size}x16x16x128xf32>" in program
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "side", "products"),
+    [(128, 256, 4, 9), (128, 128, 4, 0), (64, 64, 96, 9), (32, 64, 96, 0)],
+)
+def test_kernels_gradient_of_many_channels_or_outputs_is_a_product_a_place(
+    inputs, outputs, side, products
+):
+    program = gradient_of_kernel(2, inputs, outputs, side)
+    assert program.count("dot_general") == products
+
+
+def test_a_product_has_two_axes():
+    """With more, XLA:CPU turns a cotangent around for the kernel's gradient."""
+
+    def f(w, x):
+        return jnp.sum(convolution.convolution(x, w, (1, 1), "SAME", dimension_numbers=NHWC))
+
+    program = on_a_cpu(jax.grad(f), jnp.ones((1, 1, 8, 16)), jnp.ones((2, 5, 5, 8)))
+    assert "contracting_dims = [0] x [0]" in program and "[0, 1, 2]" not in program
 
 
 @pytest.mark.parametrize(("size", "stride", "pad"), [(4, 2, 1), (4, 1, 1), (4, 1, 0), (3, 3, 2)])

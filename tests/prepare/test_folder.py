@@ -9,9 +9,9 @@ import tensorflow_datasets as tfds
 
 import commands
 from golden.pets import NAMES, assert_same, write_image, write_tree
+from rrjax import BadInput
 from rrjax.data import datasets, records
 from rrjax.data.folder import folder
-from rrjax.errors import BadInput
 from rrjax.prepare import __main__ as preparation
 from rrjax.prepare import writer
 from rrjax.prepare.folder import prepare_folder

@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 import commands
 from golden.make_imagenet import sha256, write_tars
 from paths import GOLDEN, SHARED
+from rrjax import BadInput
 from rrjax.data import imagenet, records
-from rrjax.errors import BadInput
 from rrjax.prepare import imagenet as preparation
 from rrjax.prepare import writer
 

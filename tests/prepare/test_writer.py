@@ -12,8 +12,8 @@ import pytest
 
 from golden.pets import assert_same, write_tree
 from paths import ROOT
+from rrjax import BadInput
 from rrjax.data import records
-from rrjax.errors import BadInput
 from rrjax.prepare import writer
 from rrjax.prepare.folder import prepare_folder
 
@@ -76,7 +76,7 @@ def test_a_killed_run_is_begun_again(tree, tmp_path):
 FULL = """
 import resource, sys
 from rrjax.prepare import folder
-from rrjax.errors import BadInput
+from rrjax import BadInput
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     folder.prepare_folder(*sys.argv[1:])

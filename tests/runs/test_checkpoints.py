@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import checkpoints
 
 SHARDING = jax.sharding.SingleDeviceSharding(jax.devices()[0])

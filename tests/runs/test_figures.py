@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from paths import ROOT
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import figures, page, report, results
 
 

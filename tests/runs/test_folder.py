@@ -16,9 +16,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from paths import ROOT
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.configs import robust_digits
-from rrjax.errors import BadInput
 from rrjax.runs import checkpoints, files, report
 
 

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 import rrjax
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.core import attribution, representation, search
-from rrjax.errors import BadInput
 
 
 @pytest.fixture(scope="module")

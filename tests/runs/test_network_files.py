@@ -6,8 +6,7 @@ import pytest
 
 import rrjax
 from paths import GOLDEN
-from rrjax import models
-from rrjax.errors import BadInput
+from rrjax import BadInput, models
 from rrjax.runs import architectures, defaults, network_files, torch_checkpoint, torch_files
 
 FILES = GOLDEN / "torch_files"

@@ -9,8 +9,7 @@ import pytest
 import own_networks
 import rrjax
 from commands import results, works
-from rrjax import runs
-from rrjax.errors import BadInput
+from rrjax import BadInput, runs
 from rrjax.runs import own
 
 KINDS = ("linen", "of_nnx", "function")

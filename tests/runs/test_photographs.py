@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import rrjax
+from rrjax import BadInput
 from rrjax.data import npy
-from rrjax.errors import BadInput
 from rrjax.runs import photographs
 
 

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import rrjax
-from rrjax import models, runs
+from rrjax import BadInput, models, runs
 from rrjax.configs import card as card_config
 from rrjax.configs import pretrain
 from rrjax.convert import model_card, networks
-from rrjax.errors import BadInput
 from rrjax.runs import checkpoints, defaults, pretrained
 
 NAME = "cifar10_small"

@@ -17,9 +17,8 @@ import rrjax
 from commands import free_address
 from hub import NAME, PATH, SMALL, checkpoint, serve_client, state
 from paths import GOLDEN, ROOT
-from rrjax import data, models, runs
+from rrjax import BadInput, data, models, runs
 from rrjax.core.vmapped import in_local_parts
-from rrjax.errors import BadInput
 from rrjax.runs import defaults, hub, network_files, published, torch_checkpoint
 from rrjax.train.tasks import autoencoder, finetune
 
@@ -276,7 +275,7 @@ def test_the_lines_of_the_page_invert_a_photograph(server, content, tmp_path, mo
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     Image.fromarray(pixels).save("photograph.jpg")
     code = (ROOT / "docs/published.md").read_text().partition("```python")[2].partition("```")[0]
-    for old, new in (("resnet50_l2_eps3", NAME), ("224", "32"), ("steps=1000", "steps=2")):
+    for old, new in (("resnet50_l2_eps3", NAME), ("steps=1000", "steps=2")):
         assert old in code
         code = code.replace(old, new)
     exec(code, names := {})

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from rrjax import models
-from rrjax.errors import BadInput
+from rrjax import BadInput, models
 from rrjax.runs import torch_checkpoint
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from golden.weights import draw
 from paths import GOLDEN
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import safetensors, torch_checkpoint, torch_files, torch_pickle
 
 FILES = GOLDEN / "torch_files"

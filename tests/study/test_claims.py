@@ -4,9 +4,8 @@ import importlib
 
 import pytest
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.configs import claims as config_file
-from rrjax.errors import BadInput
 from rrjax.study import claims
 from rrjax.study import proximity as proximity_study
 

@@ -11,9 +11,8 @@ from PIL import Image
 
 import memory
 from commands import networks, refused, works
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.core.manifold import Manifold, principal
-from rrjax.errors import BadInput
 from rrjax.runs import Frozen
 from rrjax.study import manifold
 from rrjax.study.comparison import in_saved_parts

@@ -8,9 +8,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from commands import networks, refused, works
+from rrjax import BadInput
 from rrjax.configs import robust_digits
 from rrjax.core.pgd import SearchResult
-from rrjax.errors import BadInput
 from rrjax.study import proximity
 
 

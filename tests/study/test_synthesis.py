@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from commands import networks, refused, works
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.study import synthesis
 
 BLACK = np.zeros((2, 12, 12, 1), np.float32)

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.configs import fast_digits, trades_digits
-from rrjax.errors import BadInput
 from rrjax.train.tasks import adversaries
 
 N, EPS = 5, 0.3

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import data, models, runs
+from rrjax import BadInput, data, models, runs
 from rrjax.configs import (
     autoencoder_alexnet,
     autoencoder_digits,
@@ -17,7 +17,6 @@ from rrjax.configs import (
     robust_digits,
 )
 from rrjax.core import manifold
-from rrjax.errors import BadInput
 from rrjax.models import autoencoder as parts
 from rrjax.models import folding
 from rrjax.runs import checkpoints, defaults

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.train.tasks import Task, TrainState
 from rrjax.train.tasks.average import averaged
 

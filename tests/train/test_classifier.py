@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.configs import robust_digits
 from rrjax.core.attack import adversary
-from rrjax.errors import BadInput
 from rrjax.train import parallel
 from rrjax.train.tasks import classifier, optimizer
 

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from rrjax import data, models, runs
+from rrjax import BadInput, data, models, runs
 from rrjax.configs import robust_digits
-from rrjax.errors import BadInput
 from rrjax.train import loop
 from rrjax.train.__main__ import create_task
 from rrjax.train.tasks import classifier, finetune, optimizer

@@ -8,10 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.configs import free_digits
 from rrjax.core import attack
-from rrjax.errors import BadInput
 from rrjax.train.tasks import classifier, free
 
 N, EPS, STEP, RATE = 6, {"l2": 1.0, "linf": 0.1}, {"l2": 0.7, "linf": 0.06}, 0.1

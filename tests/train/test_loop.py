@@ -19,10 +19,9 @@ import pytest
 import drill
 from commands import works
 from paths import ROOT
-from rrjax import data, runs
+from rrjax import BadInput, Stopped, data, runs
 from rrjax.configs import robust_digits
 from rrjax.data import augment
-from rrjax.errors import BadInput, Stopped
 from rrjax.runs import checkpoints
 from rrjax.train import loop, parallel
 from rrjax.train.signals import asked_to_stop
@@ -169,12 +168,13 @@ def test_sigterm_saves_the_step_and_the_run_goes_on(short, tmp_path, monkeypatch
     jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run"), drill.saved(short))
 
 
-def test_the_handlers_of_signals_are_put_back():
+def test_the_handlers_of_signals_are_put_back(capfd):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with asked_to_stop() as asked:
         assert not asked()
         signal.raise_signal(signal.SIGINT)
         assert asked()
+        assert "a second signal ends it at once" in capfd.readouterr().err
         # A second one does what it would have done.
         assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.runs import defaults
 from rrjax.train.tasks import losses
 

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
+from rrjax import BadInput
 from rrjax.configs import robust_digits
-from rrjax.errors import BadInput
 from rrjax.models import layers
 from rrjax.models.smallcnn import SmallCNN
 from rrjax.train.tasks import TrainState, classifier, penalties

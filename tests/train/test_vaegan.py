@@ -9,8 +9,8 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
+from rrjax import BadInput
 from rrjax.configs import vaegan_digits
-from rrjax.errors import BadInput
 from rrjax.models import vaegan
 from rrjax.train.tasks import vaegan as task
 

@@ -16,9 +16,8 @@ import optax
 from jax import lax
 from ml_collections import ConfigDict
 
-from rrjax import runs
+from rrjax import BadInput, runs
 from rrjax.data.augment import augmented, pixels
-from rrjax.errors import BadInput
 from rrjax.models import autoencoder, folding
 from rrjax.models.autoencoder import Networks
 from rrjax.runs import checkpoints

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.train.tasks import Task, TrainState
 
 

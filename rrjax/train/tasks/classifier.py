@@ -16,10 +16,9 @@ import optax
 from jax import lax
 from ml_collections import ConfigDict
 
-from rrjax import models
+from rrjax import BadInput, models
 from rrjax.core.losses import cross_entropy
 from rrjax.data.augment import augmented, pixels
-from rrjax.errors import BadInput
 from rrjax.models import folding
 from rrjax.train.tasks import (
     EvalStep,

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from rrjax import models, runs
-from rrjax.errors import BadInput
+from rrjax import BadInput, models, runs
 from rrjax.runs import checkpoints
 
 MAY_DIFFER = ("classes", "dtype", "param_dtype")  # the other fields of `model` are the network's

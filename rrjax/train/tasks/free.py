@@ -13,9 +13,9 @@ import optax
 from jax import lax
 from ml_collections import ConfigDict
 
+from rrjax import BadInput
 from rrjax.core.attack import BALLS, projected_ascent_step
 from rrjax.data.augment import augmented
-from rrjax.errors import BadInput
 from rrjax.train.tasks import TrainStep, device_key, losses, optimizer
 from rrjax.train.tasks.adversaries import Radius
 from rrjax.train.tasks.forward import train_apply

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from rrjax import BadInput
 from rrjax.core.losses import cross_entropy, kl_divergence, log_probabilities
-from rrjax.errors import BadInput
 
 LOSSES = ("cross_entropy", "trades")
 Aux = tuple[jax.Array, Any]  # logits, batch_stats

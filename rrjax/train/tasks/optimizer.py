@@ -10,7 +10,7 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from rrjax.errors import BadInput
+from rrjax import BadInput
 from rrjax.train.tasks import TrainState
 
 OPTIMIZERS = {"sgd": optax.sgd, "adam": optax.adam}

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from rrjax import BadInput
 from rrjax.core import objectives
-from rrjax.errors import BadInput
 
 # (apply, images, labels) -> (scalar, metrics)
 Penalty = Callable[[objectives.Apply, jax.Array, jax.Array], tuple[jax.Array, dict[str, jax.Array]]]

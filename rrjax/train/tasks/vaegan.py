@@ -15,8 +15,8 @@ import optax
 from jax import lax
 from ml_collections import ConfigDict
 
+from rrjax import BadInput
 from rrjax.data.augment import augmented, pixels
-from rrjax.errors import BadInput
 from rrjax.models import vaegan
 from rrjax.train.tasks import EvalStep, Metrics, Task, TrainState, TrainStep, device_key
 
