@@ -1,4 +1,4 @@
-"""The examples of public functions, of the README, the tutorials and a guide, run as they are written.
+"""The examples of public functions, the README, the tutorials and a guide, run as they stand.
 
 Their searches take fewer steps here.
 """

@@ -23,10 +23,11 @@ loops only, and all of rrjax's searches are loops; so from "dilated" on, other t
 derivatives are written in that layout (`_transposable`). The gradient of a kernel is a convolution
 of which the output's cotangent is the kernel: it is fast while that fits into a cache, so a part of
 the images at a time. Where the kernel has many channels, or one image many outputs, products of the
-image, shifted to each place of the kernel, and the cotangent are faster. The gradient of the images of a strided convolution has as few channels as they
-have: blocks of pixels have more (`_along_blocks`). A channel by itself is a sum of shifted images,
-each times one number of the kernel (`_shifts`): of 4 images of 32x32 with 96 channels, 2 apart, it
-takes a tenth of XLA:CPU's time, and its gradient of the kernel in a loop body a sixtieth.
+image, shifted to each place of the kernel, and the cotangent are faster. The gradient of the images
+of a strided convolution has as few channels as they have: blocks of pixels have more
+(`_along_blocks`). A channel by itself is a sum of shifted images, each times one number of the
+kernel (`_shifts`): of 4 images of 32x32 with 96 channels, 2 apart, it takes a tenth of XLA:CPU's
+time, and its gradient of the kernel in a loop body a sixtieth.
 """
 
 import math
