@@ -21,6 +21,8 @@ else
   # PyTorch's threads shall not spin while ours work.
   XLA_FLAGS="--xla_force_host_platform_device_count=$(nproc) --xla_cpu_multi_thread_eigen=false"
   export XLA_FLAGS OMP_WAIT_POLICY=passive JAX_PLATFORMS=cpu
+  # Huge pages, for both sides: they take new memory at every step.
+  export GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}
 fi
 .venv-peers/bin/python -m rrjax.bench --config="configs/bench_$which.py" \
   --workdir="runs/bench_$which" "$@"

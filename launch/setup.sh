@@ -14,6 +14,9 @@ elif ! .venv/bin/python -c "$modern"; then
 fi
 # Not `activate`: that would go on naming the old place after the clone is moved.
 export PATH="$PWD/.venv/bin:$PATH"
+# Huge pages for what XLA:CPU allocates anew at every step (docs/performance.md); glibc before 2.35 and
+# other libraries ignore it.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}
 stamp=".venv/installed${EXTRAS:+-$EXTRAS}"
 if [ ! "$stamp" -nt setup.cfg ]; then
   echo "Installing rrjax into .venv ..."
