@@ -1,8 +1,10 @@
 """The documentation: its size, links, commands and numbers. launch/docs.sh makes the site."""
 
+import json
 import re
 import shlex
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -10,6 +12,7 @@ import generate
 from paths import ROOT
 from rrjax import BadInput, cli
 from rrjax import __main__ as command
+from rrjax.runs import report
 from rrjax.study import claims
 
 README = (ROOT / "README.md").read_text()
@@ -103,19 +106,40 @@ def test_comments_of_fields_are_read(tmp_path):
     assert generate.meanings(config) == {"a.b": "Above, both. Behind.", "data.d": "D."}
 
 
-def test_the_scoreboard_says_what_the_tables_of_claims_say():
+# The workdirs of `claims` in docs/results/measured, and the tables of docs/results/claims.md.
+CLAIMS = {
+    "claims_digits": "claims on digits",
+    "claims_digits_seeds": "claims on digits, three seeds",
+    "claims_cifar10": "claims on CIFAR-10",
+    "claims_rin64": "claims on Restricted ImageNet 64",
+}
+
+
+def measured(folder):
+    """Return the results.json of a command's workdir among those that are kept."""
+    return json.loads((ROOT / "docs/results/measured" / folder / "results.json").read_text())
+
+
+@pytest.mark.parametrize("folder", CLAIMS)
+def test_a_table_of_claims_is_the_measured_one(folder):
+    rows = [row for row in measured(folder)["claims"]["rows"] if row["of"]]
+    expected = [[row["claim"], row["source"], row["study"], *claims._cells(row)] for row in rows]
+    assert table("docs/results/claims.md", CLAIMS[folder])[1] == expected
+
+
+def test_the_scoreboard_is_the_measured_one():
     header, rows = table("README.md", "scoreboard")
+    of = {name.removeprefix("claims on "): folder for folder, name in CLAIMS.items()}
+    for column, name in enumerate(header[1:], 1):
+        scored = {
+            key(row["claim"]): claims.scored(row)
+            for row in measured(of[name])["claims"]["rows"]
+            if row["of"]
+        }
+        expected = [scored.pop(key(claim.text), claims.NOT_RUN) for claim in all_claims()]
+        assert [row[column] for row in rows] == expected and not scored
     labels = [claim.short or claim.text.partition("; ")[0] for claim in all_claims()]
     assert [row[0] for row in rows] == labels
-    for column in (1, 2):
-        _, measured = table("docs/results/claims.md", f"claims on {header[column]}")
-        cells = {row[0].partition("; ")[2]: (row[7], row[5].split()[0]) for row in measured}
-        for claim, row in zip(all_claims(), rows, strict=True):
-            of = claim.text.partition("; ")
-            same = [r for r in measured if key(r[0]) == key(of[0])]
-            expected = f"{same[0][7]}, {same[0][5].split()[0]}" if same else claims.NOT_RUN
-            assert row[column] == expected
-        assert len(cells) and len(measured) == sum(row[column] != claims.NOT_RUN for row in rows)
 
 
 def all_claims():
@@ -128,9 +152,82 @@ def key(text):
     return re.sub(r"^Within [\d.]+ of", "Within", text.partition("; ")[0])
 
 
-def test_the_readmes_numbers_stand_in_a_page_with_their_measurement():
+def accuracies():
+    """Return the lines of the README's table of networks, but for what they are trained against."""
+    clean, l2, linf, rin = (
+        measured(f"accuracy_{name}")["accuracy"]["models"]
+        for name in ("cifar10_clean", "cifar10_l2", "cifar10_linf", "rin64")
+    )
+    lines = []
+    for name, (cell,) in clean.items():
+        (attacked,) = (linf if "linf" in name else l2)[name]
+        ball = "linf 8/255" if "linf" in name else f"l2 {attacked['eps']:g}"
+        lines.append((name, cell, attacked, ball))
+    lines += [(name, *cells, f"l2 {cells[1]['eps']:g}") for name, cells in rin.items()]
+    return [
+        (f"`{name}`", f"{cell['mean']:.3f}", f"{attacked['mean']:.3f} at {ball}")
+        for name, cell, attacked, ball in lines
+    ]
+
+
+def test_the_accuracies_are_the_measured_ones():
+    _, rows = table("README.md", "networks")
+    assert [(name, clean, attacked) for name, _, clean, attacked in rows] == accuracies()
+
+
+# Cases of configs/bench_cpu.py, as docs/performance.md calls them: kind, network.
+CASES = {
+    "adversarial step (7 attack steps), ResNet-50 at 224, batch 8": ("adversarial", "resnet50"),
+    "adversarial step, ResNet-18 at 32, batch 64": ("adversarial", "resnet18"),
+    "evaluation with PGD-20, ResNet-18 at 32, batch 32": ("evaluation", "resnet18"),
+    "inversion of 10 images, ResNet-18 at 32": ("inversion", "resnet18"),
+    "standard training step, ResNet-50": ("standard", "resnet50"),
+    "standard training step, ResNet-18": ("standard", "resnet18"),
+}
+
+
+def ratios(case, peer):
+    """Return our time over another program's of a case, in each of three runs of the bench."""
+    runs = [measured(f"bench_cpu_{i}")["speed_cpu"]["cases"] for i in (1, 2, 3)]
+    found = [
+        report.center(row["time_ratio"])
+        for rows in runs
+        for row in rows
+        if (row["kind"], row["name"]) == case and row["program"] == peer
+    ]
+    assert len(found) == 3
+    return found
+
+
+def test_the_times_beside_other_programs_are_the_measured_ones():
+    """Each the median of three runs, in brackets; each of them the median of its rounds."""
+    (_, *peers), rows = table("docs/performance.md", "peers")
+    assert [row[0] for row in rows] == list(CASES)
+    for label, *cells in rows:
+        for peer, cell in zip(peers, cells, strict=True):
+            each = ratios(CASES[label], peer)
+            listed = ", ".join(f"{x:.2f}" for x in each)
+            assert cell == f"**{np.median(each):.2f}** ({listed})", (label, peer)
+    of = {case: f"{np.median(ratios(case, 'robustness')):.2f}" for case in CASES.values()}
+    adversarial, standard = (
+        " to ".join(sorted(of[kind, name] for name in ("resnet18", "resnet50")))
+        for kind in ("adversarial", "standard")
+    )
+    said = " ".join(README.split())
+    assert f"an adversarial step takes {adversarial} of MadryLab/robustness' time" in said
+    assert f"an inversion {of['inversion', 'resnet18']}" in said
+    assert f"an ordinary training step {standard}" in said
+
+
+# Numbers with a point in the README, which are no results: of texts, versions and settings.
+SETTINGS = {"3.11", "1903.11626", "1906.00945", "2106.06927", "0.25", "0.5"}
+
+
+def test_every_other_number_of_the_readme_stands_in_a_page_with_its_measurement():
+    text = README.split("## Citing")[0]
+    for name in ("scoreboard", "networks"):
+        begin, rest = text.split(f"<!-- {name} -->")
+        text = begin + rest.split(f"<!-- end of {name} -->")[1]
     everywhere = " ".join(text for page, text in PAGES.items() if page != "README.md")
-    measured = set(re.findall(r"\d+\.\d+", everywhere))
-    numbers = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.:])", README.split("## Citing")[0]))
-    assert numbers - {"3.11", "1903.11626", "1906.00945", "2106.06927"} <= measured
-    assert len(numbers) > 30
+    numbers = set(re.findall(r"(?<![\w.])\d+\.\d+(?![\w.:])", text))
+    assert numbers - SETTINGS <= set(re.findall(r"\d+\.\d+", everywhere))
