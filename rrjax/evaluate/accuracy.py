@@ -168,12 +168,13 @@ def _section(
     n = next(iter(results.values()))[0]["n"]
     paths = {"standard": config.standard, "robust": config.robust}
     origin = ", ".join(f"{name}: {path}" for name, path in paths.items() if path)
+    origin = f" {origin}." if origin else ""
     return report.Section(
         name="accuracy",
         title="Accuracy under attack",
         text=[
             f"{n} test images; PGD ({config.norm}{_starts(config)}) in steps of 2.5 * eps / "
-            f"steps; 95 % intervals over images. {origin}."
+            f"steps; 95 % intervals over images.{origin}"
         ],
         header=header,
         rows=rows,
