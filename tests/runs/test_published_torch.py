@@ -31,8 +31,9 @@ def untrained(architecture):
         model = resnet.ResNet(resnet.Bottleneck, [3, 4, 6, 3], width_per_group=256)
     else:
         model = torchvision.models.get_model(architecture, weights=None)
-    drawn = draw({name: tuple(value.shape) for name, value in model.state_dict().items()})
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in drawn.items()})
+    state = model.state_dict()
+    for name, value in draw({name: tuple(value.shape) for name, value in state.items()}).items():
+        state[name].copy_(torch.from_numpy(value))
     return model.eval()
 
 
