@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from rrjax import BadInput, runs
 from rrjax.convert import networks
-from rrjax.runs import hub, network_files, torch_files
+from rrjax.runs import defaults, hub, network_files, torch_files
 from rrjax.runs.files import replace_text
 
 
@@ -43,8 +43,7 @@ def write(config: ConfigDict, workdir: str | Path) -> None:
 
 def card(config: ConfigDict, trained: ConfigDict) -> str:
     """Return README.md, with the hub's metadata in its header."""
-    model, attack, data = trained.model, trained.attack, trained.data
-    adversary = f"{attack.norm} attacks of radius {attack.eps:g}" if attack.eps else "no adversary"
+    model, data = trained.model, trained.data
     return _CARD.format(
         license=config.license,
         tags="".join(f"- {tag}\n" for tag in config.tags),
@@ -54,7 +53,7 @@ def card(config: ConfigDict, trained: ConfigDict) -> str:
         classes=model.classes,
         shape=(data.image_size, data.image_size, len(model.mean)),
         data=data.name,
-        adversary=adversary,
+        adversary=defaults.trained_against(trained),
         mean=tuple(model.mean),
         std=tuple(model.std),
     )
@@ -69,7 +68,7 @@ tags:
 
 # {title}
 
-A {model} of {classes} classes for images {shape}, float in [0,1], trained against {adversary}
+A {model} of {classes} classes for images {shape}, float in [0,1], trained against: {adversary}
 (data: `{data}`).
 
 ```python

@@ -212,7 +212,7 @@ def _multiplied(x: jax.Array, matrix: jax.Array, precise: tuple[Any, Any]) -> ja
     Of more axes the transpose, along which gradients of kernels go, is a product for which XLA:CPU
     turns the cotangent around: a third of ResNet-50's standard step.
     """
-    flat = x.reshape(-1, x.shape[-1])
+    flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     product = jnp.matmul(flat, matrix, precision=precise[0], preferred_element_type=precise[1])
     return product.reshape(*x.shape[:-1], matrix.shape[1])
 
@@ -347,15 +347,20 @@ def _across(stock: Stock, image: jax.Array, d_kernel: jax.Array) -> jax.Array:
 
 def _across_parts(stock: Stock, images: jax.Array, d_kernel: jax.Array) -> jax.Array:
     """Do `_across` a part of the images at a time: its transpose's kernels are small."""
-    n, *rest = images.shape
+    n = len(images)
     outputs = math.prod(jax.eval_shape(stock, images, d_kernel).shape[1:])
-    sizes = (size for size in range(n, 0, -1) if not n % size)
-    size = next((size for size in sizes if size * outputs <= _PART), min(n, 1))
-    if size == n:
+    number = -(-n // max(1, _PART // max(1, outputs)))
+    if number <= 1:
         return _across(stock, images, d_kernel)
-    parts = images.reshape(-1, size, *rest)
-    along = lax.map(lambda part: _across(stock, part, d_kernel), parts)
-    return along.reshape(n, *along.shape[2:])
+    size = -(-n // number)
+    # As many a part, with images of zeros where they do not suffice.
+    ends = [(0, size * number - n, 0), *[(0, 0, 0)] * 3]
+    padded = lax.pad(images, jnp.zeros((), images.dtype), ends)
+    parts = padded.reshape(number, size, *images.shape[1:])
+    # The transpose adds the parts' gradients: as a convolution does, in float32 at least.
+    wide = d_kernel.astype(jnp.promote_types(d_kernel.dtype, jnp.float32))
+    along = lax.map(lambda part: _across(stock, part, wide.astype(d_kernel.dtype)), parts)
+    return along.reshape(number * size, *along.shape[2:])[:n]
 
 
 def _across_places(
@@ -373,7 +378,9 @@ def _across_places(
     places = d_kernel.reshape(-1, *d_kernel.shape[2:])
     shifted = _shifted(padded, d_kernel.shape[:2], strides)
     terms = [_multiplied(x, place, precise) for x, place in zip(shifted, places, strict=True)]
-    return sum(terms[1:], terms[0])
+    wide = jnp.promote_types(terms[0].dtype, jnp.float32)  # in which a convolution adds
+    first, *rest = (term.astype(wide) for term in terms)
+    return sum(rest, first).astype(terms[0].dtype)
 
 
 def _across_dilated(

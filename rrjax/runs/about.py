@@ -11,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from rrjax import cli
-from rrjax.runs import hub, networks, own, pretrained, published
+from rrjax.runs import defaults, hub, networks, own, pretrained, published
 from rrjax.runs.folder import read_config
 from rrjax.runs.report import text_table
 from rrjax.runs.results import read_results
@@ -64,9 +64,7 @@ def _summary(config: ConfigDict) -> dict[str, str]:
     size = f"{data.image_size}x{data.image_size}x{len(model.mean)}"
     fields |= {"images": size, "classes": str(model.classes), "data": data.name}
     if "attack" in config:
-        attack = config.attack
-        nobody = "nobody" if config.epochs else "unknown"
-        fields["trained against"] = f"{attack.norm}, eps {attack.eps:g}" if attack.eps else nobody
+        fields["trained against"] = defaults.trained_against(config)
     return fields
 
 

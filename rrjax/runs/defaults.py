@@ -120,6 +120,16 @@ def get_config() -> ConfigDict:
     return config.lock()
 
 
+def trained_against(config: ConfigDict) -> str:
+    """Say what a classifier was trained against, such as "l2, eps 0.5".
+
+    "no adversary", or "unknown" where nothing is known of a training: its config has no epochs.
+    """
+    if config.attack.eps:
+        return f"{config.attack.norm}, eps {config.attack.eps:g}"
+    return "no adversary" if config.epochs else "unknown"
+
+
 def study(name: str, settings: str = "", choices: tuple[str, ...] = ("",)) -> ConfigDict:
     """Return what every study of trained networks has; a config adds fields and locks it.
 

@@ -19,6 +19,7 @@ from rrjax.core import attack, attribution, checks, objectives, representation, 
 from rrjax.core.objectives import Apply
 from rrjax.core.pgd import SearchResult
 from rrjax.core.vmapped import in_local_parts
+from rrjax.runs import defaults
 
 ATTACK_STEPS = 20  # of 2.5 * eps / steps, as in the paper's Table 5
 _SHOWN = 20  # classes in an error
@@ -306,19 +307,20 @@ class Frozen:
         return "representation", chosen, one
 
     def _facts(self) -> dict[str, str]:
-        model, trained, size = self.config.model, self.config.attack, self.image_size
-        known = "standard training" if self.config.epochs else "training unknown"
+        model, size = self.config.model, self.image_size
         return {
             "network": model.module or model.name,
             "classes": str(len(self.classes)),
             "images": f"{size}x{size}x{len(model.mean)}",
-            "training": f"{trained.norm} eps {trained.eps:g}" if trained.eps else known,
+            "trained against": defaults.trained_against(self.config),
         }
 
     def __repr__(self) -> str:
         """Say in one line what the network is."""
-        network, classes, images, training = self._facts().values()
-        return f"<Frozen {network}, {classes} classes, images {images}, {training}>"
+        network, classes, images, adversary = self._facts().values()
+        return (
+            f"<Frozen {network}, {classes} classes, images {images}; trained against: {adversary}>"
+        )
 
     def _repr_html_(self) -> str:
         """Say the same, with the classes' names, as a notebook shows it."""

@@ -12,7 +12,7 @@
 ...     stages={"representation": "features", "conv": "conv"},
 ... )
 >>> network
-<Frozen Net, 3 classes, images 32x32x3, training unknown>
+<Frozen Net, 3 classes, images 32x32x3; trained against: unknown>
 >>> network.invert(jnp.full((32, 32, 3), 0.3), steps=2).x.shape
 (32, 32, 3)
 """

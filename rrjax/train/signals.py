@@ -1,10 +1,10 @@
 """Requests to stop: SIGTERM, as a batch system preempts, and SIGINT, Ctrl-C."""
 
+import contextlib
 import itertools
 import os
 import signal
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 
 import jax
 from jax.experimental import multihost_utils
@@ -12,20 +12,23 @@ from jax.experimental import multihost_utils
 _SAID = b"\nStopping: the step is finished and saved first; a second signal ends it at once.\n"
 
 
-@contextmanager
+@contextlib.contextmanager
 def asked_to_stop() -> Generator[Callable[[], bool], None, None]:
     """Yield stop_asked() -> whether to stop now; every process must ask as often, and all agree.
 
-    The first says so on standard error; a second does what it would have done without this.
+    The first says so on standard error, but for the SIGTERM of several processes, which is jax's; a
+    second does what it would have done without this.
     """
     received, before = [], {}
 
     def note(number, _):
         received.append(number)
         _restore(before)
-        os.write(2, _SAID)  # not print: the signal may have come in the middle of one
         if jax.process_count() > 1:
             signal.raise_signal(signal.SIGTERM)
+        # Not print: the signal may have come in the middle of one. Nobody may be there to read it.
+        with contextlib.suppress(OSError):
+            os.write(2, _SAID)
 
     # Among several processes jax itself takes SIGTERM, and settles when all of them stop.
     numbers = [signal.SIGINT] if jax.process_count() > 1 else [signal.SIGINT, signal.SIGTERM]

@@ -113,7 +113,7 @@ def test_each_image_draws_its_own_start_whatever_its_batch(network, images):
 
 
 def test_a_network_says_what_it_is_in_a_line(network):
-    assert repr(network) == "<Frozen tiny, 10 classes, images 16x16x1, l2 eps 2>"
+    assert repr(network) == "<Frozen tiny, 10 classes, images 16x16x1; trained against: l2, eps 2>"
     assert network.classes == tuple("0123456789") and network.image_size == 16
     page = network._repr_html_()
     assert page.startswith("<table>") and "<td>tiny</td>" in page and len(page) < 1000

@@ -1,6 +1,6 @@
 """Every architecture of the published networks, in a file that PyTorch itself writes, by its name.
 
-Where torch and torchvision are not installed, these are skipped; launch/bench_peers.sh has them.
+Skipped where they are not installed: pip install torch torchvision dill.
 """
 
 import io

@@ -180,6 +180,18 @@ def test_the_handlers_of_signals_are_put_back(capfd):
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
+def test_a_signal_is_noted_where_nobody_reads(monkeypatch):
+    """As Ctrl-C of `rrjax train | tee log` ends tee, too."""
+
+    def write(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(os, "write", write)
+    with asked_to_stop() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
+
+
 def test_a_changed_config_is_named_and_taken_only_when_asked(copy):
     longer = config(**SHORT | {"epochs": 2})
     with pytest.raises(BadInput, match=r"epochs was 1, now 2.*--accept_changes"):
