@@ -80,7 +80,7 @@ def flags_of(name: str, n: int, root: Path) -> list[str]:
         "evaluate": ["steps=(1,)", "eps=(1.0,)", "batch_size=32"],
         "inversion": [half, step, "targets=('test images',)"],
         "interpolation": [f"n={n // 2 - 8}", "gallery=16", step],
-        "proximity": [f"n={n // 6}", "radii=(1.0,)", step, "free_steps=1"],
+        "proximity": [f"n={n // 4}", "radii=(1.0,)", step, "free_steps=1"],
         "activations": [f"n={n}", step],
         "reconstruction": ["n=0", "photographs=0", step, f"searched={n // 2}"],
         "denoising": [f"networks=('{root / 'denoiser_0'}',)", "n=0"],

@@ -109,18 +109,20 @@ def _of_different_classes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first `n` pairs of places where two rows of labels differ.
 
-    A pair is of one place in both, but the first `given` are in some pair whatever lies at theirs.
+    A pair is of one place in both, but the first `given` are in some pair whatever lies at theirs;
+    and so are all where there would be too few, as of two classes.
     """
     partners = np.arange(len(others))
-    for place in range(given):
-        differ = np.flatnonzero(others[partners[place:]] != labels[place])
-        if len(differ):  # exchanged with its own, which may be it
-            taken = place + differ[0]
-            partners[[place, taken]] = partners[[taken, place]]
-    differ = np.flatnonzero(labels != others[partners])[:n]
-    if len(differ) < n:
-        raise BadInput(f"only {len(differ)} pairs of different classes: set a smaller --config.n")
-    return differ, partners[differ]
+    for places in (range(given), range(given, len(others))):
+        for place in places:
+            differ = np.flatnonzero(others[partners[place:]] != labels[place])
+            if len(differ):  # exchanged with its own, which may be it
+                taken = place + differ[0]
+                partners[[place, taken]] = partners[[taken, place]]
+        differ = np.flatnonzero(labels != others[partners])[:n]
+        if len(differ) == n:
+            return differ, partners[differ]
+    raise BadInput(f"only {len(differ)} pairs of different classes: set a smaller --config.n")
 
 
 def _searches(config) -> list[Search]:

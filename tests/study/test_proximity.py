@@ -19,8 +19,15 @@ def test_pairs_are_the_first_of_different_classes():
     for n, expected in ((2, [1, 3]), (3, [1, 3, 4])):
         sources, targets = proximity._of_different_classes(labels, others, n)
         assert sources.tolist() == targets.tolist() == expected
-    with pytest.raises(BadInput, match=r"only 3 pairs .*: set a smaller --config\.n"):
-        proximity._of_different_classes(labels, others, 4)
+
+
+def test_where_the_first_pairs_are_alike_others_are_exchanged():
+    labels, others = np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1])
+    sources, targets = proximity._of_different_classes(labels, others, 4)
+    assert sources.tolist() == [0, 1, 2, 3] and sorted(targets) == [0, 1, 2, 3]
+    assert (labels[sources] != others[targets]).all()
+    with pytest.raises(BadInput, match=r"only 2 pairs .*: set a smaller --config\.n"):
+        proximity._of_different_classes(np.array([0, 0, 0]), np.array([0, 1, 2]), 3)
 
 
 def test_a_chosen_source_comes_first_with_a_target_of_another_class():
