@@ -100,7 +100,7 @@ def flags_of(name: str, n: int, root: Path) -> list[str]:
             "attributions=('gradient',)",
         ],
     }
-    batch = [] if name == "retraining" else [f"batch_size={BATCH}"]
+    batch = [] if name in ("retraining", "denoising") else [f"batch_size={BATCH}"]
     own = [f"--config.{field}" for field in fields[name] + batch]
     if name in ("denoising", "anomaly", "masking"):
         return own
