@@ -201,8 +201,12 @@ def _product(
     return _multiplied(patches, kernel.reshape(-1, kernel.shape[3]), precise)
 
 
-def _padded(image: jax.Array, pads: Sequence[tuple[int, int]]) -> jax.Array:
-    edges = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
+def _padded(
+    image: jax.Array, pads: Sequence[tuple[int, int]], dilation: Sequence[int] = (1, 1)
+) -> jax.Array:
+    """Dilate (N, H, W, C) and put zeros around it."""
+    sides = zip(pads, dilation, strict=True)
+    edges = [(0, 0, 0), *((low, high, d - 1) for (low, high), d in sides), (0, 0, 0)]
     return lax.pad(image, jnp.zeros((), image.dtype), edges)
 
 
@@ -234,9 +238,7 @@ def _shifts(
     dilation: Sequence[int] = (1, 1),
 ) -> jax.Array:
     """Convolve each channel by itself: shifted images, each times one number a channel, added."""
-    sides = zip(pads, dilation, strict=True)
-    edges = [(0, 0, 0), *((low, high, d - 1) for (low, high), d in sides), (0, 0, 0)]
-    padded = lax.pad(image, jnp.zeros((), image.dtype), edges)
+    padded = _padded(image, pads, dilation)
     # As a convolution does, bfloat16 is added in float32.
     wide = jnp.promote_types(image.dtype, jnp.float32)
     factors = kernel.astype(wide).reshape(-1, 1, 1, 1, kernel.shape[3])
