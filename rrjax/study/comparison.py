@@ -5,7 +5,9 @@ Its keys are identifiers; what a reader sees above a column is a heading, which 
 of its own. So a heading may change without breaking what reads the numbers.
 """
 
+import ctypes
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -104,7 +106,7 @@ def in_saved_parts(
 ) -> dict[str, np.ndarray]:
     """Call `function` on stacks of n rows, `size` rows at a time; a part that is saved is read.
 
-    So a study that is killed loses at most a part, and holds the rows of one part, beside what it
+    So a study that is killed loses at most a part, and takes the memory of one part, beside what it
     reports. A part is known by the config and the network of its cache, by the label and by the
     values of its rows.
 
@@ -123,7 +125,18 @@ def in_saved_parts(
         for each in rows:
             content.update(f"{each.shape} {each.dtype} ".encode() + each.tobytes())
         parts.append(cached(f"{label} {content.hexdigest()}", partial(function, *rows)))
+        release_freed_memory()
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def release_freed_memory() -> None:
+    """Give the system the memory that this process has freed, where the C library can (glibc).
+
+    It keeps freed arrays to use them again, but what a part leaves behind lies between them: the
+    arrays of the next part fit into none of the pieces, and a study of many parts would grow.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def searched_images(

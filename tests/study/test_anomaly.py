@@ -104,9 +104,8 @@ def test_many_images_are_scored_with_a_part_of_them_in_memory(monkeypatch):
         )
 
     scored(64)  # what is imported and compiled once
-    few, many = (memory.peak(scored, n) for n in (64, 320))
     # 256 images more are 12 MiB of pixels, and as much of each method's.
-    assert many - few < 2**20
+    assert memory.grows_less(2**20, scored, 64, 320)
 
 
 def test_the_mean_image_is_that_of_all():

@@ -1,5 +1,8 @@
 """What studies share: differences in pairs of examples, parts that are saved."""
 
+import resource
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -97,6 +100,21 @@ def looked_at(n, folder):
 
 def test_a_study_of_many_images_holds_a_part_of_them(tmp_path):
     looked_at(32, tmp_path)  # what is imported and compiled once
-    few, many = (memory.peak(looked_at, n, tmp_path) for n in (64, 1024))
     # 960 images more are 45 MiB of pixels; what is reported of each is 40 bytes.
-    assert many - few < 2**20
+    assert memory.grows_less(2**20, looked_at, 64, 1024, tmp_path)
+
+
+def resident():
+    """Return this process's resident memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is asked to release memory")
+def test_memory_freed_between_what_is_kept_is_released():
+    arrays = [np.ones(2**13) for _ in range(2000)]  # 64 KiB each, too small to be mapped alone
+    arrays = arrays[::8]
+    before = resident()
+    comparison.release_freed_memory()
+    # Seven of eight arrays are gone, 109 MiB; those that are left keep their values.
+    assert before - resident() > 80 * 2**20
+    assert all((array == 1).all() for array in arrays)

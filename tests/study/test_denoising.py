@@ -94,10 +94,9 @@ def test_many_images_are_denoised_with_a_part_of_them_in_memory():
         assert [len(each) for each in grids[50.0].values()] == [denoising.SHOWN] * 3
 
     denoised(64)  # what is imported and compiled once
-    few, many = (memory.peak(denoised, n) for n in (128, 384))
     # 256 images more are 12 MiB of pixels, and three times as much with noise and without; the peak
     # of the parts' own, which come and go, differs by 2 to 8 MiB from run to run.
-    assert many - few < 12 * 2**20
+    assert memory.grows_less(12 * 2**20, denoised, 128, 384)
 
 
 @pytest.mark.parametrize(

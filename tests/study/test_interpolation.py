@@ -33,9 +33,8 @@ def test_many_pairs_are_walked_between_with_a_part_of_them_in_memory():
         assert {len(values) for values in scores.values()} == {n}
 
     scored(32)  # what is imported and compiled once
-    few, many = (memory.peak(scored, n) for n in (32, 160))
     # 128 pairs more are 12 MiB of pixels, and half as much each of what is between them.
-    assert many - few < 2**20
+    assert memory.grows_less(2**20, scored, 32, 160)
 
 
 @pytest.mark.slow

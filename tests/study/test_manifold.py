@@ -112,9 +112,8 @@ def test_many_images_are_attacked_with_a_part_of_them_in_memory():
         assert {len(done[name]) for name in ("gradient", "attacked", "point")} == {manifold.SHOWN}
 
     measured(32)  # what is imported and compiled once
-    few, many = (memory.peak(measured, n) for n in (32, 160))
     # 128 images more are 6 MiB of pixels, and as much attacked, as gradients and as points.
-    assert many - few < 2**20
+    assert memory.grows_less(2**20, measured, 32, 160)
 
 
 def test_heat_is_red_where_brighter_pixels_lessen_the_loss():
