@@ -6,13 +6,14 @@ channels) in [0, 1]. Image i of photographs and of patterns depends on the seed 
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from rrjax.data import folder, transforms
 
 
 def photographs(n: int, image_size: int, channels: int, seed: int) -> np.ndarray:
     """Crop random squares, 96 pixels wide or wider, from scikit-learn's two photographs."""
+    from sklearn.datasets import load_sample_images  # a second, which nothing else here needs
+
     photos = [Image.fromarray(photo) for photo in load_sample_images().images]
     if channels == 1:
         photos = [photo.convert("L") for photo in photos]

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from rrjax import BadInput
 
@@ -104,6 +102,9 @@ def digits(split: str, image_size: int) -> Source:
             f"digits: image_size={image_size} is below the images' own 8; "
             "set --config.data.image_size=8 or more"
         )
+    from sklearn.datasets import load_digits  # a second, which no other data need
+    from sklearn.model_selection import train_test_split
+
     data = load_digits()
     train, test = train_test_split(
         np.arange(len(data.target)), test_size=360, stratify=data.target, random_state=0
