@@ -115,7 +115,7 @@ def grad_cam(apply: Apply, label: jax.Array, image: jax.Array, stage: str = "") 
     the logit of `label`, summed; ReLU; enlarged to the image's size, linearly.
 
     stage: the name of a representation (h, w, channels); "" for the one of fewest pixels, and of
-    several such the last by name, which is the network's last.
+    several such the one that is computed last.
 
     Raises:
       BadInput: for pixels outside [0,1], and for a stage that is none of the network's, or no map.
@@ -123,7 +123,10 @@ def grad_cam(apply: Apply, label: jax.Array, image: jax.Array, stage: str = "") 
     checks.check_pixels("image", image)
     _, reps = jax.eval_shape(apply, image)
     maps = {name: each.shape for name, each in reps.items() if each.ndim == 3}
-    stage = stage or max(maps, key=lambda name: (-maps[name][0] * maps[name][1], name), default="")
+    if maps and not stage:
+        pixels = {name: height * width for name, (height, width, _) in maps.items()}
+        fewest = [name for name in maps if pixels[name] == min(pixels.values())]
+        stage = rules.last_stage(apply, image, fewest)
     if stage not in maps:
         raise BadInput(f"stage={stage!r}: choose from {', '.join(sorted(maps))}")
     activations, slopes = rules.at_stage(apply, label, image, stage)

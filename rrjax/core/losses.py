@@ -41,4 +41,6 @@ def kl_divergence(logits: jax.Array, other_logits: jax.Array) -> jax.Array:
 
 def _of_class(values: jax.Array, labels: jax.Array) -> jax.Array:
     """Return values (..., classes) at labels (...), (..., 1); NaN out of range."""
+    # A negative index would count from the end.
+    labels = jnp.where(labels < 0, values.shape[-1], labels)
     return jnp.take_along_axis(values, jnp.expand_dims(labels, -1), axis=-1)

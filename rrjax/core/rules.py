@@ -131,6 +131,21 @@ def at_stage(
     return activations, slopes.astype(activations.dtype)
 
 
+def last_stage(apply: Apply, image: jax.Array, stages: Sequence[str]) -> str:
+    """Return which of some stages, names of `reps`, is computed last."""
+    jaxpr = _flat(lambda x: [apply(x)[1][stage] for stage in stages], image).jaxpr
+    definitions = _definitions(jaxpr)
+    places = {var: i for i, equation in enumerate(jaxpr.eqns) for var in equation.outvars}
+
+    def place(var: Any) -> int:
+        while (equation := definitions.get(var)) and equation.primitive.name in _RESHAPES:
+            var = equation.invars[0]
+        return places.get(var, -1)
+
+    pairs = zip(jaxpr.outvars, stages, strict=True)
+    return max(pairs, key=lambda pair: place(pair[0]))[1]
+
+
 def _flat(function: Callable, image: jax.Array) -> ClosedJaxpr:
     """Trace a function of one image to a program without calls of others."""
     program = jax.make_jaxpr(function)(image)

@@ -42,12 +42,20 @@ def invert_images(
       record, H, W, C).
 
     Raises:
-      BadInput: for pixels outside [0,1].
+      BadInput: for pixels outside [0,1], and for an eps, a step_size or steps out of range.
     """
-    checks.check_pixels("starts", starts)
-    checks.check_pixels("targets", targets)
+    for name, images in (("starts", starts), ("targets", targets), ("begins", begins)):
+        if images is not None:
+            checks.check_pixels(name, images)
+    _check_sizes(options)
     apply, descend = checks.as_pytree(apply), checks.as_pytree(descend)
     return _invert(apply, descend, starts, targets, begins, **options)
+
+
+def _check_sizes(options: dict[str, Any]) -> None:
+    """Check what is given of a search's sizes: under jit they have no value."""
+    sizes = {"eps": 0, "step_size": 0, "steps": 0} | options
+    checks.check_sizes("", "l2", sizes["eps"], sizes["step_size"], sizes["steps"])
 
 
 @partial(jax.jit, static_argnames=("return_iterate", "record"))
@@ -132,10 +140,12 @@ def visualize_images(
       record, H, W, C).
 
     Raises:
-      BadInput: for pixels outside [0,1], and for a unit that there is not.
+      BadInput: for pixels outside [0,1], a unit that there is not, and for an eps, a step_size or
+        steps out of range.
     """
     apply = checks.as_pytree(apply)
     checks.check_pixels("starts", starts)
+    _check_sizes(options)
     _, reps = jax.eval_shape(apply, jax.ShapeDtypeStruct(starts.shape[1:], starts.dtype))
     checks.check_index("unit", units, len(reps["representation"]), "units")
     return _visualize(apply, starts, units, **options)

@@ -1,5 +1,6 @@
 """What a run reads, put together: sources, the transform of one record, the pipeline."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from rrjax import BadInput
 from rrjax.data import folder, idx, imagenet, npy, pipeline, records, sources, transforms
@@ -53,11 +55,15 @@ class Images:
         return self.read(rows)[0]
 
     def read(self, rows: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Read some rows and their labels, (n,) int32."""
+        """Read some rows and their labels, (n,) int32.
+
+        Raises:
+          Corrupt: if an image cannot be read: another one would have another label.
+        """
         transform = transforms.eval_transform(self.settings)
 
         def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-            record = pipeline.readable(self.source, index, self.settings.max_corrupt)
+            record = pipeline.record(self.source, index)
             return transform(record)["image"], record["label"]
 
         # Of what a thread decodes only the transformed image is kept.
@@ -350,8 +356,23 @@ def _open(config: ConfigDict, split: str, advice: _Advice) -> sources.Source:
     source = create_source(config.data, split)
     sources.check_classes(source, config.model.classes, advice.classes)
     source = sources.with_channels(source, len(config.model.mean), advice.channels)
+    if advice is _FROZEN:
+        _compare_names(source, config.data.class_names)
     pipeline.readable(source, 0, config.data.max_corrupt)
     return source
+
+
+def _compare_names(source: sources.Source, trained: Sequence[str]) -> None:
+    """Say where the classes of data are not called as those that a network was trained on."""
+    pairs = zip(source.class_names, trained, strict=False)
+    other = [(here, there) for here, there in pairs if here != there and not here.isdecimal()]
+    if other and jax.process_index() == 0:
+        here, there = other[0]
+        tqdm.write(
+            f"{source.name}: {len(other)} of its classes have other names than the network's, as "
+            f"{here} for {there}: they are compared by their order",
+            file=sys.stderr,
+        )
 
 
 def create_source(config: ConfigDict, split: str) -> sources.Source:

@@ -126,21 +126,27 @@ def readable(source: Source, index: int, max_corrupt: int) -> Record:
     last = None
     for corrupt in range(max_corrupt + 1):
         try:
-            return _record(source, (index + corrupt) % len(source)) | {"corrupt": np.int32(corrupt)}
+            return record(source, (index + corrupt) % len(source)) | {"corrupt": np.int32(corrupt)}
         except Corrupt as error:
             last = error
     raise _too_many(source, max_corrupt, last) from last
 
 
-def _record(source: Source, index: int) -> Record:
-    record = source[index]
-    image = record["image"]
+def record(source: Source, index: int) -> Record:
+    """Read record `index`, with its "index".
+
+    Raises:
+      Corrupt: if its image cannot be read.
+      BadInput: if it is none that a source may give.
+    """
+    read = source[index]
+    image = read["image"]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
         raise BadInput(
             f"{source.name}: the image of record {index} is {image.dtype} {image.shape}; "
             "a source gives uint8 (H, W, 1 or 3)"
         )
-    return record | {"index": np.int32(index)}
+    return read | {"index": np.int32(index)}
 
 
 def _report_skipped(
@@ -169,7 +175,7 @@ def _skipped(corrupt: np.ndarray, indices: np.ndarray, n: int) -> Iterator[int]:
 def _reason(source: Source, index: int) -> Corrupt | str:
     """Say why a record cannot be read; it was read by another thread or process."""
     try:
-        _record(source, index)
+        record(source, index)
     except Corrupt as error:
         return error
     return f"{source.name}: image {index} could not be read, but now it can"

@@ -54,8 +54,8 @@ def _check(config: ConfigDict) -> None:
         raise BadInput(f"steps={config.steps}, batch_size={config.batch_size}: none may be below 1")
     for eps in config.eps:
         checks.check_sizes("", config.norm, eps, step_size=eps, steps=1)
-    if config.n < 0:
-        raise BadInput(f"n={config.n}: give a number of test images, or 0 for all of them")
+    if config.n < 0 or config.n == 1:  # of one image there is no interval
+        raise BadInput(f"n={config.n}: give 2 test images or more, or 0 for all of them")
     if config.record < 0:
         raise BadInput(f"record={config.record}: give a number of test images, or 0 for none")
 
@@ -111,7 +111,7 @@ def _attacked(apply, images, labels, keys, **options):
 
 def _drawn(network: runs.Frozen, config: ConfigDict) -> list[tuple[np.ndarray, np.ndarray]]:
     """Attack config.record images by the last attack of every eps; return what `_attacked` does."""
-    n = min(config.record, config.n or config.record)
+    n = min(config.record, config.n or len(data.create_source(network.config.data, "test")))
     size = -(-n // jax.process_count()) * jax.process_count()
     key = jax.random.key(config.seed)
 

@@ -4,6 +4,8 @@ Each is two items: `variables` (params and batch_stats: all that a reader needs)
 (step and optimizer; the data resume from the step); and its score, where there was an evaluation.
 """
 
+import json
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from rrjax import BadInput
+from rrjax.core import devices
 
 ITEMS = ("variables", "training")
 
@@ -152,6 +155,24 @@ def save(
     metrics = None if score is None else {"score": score}
     with _raise_as_bad_input(manager):
         manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
+
+
+def add_score(manager: ocp.CheckpointManager, step: int, score: float) -> None:
+    """Give a finished checkpoint the score of an evaluation that came after it; all processes call.
+
+    Raises:
+      BadInput: if it cannot be written.
+    """
+    with _raise_as_bad_input(manager):
+        if not jax.process_index():
+            folder = manager.directory / str(step)
+            draft = Path(folder / "metrics.draft")  # a kill while it is written leaves no half file
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            (draft / "metrics").write_text(json.dumps({"score": score}))
+            draft.rename(folder / "metrics")
+        devices.gathered(0)  # the others read it after it is there
+        manager.reload()
 
 
 def save_once(workdir: str | Path, variables: Any) -> None:

@@ -27,7 +27,7 @@ def define(commands: Any) -> None:
         define_own(parser)
         if run is not _predict:
             parser.add_argument("-o", "--output", default=f"{name}.png", help="the picture")
-        parser.add_argument("--batch-size", type=int, default=32, help="images at once")
+        parser.add_argument("--batch-size", type=count, default=32, help="images at once")
         parser.set_defaults(run=lambda given, run=run: _run(run, given))
 
 
@@ -67,7 +67,16 @@ def _output(path: str) -> Path:
 def number(text: str) -> float:
     """Return the number that a text is, such as 0.5 or 8/255."""
     top, slash, bottom = text.partition("/")
+    if slash and not float(bottom):
+        raise ValueError("divided by 0")  # argparse says which option
     return float(top) / float(bottom) if slash else float(top)
+
+
+def count(text: str) -> int:
+    """Return the number above 0 that a text is."""
+    if int(text) < 1:
+        raise ValueError("below 1")
+    return int(text)
 
 
 def _names(network: Any, images: np.ndarray) -> list[str]:
@@ -85,7 +94,7 @@ def _searched(network: Any, n: int, given: Any, steps: int, ask: Callable) -> An
     size = network.image_size
     length = search.step_size(size) if given.step_size is None else given.step_size
     print(f"{n} of {size}x{size} pixels: {steps} l2 steps of {length:.3g}", flush=True)
-    options["steps"], total = steps, steps * -(-n // max(1, given.batch_size))
+    options["steps"], total = steps, steps * -(-n // given.batch_size)
     with tqdm(total=total, disable=None, unit="step", desc=given.command) as bar:
         return ask(**options, tick=bar.update)
 
@@ -149,8 +158,9 @@ def _attack(network: frozen.Frozen, images: np.ndarray, given: Any) -> Columns:
     for path, x, y, change in zip(given.photographs, before, after, attacked - images, strict=True):
         size = f"l2 {np.linalg.norm(change):.3g}, linf {np.abs(change).max():.3g}"
         print(f"{path}: {x}, attacked {y}; {size}")
-    change = (0.5 + 0.5 * (attacked - images) / np.abs(attacked - images).max()).clip(0, 1)
-    return {"photograph": images, "attacked": attacked, "change, enlarged": change}
+    change = attacked - images
+    enlarged = (0.5 + 0.5 * change / (np.abs(change).max() or 1)).clip(0, 1)
+    return {"photograph": images, "attacked": attacked, "change, enlarged": enlarged}
 
 
 def _saliency(network: frozen.Frozen, images: np.ndarray, given: Any) -> Columns:
@@ -159,6 +169,7 @@ def _saliency(network: frozen.Frozen, images: np.ndarray, given: Any) -> Columns
     sizes = np.abs(maps).sum(-1, keepdims=True)
     print(f"{given.method} of the logit; {', '.join(_names(network, images))}")
     top = np.quantile(sizes, 0.995, axis=(1, 2, 3), keepdims=True)
+    top = np.where(top > 0, top, 1)  # of an image on no pixel of which the logit depends
     return {"photograph": images, given.method.replace("_", " "): (sizes / top).clip(0, 1)}
 
 
@@ -225,7 +236,7 @@ def _define_saliency(parser: argparse.ArgumentParser) -> None:
 
 def _define_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photographs", nargs="+", help="image files")
-    parser.add_argument("--top", type=int, default=5, help="classes to name")
+    parser.add_argument("--top", type=count, default=5, help="classes to name")
 
 
 def _define_reconstruct(parser: argparse.ArgumentParser) -> None:

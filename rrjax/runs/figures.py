@@ -52,8 +52,9 @@ def save_grid(
             gray = image.shape[-1] == 1
             axis.imshow(image[..., 0] if gray else image, cmap="gray", vmin=0, vmax=1)
         for title, axis in zip((titles or {}).get(label, ()), line, strict=False):
-            axis.set_title(title[:WIDEST], fontsize=6, pad=2)
-        line[0].annotate(label, (-0.08, 0.5), xycoords="axes fraction", ha="right", va="center")
+            axis.set_title(title[:WIDEST], fontsize=6, pad=2, parse_math=False)
+        place = {"xycoords": "axes fraction", "ha": "right", "va": "center"}
+        line[0].annotate(label, (-0.08, 0.5), parse_math=False, **place)
     figure.subplots_adjust(
         left=margin / size[0],
         right=0.997,

@@ -96,6 +96,8 @@ def read_config(path: str | Path) -> ConfigDict:
         config = ConfigDict(_as_today(json.loads(path.read_text()))).lock()
     except OSError as error:
         available = pretrained.models_available()
+        if str(path.parent) in available:
+            raise BadInput(f"{path.parent}: a classifier; here a run folder is needed") from error
         meant = did_you_mean(str(path.parent), available)
         raise BadInput(
             f"{path.parent}: not a run folder (no readable config.json) nor a pretrained model: "

@@ -240,18 +240,26 @@ class Frozen:
           images: one or many.
           labels: of each, a class's name or number; None: what the network takes it for. With
             `targeted` what to move to.
-          eps: the radius, in units of [0,1] pixels; None: that of the network's training.
+          eps: the radius, in units of [0,1] pixels; None: that of the network's training, in the
+            norm of which it is.
           batch_size: images at once, over all devices.
           **options: those of `rrjax.attack.Options`; 20 steps of 2.5 * eps / steps, and the norm of
             the network's training. A random start is drawn by `key`, jax.random.key(0).
 
         Raises:
-          BadInput: as `rrjax.attack.adversary` does, and without `eps` for a network of standard
-            training.
+          BadInput: as `rrjax.attack.adversary` does; without `eps` for a network of standard
+            training and for another norm than that of training; for `targeted` without labels.
         """
         stack, one = self._stacked(images)
         trained = self.config.attack
         made: dict[str, Any] = {"norm": trained.norm, "steps": ATTACK_STEPS} | options
+        if eps is None and made["norm"] != trained.norm:
+            raise BadInput(
+                f"norm={made['norm']!r} without eps: the network was trained with {trained.norm}, "
+                "give the radius in the other norm"
+            )
+        if labels is None and made.get("targeted"):
+            raise BadInput("targeted without labels: give the classes to move to")
         made["eps"] = trained.eps if eps is None else eps
         if not made["eps"]:
             raise BadInput("eps=0: give the radius of the attack, in units of pixels in [0,1]")

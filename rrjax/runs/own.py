@@ -88,7 +88,8 @@ def wrap(
         raise BadInput(f"{len(classes)} classes are named, and the model has {n} logits")
     config = defaults.get_config().unlock()
     name = type(model).__name__ if isinstance(model, nn.Module | nnx.Module) else _name(model)
-    config.model.update(name=name, classes=n, mean=statistics[0], std=statistics[1])
+    of = ", ".join(f"{stage}: {path}" for stage, path in (stages or {}).items())
+    config.model.update(name=name, variant=of, classes=n, mean=statistics[0], std=statistics[1])
     config.data.update(name="folder", image_size=image_size, resize=image_size)
     config.data.update(class_names=tuple(classes), lighting=0.0)  # that is for three channels
     config.attack.eps, config.epochs = 0.0, 0  # how it was trained is not known

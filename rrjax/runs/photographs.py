@@ -109,9 +109,9 @@ def show(*images: ArrayLike, titles: Sequence[str] = (), labels: Sequence[str] =
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         if titles:
-            axes[0, j].set_title(titles[j], fontsize="medium")
+            axes[0, j].set_title(titles[j], fontsize="medium", parse_math=False)
     for label, axis in zip(labels, axes[:, 0], strict=False):
-        axis.set_ylabel(label)
+        axis.set_ylabel(label, parse_math=False)  # a file's name may have dollar signs
     return figure
 
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import BadInput
+from rrjax import BadInput, __version__
 from rrjax.runs.files import in_turn, replace_text
 from rrjax.runs.page import write_report, write_section
 from rrjax.runs.report import Section, text_table
@@ -64,9 +64,9 @@ def disk_cache(
 ) -> Callable[[str, Callable], dict[str, np.ndarray]]:
     """Return cached(key, make), which returns make(), arrays by name, and keeps them on disk.
 
-    An interrupted study of the same config and identity reads them from there, a file a key in the
-    folder cells/NAME-...: a hash of both names the folder, one of the key the file. Several
-    processes read one folder; the first writes.
+    An interrupted study of the same config and identity, by the same version of rrjax, reads them
+    from there, a file a key in the folder cells/NAME-...: a hash of the three names the folder, one
+    of the key the file. Several processes read one folder; the first writes.
 
     Args:
       workdir: the study's folder.
@@ -74,7 +74,7 @@ def disk_cache(
       config: whatever decides the values.
       identity: a pytree of arrays, numbers and texts, of the networks that the study looks at.
     """
-    content = hashlib.sha256(config.to_json(sort_keys=True).encode())
+    content = hashlib.sha256(f"{__version__} {config.to_json(sort_keys=True)}".encode())
     for x in jax.tree.leaves(identity):
         if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             x = jax.random.key_data(x)  # an nnx module's dropout has one

@@ -76,8 +76,8 @@ def run(config: ConfigDict, workdir: str) -> None:
     images = {split: _examples(trained, split, config) for split in ("train", "test")}
     runs.make_folder(workdir)
     series = _series(networks, config)
-    variables = [network.variables for network in networks.values()]
-    cached = partial(_cached, runs.disk_cache(workdir, "retrained", config, variables))
+    decisive = [(each.config.to_json(sort_keys=True), each.variables) for each in networks.values()]
+    cached = partial(_cached, runs.disk_cache(workdir, "retrained", config, (decisive, images)))
     accuracies = _accuracies(model, networks, series, images, cached, config)
     ranked = partial(_ranked, None, "random", images, config)
     whole = cached("whole", partial(_retrain, model, config, ranked, False, (0,)))

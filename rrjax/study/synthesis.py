@@ -129,7 +129,8 @@ def _material(trained: ConfigDict, config) -> Material:
 
 def _seeds(trained: ConfigDict, classes, grain: int, rng: np.random.Generator) -> np.ndarray:
     """Draw an image for each of the classes, from a Gaussian fitted to its training images."""
-    pool, labels = data.examples(trained, "train", 30 * trained.model.classes, rng)
+    n = min(30 * trained.model.classes, len(data.create_source(trained.data, "train")))
+    pool, labels = data.examples(trained, "train", n, rng)
     seeds = [
         synthesis.seeds(pool[labels == label], 1, grain, rng)[0]
         for label in classes

@@ -166,9 +166,11 @@ def _train(run: _Run, task: Task, state: TrainState, next_batch: Callable, batch
     """Train from the state's step to the end; Stopped when the run is told to stop."""
     first, schedule = int(state.step), run.schedule
     # A run that was told to stop at a step to be evaluated was not evaluated then.
-    missed = first > 0 and schedule.evaluates(first) and run.manager.metrics(first) is None
-    if missed and run.evaluate(first, state) is None:
-        raise run.stopped(first)
+    if first > 0 and schedule.evaluates(first) and run.manager.metrics(first) is None:
+        scores = run.evaluate(first, state)
+        if scores is None:
+            raise run.stopped(first)
+        checkpoints.add_score(run.manager, first, scores[task.score])
     # Donated: the state's memory becomes the next state's, so there is room for one only.
     train_step = parallel.data_parallel(task.train_step, donate=True)
     window = Window()

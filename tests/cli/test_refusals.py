@@ -14,6 +14,7 @@ INVERSION = ["study", "--config=inversion"]
 BENCH = ["bench", "--config=bench_data"]
 FOLDER = "--config.data.name=folder"
 ONE_CLASS = ["--config.data.groups=((3,),)", "--config.data.group_names=('three',)"]
+SYNC = "--config.model.sync_batch_norm=True"
 CASES = "--config.cases=(('train', 'tiny'),)"
 
 
@@ -43,6 +44,8 @@ CASES = "--config.cases=(('train', 'tiny'),)"
         ([*EVALUATE, "--config.standard=/no"], "not a run folder"),
         ([*EVALUATE, "--config.steps=(0,)"], "steps=(0,)"),
         ([*EVALUATE, "--config.eps=()"], "eps=()"),
+        ([*EVALUATE, "--config.n=1"], "n=1: give 2 test images or more"),
+        (["train", "--config=vaegan_digits", SYNC], "a vaegan normalizes on each device"),
         ([*EVALUATE, "--config.norm=linf", "--config.eps=(8,)"], "eps=8: an linf eps is in units"),
         ([*EVALUATE, "--config.eps=(1e400,)"], "eps=inf: it must not be negative, and finite"),
         ([*TRAIN, "--config.optimizer.momentum=-3"], "optimizer.momentum=-3.0"),

@@ -78,6 +78,31 @@ def test_predictions_are_printed(trained, photo, rrjax_command, tmp_path):
     assert not [*tmp_path.glob("*.png")]
 
 
+def test_maps_of_zeros_and_names_with_dollars_are_drawn(trained, photo, rrjax_command, tmp_path):
+    """Grad-CAM ends in a ReLU; so short a step changes nothing; $...$ is mathematics."""
+    name = "cost_$5_and_$x_y.jpg"
+    (tmp_path / photo).rename(tmp_path / name)
+    for label in range(10):
+        command = ["saliency", trained / "robust", name, "--method=grad_cam", f"--label={label}"]
+        code, shown = rrjax_command(*command, "-o", "out.png")
+        assert code == 0, shown.err
+    code, shown = rrjax_command("attack", trained / "robust", name, "--eps=1e-9", "--steps=1")
+    assert code == 0 and f"{name}: " in shown.out, shown.err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--eps=8/0", "invalid number value: '8/0'"), ("--batch-size=0", "'0'")]
+)
+def test_numbers_that_are_none_are_refused(option, said, rrjax_command):
+    code, shown = rrjax_command("attack", "cifar10_standard", "photo.jpg", option)
+    assert code == 2 and said in shown.err and shown.err.count("\n") == 1
+
+
+def test_a_classifier_is_not_taken_for_a_decoder(photo, rrjax_command):
+    code, shown = rrjax_command("reconstruct", "cifar10_standard", photo)
+    assert code == 2 and "cifar10_standard: a classifier; here a run folder" in shown.err
+
+
 @pytest.mark.slow
 def test_a_decoder_reconstructs(one_class, photo, rrjax_command):
     code, shown = rrjax_command("reconstruct", one_class, photo)

@@ -125,3 +125,8 @@ def test_no_other_module_takes_a_stock_loss_of_logits():
                 if isinstance(node, ast.Attribute) and node.attr in stock_names:
                     used += [(path.name, node.attr)]
     assert set(used) == {("objectives.py", "kl_divergence")}  # our own
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_label_out_of_range_gives_no_number(label):
+    assert np.isnan(losses.cross_entropy(LOGITS[0], np.int32(label)))

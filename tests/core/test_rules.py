@@ -111,6 +111,19 @@ def test_grad_cam_by_hand():
         attribution.grad_cam(apply_of_two_channels, label, image, "representation")
 
 
+def test_grad_cam_takes_the_last_of_the_smallest_stages():
+    def apply(image):
+        reps = {"large": image, "stage9": image[::2, ::2]}
+        reps["conv"] = reps["stage9"] ** 2  # computed later, though its name comes first
+        return reps["conv"].mean((0, 1)) ** 2, reps
+
+    image = jnp.linspace(0, 1, 48).reshape(4, 4, 3)
+    default = attribution.grad_cam(apply, jnp.int32(0), image)
+    np.testing.assert_array_equal(default, attribution.grad_cam(apply, jnp.int32(0), image, "conv"))
+    other = attribution.grad_cam(apply, jnp.int32(0), image, "stage9")
+    assert not np.allclose(default, other)
+
+
 def test_grad_cam_of_a_stage_that_leads_nowhere_is_refused():
     def apply(image):
         return image.sum((0, 1)), {"aside": jnp.sin(image)}

@@ -88,3 +88,42 @@ def test_images_of_places_and_of_classes_come_first():
     for wrong in ((360,), (-1,), (3, 3), ("cat",)):
         with pytest.raises(BadInput, match="first_images"):
             datasets.open_images(config, 6, np.random.default_rng(1), wrong)
+
+
+def folder_of(root, names):
+    """Write two images for each class, and return a training's config of them."""
+    for split in ("train", "test"):
+        for shade, name in enumerate(names):
+            (root / split / name).mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(np.full((8, 8), 60 * shade + i, np.uint8)).save(
+                    root / split / name / f"{i}.png"
+                )
+    config = training((), ())
+    config.data.update(name="folder", path=str(root), image_size=8, resize=8)
+    config.model.classes = len(names)
+    return config
+
+
+def test_a_study_does_not_put_another_image_under_a_label(tmp_path):
+    config = folder_of(tmp_path, "abc")
+    (tmp_path / "test/a/1.png").write_bytes(b"")
+    images = datasets.open_examples(config, 0, np.random.default_rng(0))
+    first, *others = np.argsort(images.labels, kind="stable")[::-1].reshape(3, 2)[::-1]
+    assert set(images.labels[first]) == {0}
+    with pytest.raises(BadInput, match=r"1\.png: not .*; replace or remove it"):
+        images.read(first)
+    for label, rows in enumerate(others, 1):
+        assert images.read(rows)[1].tolist() == [label, label]
+
+
+def test_classes_of_other_names_than_the_networks_are_said(tmp_path, capsys):
+    config = folder_of(tmp_path, "abc")
+    config.data.class_names = ("a", "c", "b")
+    datasets.open_examples(config, 0, np.random.default_rng(0))
+    assert "2 of its classes have other names than the network's, as b for c" in (
+        capsys.readouterr().err
+    )
+    config.data.class_names = ("a", "b", "c")
+    datasets.open_examples(config, 0, np.random.default_rng(0))
+    assert not capsys.readouterr().err

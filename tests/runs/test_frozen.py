@@ -153,6 +153,8 @@ MISTAKES = [
     (lambda n, x: n.attack(x, eps=1, loss="ce"), "attack.loss='ce'"),
     (lambda n, x: n.attack(x, labels=[1], eps=1), "1 labels for 3 images"),
     (lambda n, x: n.attack(x, eps=0), "eps=0: give the radius"),
+    (lambda n, x: n.attack(x, norm="linf"), "norm='linf' without eps: the network was trained"),
+    (lambda n, x: n.attack(x, eps=1, targeted=True), "targeted without labels: give the classes"),
     (lambda n, x: n.saliency(x, method="grad"), "choose from gradient, gradient_x_input"),
 ]
 

@@ -172,3 +172,25 @@ def test_no_test_image_has_the_random_mask_of_a_training_image():
     images = np.zeros((8, 12, 12, 1), np.float32)
     ranks = [retraining._ranks(None, "random", each, images, config) for each in ("train", "test")]
     assert len({mask.tobytes() for mask in np.concatenate(ranks)}) == 16
+
+
+@pytest.mark.slow
+def test_other_images_under_the_same_path_are_trained_on_anew(trained, tmp_path):
+    def write(seed):
+        rng = np.random.default_rng(seed)
+        for split, n in (("train", 64), ("test", 32)):
+            folder = tmp_path / "data" / split
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / "images.npy", rng.integers(0, 256, (n, 16, 16, 1), np.uint8))
+            np.save(folder / "labels.npy", np.arange(n) % 10)
+
+    command = ["study", "--config=retraining", *networks(trained), f"--workdir={tmp_path}"]
+    command += ["--config.data.name=npy", f"--config.data.path={tmp_path / 'data'}"]
+    command += ["--config.seeds=(0,)", "--config.epochs=1", "--config.percents=(50,)"]
+    command += ["--config.scores=('ROAR',)", "--config.controls=False", "--config.train_n=64"]
+    command += ["--config.attributions=('gradient',)", "--config.test_n=32"]
+    for seed in range(2):
+        write(seed)
+        works(*command)
+        works(*command)  # which reads what it saved
+        assert len([*(tmp_path / "cells").iterdir()]) == seed + 1

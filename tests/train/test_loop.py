@@ -163,8 +163,15 @@ def test_sigterm_saves_the_step_and_the_run_goes_on(short, tmp_path, monkeypatch
     )
     assert drill.saved(tmp_path / "run")[0] == step
     assert not [line for line in lines(tmp_path / "run") if "test_loss" in line]
-    fit(c, tmp_path / "run")
-    assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [11]
+    for _ in range(2):  # a run that has ended is not evaluated again
+        fit(c, tmp_path / "run")
+        assert [line["step"] for line in lines(tmp_path / "run") if "test_loss" in line] == [11]
+    with (
+        checkpoints.open_manager(tmp_path / "run") as manager,
+        checkpoints.open_manager(short) as one,
+    ):
+        assert manager.metrics(11) == one.metrics(11)
+        assert checkpoints.choose_step(manager, "best") == 11
     jax.tree.map(np.testing.assert_array_equal, drill.saved(tmp_path / "run"), drill.saved(short))
 
 

@@ -141,6 +141,8 @@ def _check(config: ConfigDict) -> None:
         raise BadInput(
             f"micro_batches={config.micro_batches}: an autoencoder takes whole batches, set 1"
         )
+    if config.model.sync_batch_norm:
+        raise BadInput("model.sync_batch_norm=True: a decoder normalizes on each device, set False")
     if loss.norm not in PIXEL_LOSSES:
         raise BadInput(f"loss.norm={loss.norm!r}: choose one of {', '.join(PIXEL_LOSSES)}")
     weights = (loss.pixel, loss.feature, loss.adversarial, loss.discriminator, config.noise)

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from rrjax import BadInput, models, runs
 from rrjax.runs import checkpoints
 
-MAY_DIFFER = ("classes", "dtype", "param_dtype")  # the other fields of `model` are the network's
+# What changes no array but the head; the other fields of `model` are the network's.
+MAY_DIFFER = ("classes", "dtype", "param_dtype", "sync_batch_norm")
 
 
 def source(config: ConfigDict, workdir: str | Path) -> Any | None:
@@ -44,8 +45,9 @@ def graft(model: nn.Module, image_shape: tuple[int, ...], fresh: Any, source: An
     Raises:
       BadInput: naming the first other array whose shape differs.
     """
-    head = _head(model, image_shape)
     fresh, source = flatten_dict(fresh, sep="/"), flatten_dict(source, sep="/")
+    same = all(path in source and source[path].shape == x.shape for path, x in fresh.items())
+    head = set() if same else _head(model, image_shape)
     variables = {}
     for path, array in fresh.items():
         shape = source[path].shape if path in source else "missing"

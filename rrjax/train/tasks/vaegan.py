@@ -60,6 +60,8 @@ def create(config: ConfigDict) -> Task:
 def _check(config: ConfigDict) -> None:
     if config.micro_batches != 1:
         raise BadInput(f"micro_batches={config.micro_batches}: a vaegan takes whole batches, set 1")
+    if config.model.sync_batch_norm:
+        raise BadInput("model.sync_batch_norm=True: a vaegan normalizes on each device, set False")
     if not (config.optimizer.learning_rate > 0 and config.loss.reconstruction > 0):
         raise BadInput(
             f"optimizer.learning_rate={config.optimizer.learning_rate}, "
