@@ -30,6 +30,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
 
 from rrjax import BadInput
 from rrjax.core import devices
@@ -86,14 +87,20 @@ def wrap(
     n = _logits(apply, shape)
     if classes and len(classes) != n:
         raise BadInput(f"{len(classes)} classes are named, and the model has {n} logits")
-    config = defaults.get_config().unlock()
+    config = _config(image_size, classes)
     name = type(model).__name__ if isinstance(model, nn.Module | nnx.Module) else _name(model)
     of = ", ".join(f"{stage}: {path}" for stage, path in (stages or {}).items())
     config.model.update(name=name, variant=of, classes=n, mean=statistics[0], std=statistics[1])
+    return Frozen(config.lock(), None, arrays, apply, apply)
+
+
+def _config(image_size: int, classes: Sequence[str]) -> ConfigDict:
+    """Make a training's config, unlocked, of a network that was not trained here."""
+    config = defaults.get_config().unlock()
     config.data.update(name="folder", image_size=image_size, resize=image_size)
     config.data.update(class_names=tuple(classes), lighting=0.0)  # that is for three channels
     config.attack.eps, config.epochs = 0.0, 0  # how it was trained is not known
-    return Frozen(config.lock(), None, arrays, apply, apply)
+    return config
 
 
 def _name(function: Callable) -> str:

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from rrjax import BadInput, __version__
+import rrjax
+from rrjax import BadInput
 from rrjax.runs.files import in_turn, replace_text
 from rrjax.runs.page import write_report, write_section
 from rrjax.runs.report import Section, text_table
@@ -74,7 +75,7 @@ def disk_cache(
       config: whatever decides the values.
       identity: a pytree of arrays, numbers and texts, of the networks that the study looks at.
     """
-    content = hashlib.sha256(f"{__version__} {config.to_json(sort_keys=True)}".encode())
+    content = hashlib.sha256(f"{rrjax.__version__} {config.to_json(sort_keys=True)}".encode())
     for x in jax.tree.leaves(identity):
         if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             x = jax.random.key_data(x)  # an nnx module's dropout has one

@@ -63,7 +63,8 @@ def test_a_patch_is_a_square_within_the_image():
 def test_a_class_of_one_image_has_no_gaussian(monkeypatch):
     pool = np.random.default_rng(0).random((3, 12, 12, 1), np.float32)
     monkeypatch.setattr(synthesis.data, "examples", lambda *_: (pool, np.array([0, 0, 1])))
-    trained = synthesis.ConfigDict({"model": {"classes": 2}})
+    monkeypatch.setattr(synthesis.data, "create_source", lambda *_: pool)
+    trained = synthesis.ConfigDict({"model": {"classes": 2}, "data": {}})
     with pytest.raises(BadInput, match="too few of 3 training images"):
         synthesis._seeds(trained, np.array([0, 1]), 2, np.random.default_rng(0))
 
