@@ -1,5 +1,6 @@
 """Accuracy under attack, of a standard and a robust run and of a part of the test set."""
 
+import numpy as np
 import pytest
 
 from commands import networks, results, works
@@ -32,3 +33,15 @@ def test_an_evaluation_of_a_part_of_the_test_set_becomes_a_model_card(trained, t
     arguments = ["--config.name=cifar10_standard", f"--config.evaluations={evaluation.parent}"]
     works("convert", "--config=configs/card.py", f"--workdir={tmp_path}", *arguments)
     assert "worst of 2 starts" in (tmp_path / "cifar10_standard.md").read_text()
+
+
+def test_a_test_set_may_hold_fewer_images_than_are_drawn(trained, tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((4, 16, 16, 1), np.uint8))
+    np.save(tmp_path / "labels.npy", np.arange(4))
+    (tmp_path / "classes.txt").write_text("\n".join("0123456789"))
+    arguments = ["--config.standard=", f"--config.robust={trained / 'robust'}"]
+    arguments += ["--config.data.name=npy", f"--config.data.path={tmp_path}"]
+    arguments += ["--config.steps=(1,)", "--config.eps=(1.0,)", "--config.record=8"]
+    works("evaluate", "--config=evaluate", f"--workdir={tmp_path / 'out'}", *arguments)
+    ((cell,),) = results(tmp_path / "out")["accuracy"]["models"].values()
+    assert cell["n"] == 4 and (tmp_path / "out/figures/accuracy_attacked_0.png").exists()

@@ -102,6 +102,28 @@ def train(module):
     models.variable_shapes(config.model, 16)
 
 
+class Means(nn.Module):
+    """A module of the means of an image's pixels."""
+
+    module: nn.Module
+
+    @nn.compact
+    def __call__(self, x):
+        return self.module(x.mean((1, 2)))
+
+
+def test_another_stage_is_another_network_to_what_studies_save():
+    module = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(3)])
+    variables = module.init(jax.random.key(0), ZEROS.mean((1, 2)))
+    configs = {
+        stage: rrjax.wrap(
+            Means(module), {"params": {"module": variables["params"]}}, image_size=8, stages=stages
+        ).config.to_json()
+        for stage, stages in ((s, {"representation": f"module/layers_{s}"}) for s in (0, 2))
+    }
+    assert configs[0] != configs[2]
+
+
 ZEROS = jnp.zeros((1, 8, 8, 3))
 MISTAKES = [
     (lambda: rrjax.wrap(nn.Dense(3), image_size=8), "a linen module needs its variables"),
