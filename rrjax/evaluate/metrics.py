@@ -17,7 +17,7 @@ Array = np.ndarray | jax.Array
 Summary = dict[str, float | int | str]  # "mean", "low", "high", "n", "interval"
 
 LEAST_T, LEAST_BOOTSTRAP = 5, 30  # values, for an interval of that kind
-BLOCK = 2**22  # values of a bootstrap that lie in memory at once: 32 MiB, and their indices
+BLOCK = 2**18  # values of a bootstrap that lie in memory at once: 2 MiB, and their indices
 
 
 def image_similarity(
