@@ -11,7 +11,7 @@ from jax import export, lax
 from golden.weights import SMALL
 from rrjax import models
 from rrjax.core import vmapped
-from rrjax.models import convolution
+from rrjax.models import convolution, layers
 from rrjax.runs import defaults
 from rrjax.train import parallel
 from rrjax.train.tasks import classifier
@@ -67,6 +67,13 @@ def test_an_inversion():
         )
 
     lowered(invert, apply, images, images)
+
+
+def test_a_max_pool_of_3x3_is_xla_s_own_on_a_tpu_alone():
+    slope = jax.jit(jax.grad(lambda x: layers.overlapping_max_pool(x, 1).sum()))
+    for platform in ("cpu", *PLATFORMS):
+        text = export.export(slope, platforms=(platform,))(jnp.zeros((2, 8, 8, 4))).mlir_module()
+        assert ("select_and_scatter" in text) == (platform == "tpu"), platform
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnext50_32x4d"])
