@@ -216,3 +216,19 @@ def test_another_size_than_a_network_s_own_is_said():
         network(**TINY)(images)
     with pytest.warns(UserWarning, match="32 by 32 pixels: this network learned 16 by 16"):
         network(**RESNET)(images)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step_size": -0.1}, "step_size=-0.1: it must not be negative"),
+        ({"eps": -1.0}, "eps=-1.0: it must not be negative"),
+        ({"steps": -5}, "steps=-5: it must not be negative"),
+    ],
+)
+def test_many_images_are_not_searched_by_what_one_is_not(changes, message):
+    options = OPTIONS | changes
+    with pytest.raises(BadInput, match=message):
+        vmapped.invert_images(apply, apply, IMAGES, IMAGES, **options)
+    with pytest.raises(BadInput, match=message):
+        vmapped.visualize_images(apply, IMAGES, np.array([0, 1]), **options)

@@ -229,6 +229,7 @@ def test_a_step_of_all_losses_moves_both_networks_and_never_the_encoder(encoder)
         ({"loss__pixel": 0.0, "loss__feature": 0.0}, "pixel or feature must be above 0"),
         ({"noise": -1.0}, "noise=-1.0"),
         ({"micro_batches": 2}, "micro_batches=2"),
+        ({"model__sync_batch_norm": True}, "a decoder normalizes on each device"),
         ({"optimizer__discriminator_rate": 0.0}, "discriminator_rate=0.0"),
         ({"loss__adversarial": 1.0}, "too small for a discriminator of stride 4"),
     ],

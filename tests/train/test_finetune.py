@@ -2,6 +2,7 @@
 
 import shutil
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def started_from(source, **changes):
 
 def test_everything_is_taken_but_a_head_of_another_class_count(source):
     expected = arrays(runs.load(source))
-    same = started_from(source)
+    same = started_from(source, **{"model.sync_batch_norm": True})  # which has no array
     assert same.keys() == expected.keys()
     for path, array in same.items():
         np.testing.assert_array_equal(array, expected[path])
@@ -125,3 +126,23 @@ def test_another_shape_than_the_heads_is_named():
 
 def test_a_run_that_has_begun_asks_for_no_source(source):
     assert finetune.source(config(start_from="/no/such"), str(source)) is None
+
+
+class Fixed(nn.Module):
+    """A network of one's own that is made for ten classes, and has no field to say so."""
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @nn.compact
+    def __call__(self, images, train):
+        reps = {"representation": images.mean((1, 2))}
+        return nn.Dense(10)(reps["representation"]), reps
+
+
+def test_a_network_without_a_number_of_classes_is_taken_whole():
+    model = Fixed((0.5,), (0.5,))
+    fresh, other = (models.init(model, jax.random.key(i), (8, 8, 1)) for i in range(2))
+    taken = flatten_dict(finetune.graft(model, (8, 8, 1), fresh, other))
+    for path, array in flatten_dict(other).items():
+        np.testing.assert_array_equal(taken[path], array)
