@@ -126,7 +126,7 @@ def grad_cam(apply: Apply, label: jax.Array, image: jax.Array, stage: str = "") 
     if maps and not stage:
         pixels = {name: height * width for name, (height, width, _) in maps.items()}
         fewest = [name for name in maps if pixels[name] == min(pixels.values())]
-        stage = rules.last_stage(apply, image, fewest)
+        stage = fewest[0] if len(fewest) == 1 else rules.last_stage(apply, image, fewest)
     if stage not in maps:
         raise BadInput(f"stage={stage!r}: choose from {', '.join(sorted(maps))}")
     activations, slopes = rules.at_stage(apply, label, image, stage)

@@ -135,7 +135,7 @@ def last_stage(apply: Apply, image: jax.Array, stages: Sequence[str]) -> str:
     """Return which of some stages, names of `reps`, is computed last."""
     jaxpr = _flat(lambda x: [apply(x)[1][stage] for stage in stages], image).jaxpr
     definitions = _definitions(jaxpr)
-    places = {var: i for i, equation in enumerate(jaxpr.eqns) for var in equation.outvars}
+    places = {var: i for i, var in enumerate(definitions)}  # in the program's order
 
     def place(var: Any) -> int:
         while (equation := definitions.get(var)) and equation.primitive.name in _RESHAPES:

@@ -109,9 +109,8 @@ def _attacked(apply, images, labels, keys, **options):
     return jax.vmap(one)(images, labels, keys)
 
 
-def _drawn(network: runs.Frozen, config: ConfigDict) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Attack config.record images by the last attack of every eps; return what `_attacked` does."""
-    n = min(config.record, config.n or len(data.create_source(network.config.data, "test")))
+def _drawn(network: runs.Frozen, config: ConfigDict, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Attack n images by the last attack of every eps; return what `_attacked` does."""
     size = -(-n // jax.process_count()) * jax.process_count()
     key = jax.random.key(config.seed)
 
@@ -124,13 +123,13 @@ def _drawn(network: runs.Frozen, config: ConfigDict) -> list[tuple[np.ndarray, n
     return robustness.over_batches(batches, attacked)
 
 
-def _pictures(config: ConfigDict, networks: dict[str, runs.Frozen], workdir: str) -> list:
-    """Draw a few test images under attack, a row an eps, and a slider over eps."""
+def _pictures(config: ConfigDict, networks: dict[str, runs.Frozen], workdir: str, n: int) -> list:
+    """Draw n test images under attack, a row an eps, and a slider over eps."""
     pictures, files = [], {}
     for number, (name, network) in enumerate(networks.items()):
         rows = {
             f"eps {eps:g}": row
-            for eps, row in zip(config.eps, _drawn(network, config), strict=True)
+            for eps, row in zip(config.eps, _drawn(network, config, n), strict=True)
         }
         classes = np.stack([seen for _, seen in rows.values()])
         titles = dict(
@@ -163,9 +162,9 @@ def _section(
     )
     caption = f"Test accuracy against the radius of a PGD-{config.steps[-1]} attack"
     pictures = [(figure, caption)]
-    if config.record:
-        pictures += _pictures(config, networks, workdir)
     n = next(iter(results.values()))[0]["n"]
+    if config.record:
+        pictures += _pictures(config, networks, workdir, min(config.record, n))
     paths = {"standard": config.standard, "robust": config.robust}
     origin = ", ".join(f"{name}: {path}" for name, path in paths.items() if path)
     origin = f" {origin}." if origin else ""
